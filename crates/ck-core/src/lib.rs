@@ -1,0 +1,23 @@
+//! Where data goes: keys to partitions, partitions to a primary and its replicas.
+//!
+//! Everything here is a pure function of its arguments. The crate is `no_std` with `alloc`; it
+//! reads no clock, draws no random number, uses no floating point and opens no socket, so a
+//! placement computed in a unit test is the placement computed in production.
+//!
+//! What it does *not* do: decide who may act (that is `ck-control`), move bytes between peers
+//! (`ck-transport`), or run anything (`ck-node`).
+#![no_std]
+
+extern crate alloc;
+
+pub mod id;
+pub mod key;
+pub mod spec;
+pub mod table;
+pub mod topology;
+
+pub use id::{Epoch, IdError, NodeId, PartitionId, Version};
+pub use key::KeyHash;
+pub use spec::{Spec, SpecError};
+pub use table::{Row, Table, TableError};
+pub use topology::{Domain, Node, NodeState, Topology, TopologyError};
