@@ -1,0 +1,213 @@
+//! What a node is started with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ck_control::{ConfigChoices, Profile};
+use ck_core::{Domain, NodeId};
+use ck_transport::BoxFuture;
+
+/// Turns what a user wrote after `--join` into the address of a peer.
+///
+/// `ck serve` is given HTTP addresses and asks them; a program that knows the peer addresses
+/// uses [`PeerAddresses`].
+pub trait Resolve: Send + Sync + 'static {
+    /// The peer address behind `target`, or why it is not known now. Asked again later.
+    fn resolve<'a>(&'a self, target: &'a str) -> BoxFuture<'a, Result<String, ResolveError>>;
+}
+
+/// Why a join target has no peer address at present.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{target} does not answer: {reason}")]
+pub struct ResolveError {
+    /// The target as written.
+    pub target: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// Join targets are peer addresses already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PeerAddresses;
+
+impl Resolve for PeerAddresses {
+    fn resolve<'a>(&'a self, target: &'a str) -> BoxFuture<'a, Result<String, ResolveError>> {
+        Box::pin(async move { Ok(target.to_owned()) })
+    }
+}
+
+/// What happens when the consensus core dies inside a live process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFatal {
+    /// End the process at once with exit code 70. A node that can neither vote nor apply must
+    /// not go on answering.
+    #[default]
+    ExitProcess,
+    /// Only report it through [`Handle::terminated`](crate::Handle::terminated); the caller ends
+    /// the process. For tests that run several nodes in one.
+    Report,
+}
+
+/// What a node is started with. Plain fields; [`Node::start`](crate::Node::start) checks them.
+#[derive(Clone)]
+pub struct Config {
+    /// Its id, unique in the cluster, the same at every start.
+    pub node: NodeId,
+    /// A name for people. Default: the id.
+    pub display_name: String,
+    /// The cluster's name. A node joins only a cluster of this name. Default `clusterkit`.
+    pub cluster_name: String,
+    /// Where its data is kept. Locked while the node runs.
+    pub data: PathBuf,
+    /// Address to listen on for peers, `host:port`; port 0 takes a free one. With a transport of
+    /// one's own it is not used.
+    pub peer_listen: String,
+    /// Host that peers and clients are told, without a port. Default: the host listened on.
+    pub advertise: Option<String>,
+    /// Where its HTTP surface is reached, `host:port`; empty when there is none.
+    pub http_address: String,
+    /// Initial or present members. Every node may be given the same list, itself included; with
+    /// none, or only itself, a node without data forms a cluster of its own.
+    pub join: Vec<String>,
+    /// Turns the entries of `join` into peer addresses. Default: they are peer addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// Cluster configuration this node names. Forms the cluster with it; a node that joins is
+    /// refused when a value named here differs from the cluster's.
+    pub choices: ConfigChoices,
+    /// Consensus timing of this process, read at start. Default: the profile in `choices`, else
+    /// `lan`.
+    pub profile: Option<Profile>,
+    /// Its share of the partitions relative to the others', 1 or more. Default 1.
+    pub weight: u32,
+    /// Its failure domain. Default: one of its own.
+    pub domain: Option<Domain>,
+    /// Addresses of the application's services by name, shown by `/cluster`.
+    pub services: BTreeMap<String, String>,
+    /// Labels for people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// Whether what the application acknowledged survives a kill of the process. A node without
+    /// an application declares it. Default true.
+    pub durable: bool,
+    /// What a dead consensus core does to the process. Default: ends it.
+    pub on_fatal: OnFatal,
+    /// Events kept for a slow reader of the event stream before it is told how many it missed.
+    /// Default 4,096.
+    pub events_kept: usize,
+    /// Entries of the log after which a snapshot is taken. Default 5,000; 100 or more.
+    pub snapshot_every: u64,
+    /// Largest frame from a peer. Default 16 MiB; a custom value must fit.
+    pub frame_bytes_max: usize,
+    /// Most time an operation may take, retries included. Default 10 s.
+    pub operation_timeout: Duration,
+}
+
+impl Config {
+    /// A node with that id that keeps its data in `data`, listens on a free loopback port, and
+    /// forms a cluster of its own.
+    #[must_use]
+    pub fn new(node: NodeId, data: impl Into<PathBuf>) -> Self {
+        Self {
+            display_name: node.as_str().to_owned(),
+            node,
+            cluster_name: "clusterkit".to_owned(),
+            data: data.into(),
+            peer_listen: "127.0.0.1:0".to_owned(),
+            advertise: None,
+            http_address: String::new(),
+            join: Vec::new(),
+            resolver: Arc::new(PeerAddresses),
+            choices: ConfigChoices::default(),
+            profile: None,
+            weight: 1,
+            domain: None,
+            services: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            durable: true,
+            on_fatal: OnFatal::default(),
+            events_kept: 4096,
+            snapshot_every: 5000,
+            frame_bytes_max: 16 << 20,
+            operation_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field, the value and what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.weight == 0 {
+            return Err(ConfigError::Weight);
+        }
+        if self.cluster_name.is_empty() || self.cluster_name.len() > 128 {
+            return Err(ConfigError::ClusterName { got: self.cluster_name.len() });
+        }
+        if self.snapshot_every < 100 {
+            return Err(ConfigError::SnapshotEvery { got: self.snapshot_every });
+        }
+        if self.events_kept == 0 {
+            return Err(ConfigError::EventsKept);
+        }
+        if self.frame_bytes_max < FRAME_BYTES_MIN {
+            return Err(ConfigError::FrameBytes { got: self.frame_bytes_max });
+        }
+        if self.join.len() > JOIN_MAX {
+            return Err(ConfigError::Join { got: self.join.len() });
+        }
+        Ok(())
+    }
+}
+
+/// A custom value of 1 MiB, twice over, and its envelope.
+const FRAME_BYTES_MIN: usize = 4 << 20;
+const JOIN_MAX: usize = 1_000;
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Weight 0.
+    #[error("weight 0 is out of range; use 1 or more")]
+    Weight,
+    /// Cluster name empty or too long.
+    #[error("a cluster name of {got} bytes is out of range; use 1 to 128")]
+    ClusterName {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// Snapshots too often.
+    #[error("snapshot_every {got} is out of range; use 100 or more")]
+    SnapshotEvery {
+        /// The value.
+        got: u64,
+    },
+    /// No room for events.
+    #[error("events_kept 0 is out of range; use 1 or more")]
+    EventsKept,
+    /// Frames too small for a custom value.
+    #[error("frame_bytes_max {got} is out of range; use {FRAME_BYTES_MIN} or more, so that a custom value fits")]
+    FrameBytes {
+        /// The value.
+        got: usize,
+    },
+    /// Too many join targets.
+    #[error("{got} join targets are too many; at most {JOIN_MAX} are allowed")]
+    Join {
+        /// The number given.
+        got: usize,
+    },
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("node", &self.node)
+            .field("cluster_name", &self.cluster_name)
+            .field("data", &self.data)
+            .field("peer_listen", &self.peer_listen)
+            .field("join", &self.join)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,326 @@
+//! What can be asked of the cluster through any of its nodes.
+//!
+//! An operation is carried out by the leader: it computes what is needed (a placement, say), and
+//! proposes the resulting commands. Any other node passes the operation on, so callers need not
+//! know who leads.
+
+use std::collections::BTreeMap;
+
+use ck_control::{
+    ClusterId, ConfigChange, Generation, Incarnation, MemberChange, MemberNumber, Rejection,
+    StoreId,
+};
+use ck_core::{Domain, NodeId, Table, Version};
+use serde::{Deserialize, Serialize};
+
+/// Something to be done by the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Create the partitions, once. Idempotent: the second time nothing changes.
+    CreatePartitions,
+    /// Plan over the nodes of now, and apply the plan unless `dry_run`.
+    Rebalance {
+        /// Only plan; change nothing.
+        dry_run: bool,
+    },
+    /// Admit a node, which is reached first.
+    Join(JoinRequest),
+    /// A member opens a new session, at each of its starts.
+    Register(JoinRequest),
+    /// A member ends its session.
+    Stop {
+        /// The member.
+        member: MemberNumber,
+        /// The session it ends.
+        session: ck_control::SessionId,
+    },
+    /// Take a node out of the cluster for good.
+    Remove {
+        /// The node.
+        node: NodeId,
+    },
+    /// Change what is known of a node.
+    Update {
+        /// The node.
+        node: NodeId,
+        /// What to change; absent fields stay.
+        change: MemberChange,
+    },
+    /// Change the cluster's configuration.
+    Configure {
+        /// What to change; absent fields stay.
+        change: ConfigChange,
+    },
+    /// Write a replicated value.
+    SetCustom {
+        /// Its key.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+        /// Write only if this is the present version; 0 for "does not exist yet".
+        expected: Option<Version>,
+    },
+    /// Delete a replicated value.
+    DeleteCustom {
+        /// Its key.
+        key: String,
+        /// Delete only if this is the present version.
+        expected: Option<Version>,
+    },
+}
+
+/// What a node says of itself when it joins or opens a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// Its id.
+    pub node: NodeId,
+    /// A name for people.
+    pub display_name: String,
+    /// The name of the cluster it means to join.
+    pub cluster_name: Option<String>,
+    /// Where its peers reach it, `host:port`.
+    pub peer_address: String,
+    /// Where its HTTP surface is, `host:port`; empty when it has none.
+    pub http_address: String,
+    /// Its share of the partitions, relative to the others'.
+    pub weight: u32,
+    /// Its failure domain.
+    pub domain: Option<Domain>,
+    /// Addresses of the application's own services, by name.
+    pub services: BTreeMap<String, String>,
+    /// Labels for people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// What only the node itself can say; absent when an operator announces a node.
+    pub itself: Option<Itself>,
+}
+
+/// What a node knows of its own store and start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Itself {
+    /// Id of its store.
+    pub store: StoreId,
+    /// Its starts so far.
+    pub generation: Generation,
+    /// Its member number, when it has one.
+    pub member: Option<MemberNumber>,
+    /// The session it knows to be its last.
+    pub previous: Option<ck_control::SessionId>,
+    /// Whether acknowledgements of its application are durable.
+    pub durable: bool,
+    /// Configuration values it names; absent ones are adopted.
+    pub choices: ck_control::ConfigChoices,
+    /// Highest command version it understands.
+    pub command_version: u16,
+}
+
+/// What an operation came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The partitions exist; `created` is false when they did before.
+    Partitions {
+        /// Whether this operation created them.
+        created: bool,
+        /// The table's version.
+        version: Version,
+    },
+    /// A plan, applied or not.
+    Plan(PlanOutcome),
+    /// The node is a member.
+    Joined(Joined),
+    /// The session is over.
+    Stopped,
+    /// The node is no member any more.
+    Removed,
+    /// The node or the configuration is changed.
+    Changed {
+        /// The version after the change.
+        version: Version,
+    },
+    /// The value is written or deleted.
+    Custom {
+        /// The version of the value: that of the change that wrote it.
+        version: Version,
+    },
+}
+
+/// A plan's figures, and the table it leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanOutcome {
+    /// Whether it was applied; a dry run is not, nor is a plan that changes nothing.
+    pub applied: bool,
+    /// The version it was made for.
+    pub base: Version,
+    /// The version after it was applied, else `base`.
+    pub version: Version,
+    /// Rows that differ.
+    pub partitions_changed: u64,
+    /// Copies that are new.
+    pub copies_moved: u64,
+    /// Primaries that differ.
+    pub primaries_changed: u64,
+    /// Fewest copies any plan for these counts has to move.
+    pub lower_bound: u64,
+    /// Whether `copies_moved` is proved to be the least.
+    pub optimal: bool,
+    /// Whether nodes or domains are too few for the replication factor or the spread.
+    pub degraded: bool,
+    /// The rows.
+    pub table: Table,
+}
+
+/// What a node learns when it is admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The node.
+    pub node: NodeId,
+    /// Its member number.
+    pub member: MemberNumber,
+    /// Its open session; absent when an operator announced a node that has yet to start.
+    pub session: Option<ck_control::SessionId>,
+    /// Members there are.
+    pub members: u64,
+}
+
+/// Why an operation was not carried out, or not known to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// This node is not the leader, and was asked not to pass the operation on.
+    #[error("{node} does not lead the cluster{}; ask the leader", leader.as_ref().map(|l| format!(", {l} does")).unwrap_or_default())]
+    NotLeader {
+        /// The node that was asked.
+        node: NodeId,
+        /// The leader, when it is known.
+        leader: Option<NodeId>,
+    },
+    /// Nobody leads at present.
+    #[error("the cluster has no leader at present: {reason}; a majority of the {voters} voters must be up and connected")]
+    NoLeader {
+        /// What was tried.
+        reason: String,
+        /// Number of voters.
+        voters: u64,
+    },
+    /// This node is still forming or joining a cluster.
+    #[error("{node} belongs to no cluster yet: {waiting_for}")]
+    NotFormed {
+        /// The node.
+        node: NodeId,
+        /// What it waits for.
+        waiting_for: String,
+    },
+    /// No answer in time. The operation may or may not have been carried out.
+    #[error("no answer within {after_ms} ms; the operation may or may not have been carried out, look before repeating it")]
+    Unknown {
+        /// The time it was given.
+        after_ms: u64,
+    },
+    /// The replicated state refused the command. Nothing changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The node to be admitted did not answer at its address.
+    #[error("{node} does not answer at {address}: {reason}; start it, or name the address its peers reach it at")]
+    Unreachable {
+        /// The node.
+        node: NodeId,
+        /// The address tried.
+        address: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// Another node answered at that address.
+    #[error("{address} is {got}, not {node}; name the address of {node}")]
+    WrongNode {
+        /// The node wanted.
+        node: NodeId,
+        /// The address tried.
+        address: String,
+        /// Who answered.
+        got: NodeId,
+    },
+    /// A node means to join a cluster of another name.
+    #[error("{node} means to join cluster {wanted:?}, but this is {actual:?}; start it with --cluster {actual}")]
+    OtherCluster {
+        /// The node.
+        node: NodeId,
+        /// The name it gave.
+        wanted: String,
+        /// The name of this cluster.
+        actual: String,
+    },
+    /// A joining node names a configuration value other than the cluster's.
+    #[error("{node} names {field} {wanted}, but the cluster has {actual}; leave the flag out to adopt it")]
+    Conflict {
+        /// The node.
+        node: NodeId,
+        /// The field.
+        field: String,
+        /// The value it named.
+        wanted: String,
+        /// The cluster's.
+        actual: String,
+    },
+    /// No placement could be computed.
+    #[error("no placement: {reason}")]
+    Placement {
+        /// Why.
+        reason: String,
+    },
+    /// There is no table to plan from.
+    #[error("the partitions do not exist yet; create them first")]
+    NoPartitions,
+    /// Too many operations wait already.
+    #[error("{limit} operations wait already; try again in a moment")]
+    Busy {
+        /// Most operations that may wait.
+        limit: u64,
+    },
+    /// The node stops.
+    #[error("{node} is stopping")]
+    Stopping {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+impl OperationError {
+    /// A stable name for programs: kebab-case, never renamed.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotLeader { .. } => "not-leader",
+            Self::NoLeader { .. } => "no-leader",
+            Self::NotFormed { .. } => "not-formed",
+            Self::Unknown { .. } => "outcome-unknown",
+            Self::Rejected(rejection) => rejection.code(),
+            Self::Unreachable { .. } => "node-unreachable",
+            Self::WrongNode { .. } => "wrong-node",
+            Self::OtherCluster { .. } => "other-cluster",
+            Self::Conflict { .. } => "configuration-conflict",
+            Self::Placement { .. } => "no-placement",
+            Self::NoPartitions => "no-partitions",
+            Self::Busy { .. } => "busy",
+            Self::Stopping { .. } => "stopping",
+        }
+    }
+
+    /// Whether the same operation may succeed later without anything else being changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotLeader { .. }
+            | Self::NoLeader { .. }
+            | Self::NotFormed { .. }
+            | Self::Unreachable { .. }
+            | Self::Busy { .. } => true,
+            Self::Rejected(rejection) => rejection.is_retryable(),
+            _ => false,
+        }
+    }
+}
