@@ -1,0 +1,129 @@
+//! What `ck place` and `ck key` plan from: a spec in TOML or JSON, checked field by field.
+
+mod previous;
+mod raw;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use refusal::Refusal;
+
+use ck_core::spec::{PARTITIONS_MAX, REPLICATION_FACTOR_MAX};
+use ck_core::{Domain, KeyHash, Node, NodeId, Spec, Table, Topology, TopologyError};
+use serde::{Deserialize, Serialize};
+
+use raw::RawRequest;
+
+/// Which placement strategy to plan with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Strategy {
+    #[default]
+    Balanced,
+    Ring,
+    Rendezvous,
+    RendezvousMd5,
+}
+
+/// A checked spec: what there is, what is wanted, and where it starts from.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) topology: Topology,
+    pub(crate) spec: Spec,
+    pub(crate) strategy: Strategy,
+    pub(crate) hash: KeyHash,
+    pub(crate) previous: Option<Table>,
+}
+
+impl Request {
+    /// Reads one JSON object.
+    ///
+    /// # Errors
+    /// [`Refusal`] names the field and the value.
+    pub(crate) fn from_json(text: &str) -> Result<Self, Refusal> {
+        Self::check(raw::from_json(text)?)
+    }
+
+    /// Reads a TOML document.
+    ///
+    /// # Errors
+    /// As [`Request::from_json`].
+    pub(crate) fn from_toml(text: &str) -> Result<Self, Refusal> {
+        Self::check(raw::from_toml(text)?)
+    }
+
+    /// Reads JSON if the text begins with a brace, else TOML, in which nothing begins so.
+    ///
+    /// # Errors
+    /// As [`Request::from_json`].
+    pub(crate) fn from_text(text: &str) -> Result<Self, Refusal> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with('{') { Self::from_json(text) } else { Self::from_toml(text) }
+    }
+
+    fn check(raw: RawRequest<'_>) -> Result<Self, Refusal> {
+        let spec = check_spec(&raw)?;
+        let topology = check_nodes(&raw)?;
+        let strategy = raw.strategy.unwrap_or_default();
+        let hash = raw.hash.unwrap_or_default();
+        let previous =
+            raw.previous.map(|previous| previous.into_table(spec.partitions())).transpose()?;
+        Ok(Self { topology, spec, strategy, hash, previous })
+    }
+}
+
+fn check_spec(raw: &RawRequest<'_>) -> Result<Spec, Refusal> {
+    let partitions = in_range("partitions", raw.partitions, u64::from(PARTITIONS_MAX))?;
+    let replication_factor =
+        in_range("replication_factor", raw.replication_factor, u64::from(REPLICATION_FACTOR_MAX))?;
+    let spread = raw.spread.unwrap_or(1);
+    if spread == 0 || spread > replication_factor {
+        let message = format!(
+            "spread {spread} is out of range; use 1 to the replication factor, {replication_factor}"
+        );
+        return Err(Refusal::new("out-of-range", "spread", spread, message));
+    }
+    let narrow = |value: u64| u8::try_from(value).expect("checked against 16");
+    let partitions = u32::try_from(partitions).expect("checked against 2^24");
+    Spec::new(partitions, narrow(replication_factor), narrow(spread))
+        .map_err(|error| Refusal::whole("out-of-range", error.to_string()))
+}
+
+fn in_range(field: &str, got: u64, high: u64) -> Result<u64, Refusal> {
+    if got == 0 || got > high { Err(Refusal::out_of_range(field, got, 1, high)) } else { Ok(got) }
+}
+
+fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
+    let mut nodes = Vec::with_capacity(raw.nodes.len());
+    for (at, node) in raw.nodes.iter().enumerate() {
+        let invalid = |field: &str, value: &str, error: ck_core::IdError| {
+            let field = format!("nodes[{at}].{field}");
+            let message = format!("{field}: {error}");
+            Refusal::new("invalid-value", field, value, message)
+        };
+        let id = NodeId::new(&node.id).map_err(|error| invalid("id", &node.id, error))?;
+        let weight = node.weight.unwrap_or(1);
+        let weight = u32::try_from(weight).ok().filter(|weight| *weight > 0).ok_or_else(|| {
+            let field = format!("nodes[{at}].weight");
+            Refusal::out_of_range(&field, weight, 1, u64::from(u32::MAX))
+        })?;
+        let domain = node.domain.as_deref().map(Domain::new).transpose().map_err(|error| {
+            invalid("domain", node.domain.as_deref().unwrap_or_default(), error)
+        })?;
+        let state = node.state.unwrap_or_default();
+        nodes.push(Node { id, weight, domain, state });
+    }
+    Topology::new(nodes).map_err(|error| topology_refusal(raw, &error))
+}
+
+fn topology_refusal(raw: &RawRequest<'_>, error: &TopologyError) -> Refusal {
+    match error {
+        TopologyError::Duplicate { id } => {
+            let at = raw.nodes.iter().rposition(|node| node.id == id.as_str()).unwrap_or_default();
+            let field = format!("nodes[{at}].id");
+            let message = format!("{field}: {error}");
+            Refusal::new("duplicate-node", field, id.as_str(), message)
+        }
+        other => Refusal::new("out-of-range", "nodes", raw.nodes.len(), format!("nodes: {other}")),
+    }
+}
