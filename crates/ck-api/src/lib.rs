@@ -1,1 +1,43 @@
-//! Not written yet.
+//! What travels over HTTP: bodies, problem codes, roles.
+//!
+//! Plain data with `serde`, no I/O. Names that clients of the Go library read are kept for good;
+//! fields of our own stand beside them. Requests refuse unknown fields, so that a misspelt one is
+//! never silently ignored; answers tolerate them, so that an older client reads a newer server.
+//!
+//! What it does *not* do: serve (`ck-http` does), call (`ck-client` does), or decide anything.
+//!
+#![deny(missing_docs)]
+
+pub mod cluster;
+pub mod custom;
+pub mod health;
+pub mod join;
+pub mod operate;
+pub mod partition;
+pub mod problem;
+pub mod role;
+
+pub use cluster::{
+    Cluster, ClusterAnswer, ClusterConfig, HashConfig, Node, NodeAnswer, NodePage, NodePartitions,
+    PartitionMap, Peer,
+};
+pub use custom::{CustomDeleted, CustomEntry, CustomList, CustomStored};
+pub use health::{
+    ConsensusLeader, ConsensusStats, Health, HealthDetailed, Metrics, NotReady, Ready,
+};
+pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
+pub use operate::{
+    ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest, Removed,
+};
+pub use partition::{
+    Balance, DomainStats, Partition, PartitionAnswer, PartitionList, PartitionStats, Replica,
+    Transfer,
+};
+pub use problem::{Code, Problem};
+pub use role::Role;
+
+/// Media type of every error body (RFC 9457).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Response header that carries `incarnation.version` of the table an answer was made from.
+pub const CK_VERSION: &str = "ck-version";

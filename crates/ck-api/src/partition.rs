@@ -1,0 +1,186 @@
+//! Partitions: where they are and how they are spread.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One partition in a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// `partition-3`.
+    pub id: String,
+    /// The node that may write; empty when no node holds the partition.
+    pub primary_node: String,
+    /// The other copies, in order of preference.
+    pub replica_nodes: Vec<String>,
+    /// Grants of the primary role so far.
+    #[serde(default)]
+    pub epoch: u64,
+    /// `stable`, `moving`, `degraded` or `unavailable`.
+    #[serde(default)]
+    pub state: String,
+}
+
+impl Partition {
+    /// A row of a table by names, with an epoch and a state beside it.
+    #[must_use]
+    pub fn from_row(row: ck_core::Row<'_>, epoch: u64, state: &str) -> Self {
+        Self {
+            id: row.partition().to_string(),
+            primary_node: row.primary().map(ToString::to_string).unwrap_or_default(),
+            replica_nodes: row.replicas().map(ToString::to_string).collect(),
+            epoch,
+            state: state.to_owned(),
+        }
+    }
+}
+
+/// Answer to `GET /partitions`: partitions in order of number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionList {
+    /// The partitions that match the query.
+    pub partitions: Vec<Partition>,
+    /// Length of `partitions`.
+    pub count: u64,
+    /// Incarnation of the cluster.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Version of the table.
+    #[serde(default)]
+    pub version: u64,
+    /// Whether more match behind the last one. Present only when `limit` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_more: Option<bool>,
+    /// What to pass as `after` to go on. Present only when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<String>,
+}
+
+/// Answer to `GET /partitions/key` and `GET /partitions/{id}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionAnswer {
+    /// `partition-3`.
+    pub id: String,
+    /// The node that may write; empty when no node holds the partition.
+    pub primary_node: String,
+    /// The other copies, in order of preference.
+    pub replica_nodes: Vec<String>,
+    /// Grants of the primary role so far.
+    #[serde(default)]
+    pub epoch: u64,
+    /// `stable`, `moving`, `degraded` or `unavailable`.
+    #[serde(default)]
+    pub state: String,
+    /// Incarnation of the cluster.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Version of the table.
+    #[serde(default)]
+    pub version: u64,
+    /// HTTP address of the primary; empty without one.
+    #[serde(default)]
+    pub primary_address: String,
+    /// HTTP addresses in the order of `replica_nodes`.
+    #[serde(default)]
+    pub replica_addresses: Vec<String>,
+    /// Services of the primary: name to address.
+    #[serde(default)]
+    pub primary_services: BTreeMap<String, String>,
+    /// Every copy with its role and state, primary first. Only in `GET /partitions/{id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Vec<Replica>>,
+    /// The move under way, if any. Only in `GET /partitions/{id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+}
+
+/// One copy of a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// The node that holds it.
+    pub node: String,
+    /// `primary` or `replica`.
+    pub role: String,
+    /// Whether it has every write that may have been acknowledged.
+    pub in_sync: bool,
+    /// Status of the node, as in `GET /nodes`.
+    pub status: String,
+    /// HTTP address of the node.
+    pub address: String,
+    /// Services of the node: name to address.
+    #[serde(default)]
+    pub services: BTreeMap<String, String>,
+}
+
+/// A move under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Its number.
+    pub id: u64,
+    /// `prepare`, `catch-up`, `release`, `commit`, `activate` or `clean-up`.
+    pub stage: String,
+    /// The node that gives, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The node that takes.
+    pub to: String,
+}
+
+/// Answer to `GET /partitions/stats`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionStats {
+    /// Number of partitions; 0 before they are created.
+    pub total_partitions: u64,
+    /// Primaries of each node; a node with none is listed with 0.
+    pub partitions_per_node: BTreeMap<String, u64>,
+    /// Copies of each node that are not primaries.
+    pub replicas_per_node: BTreeMap<String, u64>,
+    /// How evenly copies are spread over the nodes.
+    #[serde(default)]
+    pub copies: Balance,
+    /// How evenly primaries are spread over the nodes.
+    #[serde(default)]
+    pub primaries: Balance,
+    /// The same by failure domain; a node without one is listed under its own id.
+    #[serde(default)]
+    pub domains: BTreeMap<String, DomainStats>,
+    /// Partitions with a move under way.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// Partitions without a primary that may act.
+    #[serde(default)]
+    pub unavailable: u64,
+    /// Partitions with fewer copies than the replication factor.
+    #[serde(default)]
+    pub under_replicated: u64,
+    /// Incarnation of the cluster.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Version of the table.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// Counts of the nodes, against the best that whole numbers allow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balance {
+    /// Least on any node.
+    pub min: u64,
+    /// Most on any node.
+    pub max: u64,
+    /// Most on the fullest node of a perfect spread.
+    pub max_optimal: u64,
+    /// `max` against the mean, in thousandths, rounded up: 1000 is perfect. 0 without copies.
+    pub max_over_mean_permille: u64,
+}
+
+/// What a failure domain holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainStats {
+    /// Nodes in it.
+    pub nodes: u64,
+    /// Copies on them, primaries included.
+    pub copies: u64,
+    /// Primaries on them.
+    pub primaries: u64,
+}

@@ -1,0 +1,278 @@
+//! Errors as bodies: `application/problem+json` (RFC 9457) with a stable `code`.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// A problem the surface itself reports. What the cluster refuses keeps the code of the
+        /// refusal, so [`Problem::code`] is text and may be one not listed here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status it is answered with.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// A short summary that does not change from occurrence to occurrence.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The code of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON; `detail` names line and column.
+    MalformedJson = "malformed-json", 400, "The body is not valid JSON";
+    /// The body is JSON of another shape: an unknown, missing, repeated or mistyped field.
+    InvalidBody = "invalid-body", 400, "The body has a wrong field";
+    /// A query parameter is absent or empty.
+    MissingParameter = "missing-parameter", 400, "A query parameter is missing";
+    /// A query parameter, header or path segment has a value that is not allowed.
+    InvalidParameter = "invalid-parameter", 400, "A parameter has a value that is not allowed";
+    /// A query parameter is given twice.
+    RepeatedParameter = "repeated-parameter", 400, "A query parameter is repeated";
+    /// The request breaks HTTP itself: no `Host`, a body that ended early.
+    BadRequest = "bad-request", 400, "The request is not valid HTTP";
+    /// No token, or not the right one.
+    Unauthorized = "unauthorized", 401, "A token is required";
+    /// The token does not carry the role.
+    Forbidden = "forbidden", 403, "The token does not carry the role";
+    /// No such path.
+    NotFound = "not-found", 404, "There is no such path";
+    /// No such partition.
+    UnknownPartition = "unknown-partition", 404, "There is no such partition";
+    /// No such node.
+    UnknownNode = "unknown-node", 404, "There is no such node";
+    /// No such custom key.
+    UnknownKey = "unknown-key", 404, "There is no such key";
+    /// The path does not take this method; `Allow` lists those it does.
+    MethodNotAllowed = "method-not-allowed", 405, "The path does not take this method";
+    /// The body did not arrive in time.
+    BodyTimeout = "body-timeout", 408, "The body did not arrive in time";
+    /// The partitions have not been created yet.
+    NoPartitions = "no-partitions", 409, "The partitions have not been created yet";
+    /// Fewer nodes than the replication factor.
+    TooFewNodes = "too-few-nodes", 409, "There are fewer nodes than the replication factor";
+    /// A joining node names another cluster.
+    WrongCluster = "wrong-cluster", 409, "The node belongs to another cluster";
+    /// The cluster's state does not allow it.
+    Conflict = "conflict", 409, "The cluster's state does not allow it";
+    /// A condition (`If-Match`, an expected version) does not hold.
+    PreconditionFailed = "precondition-failed", 412, "The condition does not hold";
+    /// The body is larger than the limit.
+    BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// The key or the whole target is longer than the limit.
+    UriTooLong = "uri-too-long", 414, "The request target is too long";
+    /// The body is of a type that the path does not read.
+    UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not supported";
+    /// `Host` names none of this server's names.
+    HostNotAllowed = "host-not-allowed", 421, "The host name is not one of this server's";
+    /// An address in the body does not answer.
+    UnreachableAddress = "unreachable-address", 422, "An address does not answer";
+    /// The header block is too large, or has too many fields.
+    HeadersTooLarge = "headers-too-large", 431, "The header fields are too large";
+    /// A defect of the server.
+    Internal = "internal", 500, "The server has a defect";
+    /// The node has not joined or formed a cluster yet.
+    NotFormed = "not-formed", 503, "The node is not part of a cluster yet";
+    /// No consensus leader is known.
+    NoLeader = "no-leader", 503, "The cluster has no leader at the moment";
+    /// A limit on connections or requests is reached.
+    Overloaded = "overloaded", 503, "The server is at one of its limits";
+    /// The node is stopping.
+    Stopping = "stopping", 503, "The node is stopping";
+    /// The operation did not finish in time; it may still take effect.
+    TimedOut = "timed-out", 504, "The operation did not finish in time";
+}
+
+/// An error body.
+///
+/// ```
+/// use ck_api::{Code, Problem};
+/// let problem = Problem::new(Code::MissingParameter, "`key` is missing; ask as `?key=user:1001`")
+///     .with_field("key");
+/// assert_eq!((problem.status, problem.code.as_str()), (400, "missing-parameter"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI for the kind of problem: `urn:clusterkit:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A summary that does not change from occurrence to occurrence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong this time, the value, and the remedy.
+    pub detail: String,
+    /// Stable kebab-case name of the problem; callers branch on this.
+    pub code: String,
+    /// The field, parameter or header at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The value at fault, cut at 256 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// When to try again at the earliest, in milliseconds. Absent when trying again is no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// How many there are, where a number falls short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub have: Option<u64>,
+    /// How many are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<u64>,
+}
+
+/// Longest `value` a problem repeats, in bytes.
+const VALUE_BYTES_MAX: usize = 256;
+
+impl Problem {
+    /// A problem of that code.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::refusal(code.name(), code.status(), code.title(), detail)
+    }
+
+    /// A problem whose code is the cluster's own, with the status chosen for it.
+    #[must_use]
+    pub fn refusal(code: &str, status: u16, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:clusterkit:problem:{code}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            code: code.to_owned(),
+            field: None,
+            value: None,
+            retry_after_ms: None,
+            have: None,
+            need: None,
+        }
+    }
+
+    /// Names the field, parameter or header at fault.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Repeats the value at fault, cut at 256 bytes.
+    #[must_use]
+    pub fn with_value(mut self, value: impl Into<String>) -> Self {
+        let mut value = value.into();
+        if value.len() > VALUE_BYTES_MAX {
+            let end = (0..=VALUE_BYTES_MAX)
+                .rev()
+                .find(|at| value.is_char_boundary(*at));
+            value.truncate(end.unwrap_or(0));
+        }
+        self.value = Some(value);
+        self
+    }
+
+    /// Says when to try again at the earliest.
+    #[must_use]
+    pub fn with_retry_after_ms(mut self, after_ms: u64) -> Self {
+        self.retry_after_ms = Some(after_ms);
+        self
+    }
+
+    /// Says how many there are and how many are needed.
+    #[must_use]
+    pub fn with_count(mut self, have: u64, need: u64) -> Self {
+        self.have = Some(have);
+        self.need = Some(need);
+        self
+    }
+
+    /// The code, when it is one of the surface's own.
+    #[must_use]
+    pub fn known_code(&self) -> Option<Code> {
+        Code::from_name(&self.code)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.detail, self.code, self.status)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own_and_an_error_status() {
+        for (at, code) in Code::ALL.iter().enumerate() {
+            assert!((400..600).contains(&code.status()), "{code:?}");
+            assert_eq!(Code::from_name(code.name()), Some(*code));
+            let kebab = code
+                .name()
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b == b'-');
+            assert!(kebab, "{}", code.name());
+            assert!(
+                Code::ALL[..at]
+                    .iter()
+                    .all(|other| other.name() != code.name()),
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_internal_code_is_a_500() {
+        let of_500: Vec<_> = Code::ALL
+            .iter()
+            .filter(|code| code.status() == 500)
+            .collect();
+        assert_eq!(of_500, [&Code::Internal]);
+    }
+
+    #[test]
+    fn a_problem_is_written_with_the_rfc_names_and_without_empty_ones() {
+        let problem = Problem::new(Code::TooFewNodes, "2 of 3").with_count(2, 3);
+        let text = serde_json::to_string(&problem).unwrap();
+        assert!(text.starts_with(r#"{"type":"urn:clusterkit:problem:too-few-nodes","title":"#));
+        assert!(
+            text.ends_with(r#""code":"too-few-nodes","have":2,"need":3}"#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_on_a_character() {
+        let problem = Problem::new(Code::InvalidParameter, "x").with_value("é".repeat(200));
+        assert_eq!(problem.value.unwrap().len(), 256);
+    }
+}
