@@ -16,6 +16,7 @@ pub mod operate;
 pub mod partition;
 pub mod problem;
 pub mod role;
+pub mod token;
 
 pub use cluster::{
     Cluster, ClusterAnswer, ClusterConfig, HashConfig, Node, NodeAnswer, NodePage, NodePartitions,
@@ -27,7 +28,8 @@ pub use health::{
 };
 pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
 pub use operate::{
-    ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest, Removed,
+    ConfigAnswer, ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest,
+    Removed,
 };
 pub use partition::{
     Balance, DomainStats, Partition, PartitionAnswer, PartitionList, PartitionStats, Replica,
@@ -35,9 +37,13 @@ pub use partition::{
 };
 pub use problem::{Code, Problem};
 pub use role::Role;
+pub use token::{Token, TokenError};
 
 /// Media type of every error body (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Response header of `GET /custom/{key}`: the value's version, for compare-and-set.
+pub const CK_VALUE_VERSION: &str = "ck-value-version";
 
 /// Response header that carries `incarnation.version` of the table an answer was made from.
 pub const CK_VERSION: &str = "ck-version";

@@ -140,6 +140,17 @@ pub struct ConfigPatch {
     pub max_transfers_per_node: Option<u8>,
 }
 
+/// Answer to `PATCH /config`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigAnswer {
+    /// The configuration after the change.
+    pub config: crate::cluster::ClusterConfig,
+    /// Incarnation of the cluster.
+    pub incarnation: u64,
+    /// Version of the table.
+    pub version: u64,
+}
+
 /// Answer to `DELETE /nodes/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {

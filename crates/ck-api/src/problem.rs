@@ -79,7 +79,17 @@ codes! {
     /// Fewer nodes than the replication factor.
     TooFewNodes = "too-few-nodes", 409, "There are fewer nodes than the replication factor";
     /// A joining node names another cluster.
-    WrongCluster = "wrong-cluster", 409, "The node belongs to another cluster";
+    OtherCluster = "other-cluster", 409, "The node belongs to another cluster";
+    /// Another node answers at the address given.
+    WrongNode = "wrong-node", 409, "Another node answers at that address";
+    /// A joining node names configuration that the cluster does not have.
+    ConfigurationConflict = "configuration-conflict", 409, "The node's configuration is another";
+    /// A node id is in use by another node.
+    NodeInUse = "node-in-use", 409, "The node id is in use";
+    /// A joining node's generation is older than the one known.
+    OlderGeneration = "older-generation", 409, "The node's generation is older than the known one";
+    /// No placement can be computed over the nodes of now.
+    NoPlacement = "no-placement", 409, "No placement can be computed";
     /// The cluster's state does not allow it.
     Conflict = "conflict", 409, "The cluster's state does not allow it";
     /// A condition (`If-Match`, an expected version) does not hold.
@@ -92,8 +102,8 @@ codes! {
     UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not supported";
     /// `Host` names none of this server's names.
     HostNotAllowed = "host-not-allowed", 421, "The host name is not one of this server's";
-    /// An address in the body does not answer.
-    UnreachableAddress = "unreachable-address", 422, "An address does not answer";
+    /// A node in the body does not answer at its address.
+    NodeUnreachable = "node-unreachable", 422, "The node does not answer at its address";
     /// The header block is too large, or has too many fields.
     HeadersTooLarge = "headers-too-large", 431, "The header fields are too large";
     /// A defect of the server.
@@ -102,12 +112,16 @@ codes! {
     NotFormed = "not-formed", 503, "The node is not part of a cluster yet";
     /// No consensus leader is known.
     NoLeader = "no-leader", 503, "The cluster has no leader at the moment";
+    /// This node is not the leader, and could not pass the operation on.
+    NotLeader = "not-leader", 503, "The node is not the leader";
+    /// As many operations wait as may.
+    Busy = "busy", 503, "Too many operations wait already";
     /// A limit on connections or requests is reached.
     Overloaded = "overloaded", 503, "The server is at one of its limits";
     /// The node is stopping.
     Stopping = "stopping", 503, "The node is stopping";
-    /// The operation did not finish in time; it may still take effect.
-    TimedOut = "timed-out", 504, "The operation did not finish in time";
+    /// The operation did not finish in time; it may have taken effect, or still do so.
+    OutcomeUnknown = "outcome-unknown", 504, "The operation did not finish in time";
 }
 
 /// An error body.
