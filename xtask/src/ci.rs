@@ -1,0 +1,201 @@
+//! Every check, in the order in which a failure is cheapest to find.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::repo::Repo;
+use crate::{fresh, guide, process, purity, tidy};
+
+/// A named check.
+struct Step {
+    name: &'static str,
+    run: fn(&Repo) -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        run: |repo| cargo(repo, &["fmt", "--all", "--check"]),
+    },
+    Step {
+        name: "lock file",
+        run: |repo| cargo(repo, &["fetch", "--locked", "--quiet"]),
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+    },
+    Step {
+        name: "tidy",
+        run: |repo| tidy::run(repo, &[]),
+    },
+    Step {
+        name: "tests, as the README says",
+        run: readme_tests,
+    },
+    Step {
+        name: "tools and benches run",
+        run: tools_and_benches,
+    },
+    Step {
+        name: "documentation",
+        run: documentation,
+    },
+    Step {
+        name: "licences, bans, sources",
+        run: deny,
+    },
+    Step {
+        name: "purity",
+        run: |repo| purity::run(repo, &[]),
+    },
+    Step {
+        name: "fresh project",
+        run: |repo| fresh::run(repo, &[]),
+    },
+];
+
+/// Runs all steps, or those whose name holds the first argument.
+///
+/// # Errors
+/// The first step that fails, by name, with its reason.
+pub(crate) fn run(repo: &Repo, arguments: &[String]) -> Result<()> {
+    let wanted = arguments.first().map_or("", String::as_str);
+    let steps: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| step.name.contains(wanted))
+        .collect();
+    if steps.is_empty() {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        bail!("no step holds {wanted:?}; there are: {}", names.join("; "));
+    }
+    let start = Instant::now();
+    let mut durations = Vec::new();
+    for step in steps {
+        println!("\n== {}", step.name);
+        let start = Instant::now();
+        (step.run)(repo).with_context(|| format!("step {:?} failed", step.name))?;
+        durations.push((step.name, start.elapsed()));
+        println!("== {}: passed in {}", step.name, seconds(start.elapsed()));
+    }
+    println!();
+    for (name, duration) in &durations {
+        println!("{:>9}  {name}", seconds(*duration));
+    }
+    println!("{:>9}  in all, every step passed", seconds(start.elapsed()));
+    Ok(())
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn cargo(repo: &Repo, arguments: &[&str]) -> Result<()> {
+    process::run(&mut process::cargo(repo.root(), arguments))
+}
+
+fn clippy(repo: &Repo) -> Result<()> {
+    let all = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+    ];
+    cargo(repo, &[&all[..], &["--", "-D", "warnings"]].concat())
+}
+
+/// The README's own second command, word for word.
+fn readme_tests(repo: &Repo) -> Result<()> {
+    let [run, test] = first_commands(&repo.read("README.md")?)?;
+    if run != "cargo run --bin ck -- dev" || test != "cargo test" {
+        bail!("the README starts with `{run}` and `{test}`; a newcomer needs no more than cargo");
+    }
+    let mut shell = Command::new("sh");
+    process::run(
+        shell
+            .current_dir(repo.root())
+            .args(["-c", &test])
+            .stdin(Stdio::null()),
+    )
+}
+
+/// The two lines of the README's first `sh` block, comments cut off.
+fn first_commands(readme: &str) -> Result<[String; 2]> {
+    let block = guide::blocks(readme, "sh").into_iter().next();
+    let block = block.context("the README has no ```sh block")?;
+    let lines = block
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or(line).trim());
+    let lines: Vec<String> = lines
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let count = lines.len();
+    lines.try_into().map_err(|_| {
+        anyhow::anyhow!("the README's first ```sh block has {count} commands; it must have two")
+    })
+}
+
+/// What plain `cargo test` leaves out: the packages that do not ship. Benches run once, unmeasured.
+fn tools_and_benches(repo: &Repo) -> Result<()> {
+    cargo(repo, &["test", "--locked", "--quiet", "-p", "xtask"])?;
+    cargo(
+        repo,
+        &[
+            "test",
+            "--locked",
+            "--quiet",
+            "-p",
+            "benches",
+            "--all-targets",
+        ],
+    )
+}
+
+fn documentation(repo: &Repo) -> Result<()> {
+    let arguments = ["doc", "--locked", "--workspace", "--no-deps", "--quiet"];
+    let mut doc = process::cargo(repo.root(), &arguments);
+    process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The advisory database is left out: it needs a network, and a check has to repeat itself.
+fn deny(repo: &Repo) -> Result<()> {
+    cargo(
+        repo,
+        &[
+            "deny",
+            "--locked",
+            "--offline",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readme_must_start_with_two_commands() {
+        let two = first_commands("# A\n```sh\na   # b\n\nc\n```\n```sh\nd\n```\n").unwrap();
+        assert_eq!(two, ["a", "c"]);
+        let three = first_commands("```sh\na\nb\nc\n```\n").unwrap_err();
+        assert!(three.to_string().contains("has 3 commands"), "{three}");
+        assert!(first_commands("# A\n").is_err());
+    }
+
+    #[test]
+    fn step_that_is_not_there_is_refused_with_the_list() {
+        let error = run(&Repo::open().unwrap(), &["nonsense".to_owned()]).unwrap_err();
+        assert!(
+            error.to_string().contains("purity; fresh project"),
+            "{error}"
+        );
+    }
+}
