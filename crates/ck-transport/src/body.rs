@@ -106,6 +106,14 @@ impl fmt::Debug for Body {
     }
 }
 
+/// Cuts a chunk into pieces that fit in a frame, without copying. An empty chunk has none.
+pub(crate) fn pieces(mut chunk: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let length = chunk.len().min(CHUNK_BYTES_MAX);
+        (length > 0).then(|| chunk.split_to(length))
+    })
+}
+
 /// The writing end of a [`Body`]. Dropping it before [`finish`](Self::finish) cuts the body off.
 #[derive(Debug)]
 pub struct BodyWriter {

@@ -24,13 +24,19 @@
 //!   talk; a node that has none yet talks to anyone.
 
 mod body;
+mod closing;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod limits;
+mod memory;
 mod message;
 mod peer;
+mod serve;
 
 pub use body::{Body, BodyWriter};
 pub use error::{TransportError, WireError};
 pub use limits::{BODY_WINDOW, CHUNK_BYTES_MAX, DEADLINE_MAX, Limits};
+pub use memory::{Faults, MemoryNetwork, MemoryTransport};
 pub use message::{BoxFuture, Reply, Request, Service, ServiceError, Transport};
 pub use peer::{Address, ClusterId, PeerId};

@@ -56,3 +56,58 @@ impl Limits {
         Ok(())
     }
 }
+
+/// Payload bytes held by one process, counted as they arrive.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    held: AtomicUsize,
+    max: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            held: AtomicUsize::new(0),
+            max,
+        })
+    }
+
+    /// An account of nothing yet.
+    pub(crate) fn open(self: &Arc<Self>) -> Held {
+        Held {
+            budget: Arc::clone(self),
+            bytes: 0,
+        }
+    }
+}
+
+/// What one call holds of a [`Budget`]; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes `bytes` more.
+    ///
+    /// # Errors
+    /// [`TransportError::Busy`] when the budget is spent; nothing is taken then.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TransportError> {
+        let max = self.budget.max;
+        self.budget
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|total| *total <= max)
+            })
+            .map_err(|_| TransportError::Busy { limit: max as u64 })?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
