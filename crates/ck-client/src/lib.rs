@@ -1,1 +1,33 @@
-//! Not written yet.
+//! Asks a cluster over HTTP.
+//!
+//! A [`Client`] knows several servers of one cluster. It stays with the one that answered last,
+//! goes on to the next when that one does not, keeps a deadline, and gives typed answers.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ck_client::{Client, ClientConfig};
+//! let client = Client::new(ClientConfig::new(["127.0.0.1:8080", "127.0.0.1:8081"]))?;
+//! let partition = client.partition_for_key(b"user:1001").await?;
+//! println!("{} is written at {}", partition.id, partition.primary_address);
+//! # Ok(()) }
+//! ```
+//!
+//! What it does *not* do: speak TLS, follow the table or route locally, repeat a change that may
+//! have taken effect.
+#![deny(missing_docs)]
+
+mod attempt;
+mod client;
+mod config;
+mod encode;
+mod error;
+mod operate;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
+pub use error::ClientError;
+pub use operate::Created;
+pub use read::{CustomValue, PartitionQuery, Readiness};
