@@ -141,7 +141,7 @@ pub struct PartitionStats {
     /// How evenly primaries are spread over the nodes.
     #[serde(default)]
     pub primaries: Balance,
-    /// The same by failure domain; a node without one is listed under its own id.
+    /// What the nodes of each named failure domain hold, by the widest segment of its path.
     #[serde(default)]
     pub domains: BTreeMap<String, DomainStats>,
     /// Partitions with a move under way.
@@ -153,6 +153,9 @@ pub struct PartitionStats {
     /// Partitions with fewer copies than the replication factor.
     #[serde(default)]
     pub under_replicated: u64,
+    /// Partitions whose copies touch fewer failure domains than the spread asks for.
+    #[serde(default)]
+    pub spread_violations: u64,
     /// Incarnation of the cluster.
     #[serde(default)]
     pub incarnation: u64,
@@ -161,17 +164,18 @@ pub struct PartitionStats {
     pub version: u64,
 }
 
-/// Counts of the nodes, against the best that whole numbers allow.
+/// Counts of the nodes, against the exact share that is due to each by its weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Least on any node.
     pub min: u64,
     /// Most on any node.
     pub max: u64,
-    /// Most on the fullest node of a perfect spread.
-    pub max_optimal: u64,
-    /// `max` against the mean, in thousandths, rounded up: 1000 is perfect. 0 without copies.
-    pub max_over_mean_permille: u64,
+    /// Largest ratio of what a node has to what is due to it, in thousandths, rounded down: 1000
+    /// is perfect, 1170 is 17 % too many. 0 when nothing is due to anybody.
+    pub max_over_share_permille: u64,
+    /// Nodes that hold neither their share rounded down nor rounded up; 0 is the optimum.
+    pub off_share: u64,
 }
 
 /// What a failure domain holds.
@@ -183,4 +187,7 @@ pub struct DomainStats {
     pub copies: u64,
     /// Primaries on them.
     pub primaries: u64,
+    /// Partitions with at least one copy on them.
+    #[serde(default)]
+    pub partitions: u64,
 }

@@ -65,11 +65,11 @@ codes! {
     /// No such path.
     NotFound = "not-found", 404, "There is no such path";
     /// No such partition.
-    UnknownPartition = "unknown-partition", 404, "There is no such partition";
+    PartitionUnknown = "partition-unknown", 404, "There is no such partition";
     /// No such node.
-    UnknownNode = "unknown-node", 404, "There is no such node";
+    NodeUnknown = "node-unknown", 404, "There is no such node";
     /// No such custom key.
-    UnknownKey = "unknown-key", 404, "There is no such key";
+    CustomUnknown = "custom-unknown", 404, "There is no such custom key";
     /// The path does not take this method; `Allow` lists those it does.
     MethodNotAllowed = "method-not-allowed", 405, "The path does not take this method";
     /// The body did not arrive in time.
@@ -87,7 +87,7 @@ codes! {
     /// A node id is in use by another node.
     NodeInUse = "node-in-use", 409, "The node id is in use";
     /// A joining node's generation is older than the one known.
-    OlderGeneration = "older-generation", 409, "The node's generation is older than the known one";
+    GenerationOld = "generation-old", 409, "The node's generation is older than the known one";
     /// No placement can be computed over the nodes of now.
     NoPlacement = "no-placement", 409, "No placement can be computed";
     /// The cluster's state does not allow it.

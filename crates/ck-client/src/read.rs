@@ -124,7 +124,7 @@ impl Client {
             .await
     }
 
-    /// A replicated value; a key that does not exist is a problem `unknown-key`.
+    /// A replicated value; a key that does not exist is a problem `custom-unknown`.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -192,7 +192,7 @@ async fn a_change_of_unknown_outcome_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_refusal_is_final_for_reads_too() {
-    let refusing = Scripted::start(vec![problem(Code::UnknownPartition)]).await;
+    let refusing = Scripted::start(vec![problem(Code::PartitionUnknown)]).await;
     let good = Scripted::start(vec![healthy()]).await;
     let error = client(&[&refusing.address, &good.address])
         .partition("999")
