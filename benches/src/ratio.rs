@@ -1,0 +1,186 @@
+//! Ratios of two things measured in turns.
+#![allow(clippy::print_stdout, reason = "the report is what a bench is run for")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Pairs measured for one ratio. The median of 101 shrugs off fifty disturbed ones.
+const PAIRS: usize = 101;
+
+/// How long one side of a pair runs: long against the clock's resolution, short against a change
+/// of the machine's mood.
+const SIDE: Duration = Duration::from_millis(4);
+
+/// Collects ratios, prints them, and remembers which are over their limit.
+#[derive(Debug)]
+pub struct Report {
+    /// Each side runs once, nothing is judged: shows only that the bench still runs.
+    trial: bool,
+    broken: Vec<String>,
+}
+
+impl Report {
+    /// A report of measurements under `cargo bench`, and a trial under `cargo test`, which does
+    /// not pass `--bench` to the program.
+    #[must_use]
+    pub fn from_arguments() -> Self {
+        Self {
+            trial: !std::env::args().any(|argument| argument == "--bench"),
+            broken: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is measured, only tried.
+    #[must_use]
+    pub const fn is_trial(&self) -> bool {
+        self.trial
+    }
+
+    /// Prints how many times as long `measured` takes as `base`, and holds it against `limit`.
+    ///
+    /// Each closure does one round of `calls` calls; rounds of both run in turns.
+    pub fn at_most(
+        &mut self,
+        name: &str,
+        limit: f64,
+        calls: usize,
+        base: impl FnMut(),
+        measured: impl FnMut(),
+    ) {
+        let Some((ratio, figures)) = self.measure(name, calls, base, measured) else {
+            return;
+        };
+        let verdict = if ratio <= limit { "kept" } else { "BROKEN" };
+        println!("{name:<32} {ratio:>7.2} x  (at most {limit}: {verdict}; {figures})");
+        if ratio > limit {
+            self.broken.push(format!(
+                "{name}: {ratio:.2} times the base, {limit} promised"
+            ));
+        }
+    }
+
+    /// Prints the ratio for information: nothing is promised of it.
+    pub fn beside(&mut self, name: &str, calls: usize, base: impl FnMut(), measured: impl FnMut()) {
+        let Some((ratio, figures)) = self.measure(name, calls, base, measured) else {
+            return;
+        };
+        println!("{name:<32} {ratio:>7.2} x  ({figures})");
+    }
+
+    /// The median ratio and both sides' median time a call; `None` in a trial.
+    fn measure(
+        &self,
+        name: &str,
+        calls: usize,
+        mut base: impl FnMut(),
+        mut measured: impl FnMut(),
+    ) -> Option<(f64, String)> {
+        base();
+        measured();
+        if self.trial {
+            println!("{name:<32} tried, not measured");
+            return None;
+        }
+        let (base_rounds, measured_rounds) = (rounds(&mut base), rounds(&mut measured));
+        let mut ratios = Vec::with_capacity(PAIRS);
+        let mut base_times = Vec::with_capacity(PAIRS);
+        let mut measured_times = Vec::with_capacity(PAIRS);
+        for _ in 0..PAIRS {
+            let base_time = time(base_rounds, &mut base);
+            let measured_time = time(measured_rounds, &mut measured);
+            ratios.push(measured_time / base_time);
+            base_times.push(base_time);
+            measured_times.push(measured_time);
+        }
+        let nanoseconds = |times| median(times) / calls as f64 * 1e9;
+        let figures = format!(
+            "{:.1} ns against {:.1} ns",
+            nanoseconds(measured_times),
+            nanoseconds(base_times)
+        );
+        Some((median(ratios), figures))
+    }
+
+    /// Fails when a promise was broken, naming each.
+    #[must_use]
+    pub fn verdict(self) -> ExitCode {
+        for broken in &self.broken {
+            println!("broken promise: {broken}");
+        }
+        if self.broken.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Rounds that fill [`SIDE`], at least one.
+fn rounds(round: &mut impl FnMut()) -> u32 {
+    let mut rounds = 1_u32;
+    loop {
+        let taken = time(rounds, round) * f64::from(rounds);
+        if taken >= SIDE.as_secs_f64() || rounds >= 1 << 24 {
+            return rounds;
+        }
+        rounds *= 2;
+    }
+}
+
+/// Seconds a round.
+fn time(rounds: u32, round: &mut impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..rounds {
+        round();
+    }
+    start.elapsed().as_secs_f64() / f64::from(rounds)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spin(turns: u32) -> impl FnMut() {
+        move || {
+            for turn in 0..turns {
+                std::hint::black_box(turn);
+            }
+        }
+    }
+
+    #[test]
+    fn broken_promise_fails_the_run() {
+        let mut report = Report {
+            trial: false,
+            broken: Vec::new(),
+        };
+        report.at_most("ten times the work", 2.0, 1, spin(1_000), spin(10_000));
+        assert_eq!(report.broken.len(), 1, "{report:?}");
+        assert_eq!(report.verdict(), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn kept_promise_passes() {
+        let mut report = Report {
+            trial: false,
+            broken: Vec::new(),
+        };
+        report.at_most("a tenth of the work", 1.0, 1, spin(10_000), spin(1_000));
+        assert_eq!(report.verdict(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn trial_judges_nothing() {
+        let mut report = Report {
+            trial: true,
+            broken: Vec::new(),
+        };
+        report.at_most("ten times the work", 2.0, 1, spin(1_000), spin(10_000));
+        assert_eq!(report.verdict(), ExitCode::SUCCESS);
+    }
+}
