@@ -9,7 +9,8 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(table: &'a Table, partition: PartitionId) -> Self {
+    #[inline]
+    pub(super) const fn new(table: &'a Table, partition: PartitionId) -> Self {
         Self { table, partition }
     }
 
@@ -32,8 +33,11 @@ impl<'a> Row<'a> {
 
     /// The node that may write; `None` when the row is empty.
     #[must_use]
+    #[inline]
     pub fn primary(&self) -> Option<&'a NodeId> {
-        self.nodes().next()
+        // The first cell alone: a vacant one lies behind the last node.
+        let cell = self.table.cells[self.partition.index() * usize::from(self.table.width)];
+        self.table.nodes.get(cell as usize)
     }
 
     /// The other copies, in order of preference.
