@@ -1,2 +1,33 @@
+//! `ck`: start nodes, ask and operate a cluster, plan placements offline.
+
+mod args;
+mod commands;
+mod exit;
+mod output;
 mod spec;
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json };
+    let done = match cli.command {
+        Command::Create(args) => commands::plan::create(&args, output),
+        Command::Rebalance(args) => commands::plan::rebalance(&args, output),
+        Command::Remove(args) => commands::nodes::remove(&args, output),
+        Command::Status(args) => commands::status::run(&args, output),
+        Command::Nodes(args) => commands::nodes::run(&args, output),
+        Command::Partitions(args) => commands::partitions::list(&args, output),
+        Command::Partition(args) => commands::partitions::one(&args, output),
+        Command::Key(args) => commands::key::run(&args, output),
+        Command::Stats(args) => commands::partitions::stats(&args, output),
+        Command::Custom(args) => commands::custom::run(args, output),
+        Command::Place(args) => commands::place::run(&args, output),
+    };
+    exit::report(done, cli.json)
+}

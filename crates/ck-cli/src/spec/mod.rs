@@ -58,7 +58,11 @@ impl Request {
     /// As [`Request::from_json`].
     pub(crate) fn from_text(text: &str) -> Result<Self, Refusal> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.trim_start().starts_with('{') { Self::from_json(text) } else { Self::from_toml(text) }
+        if text.trim_start().starts_with('{') {
+            Self::from_json(text)
+        } else {
+            Self::from_toml(text)
+        }
     }
 
     fn check(raw: RawRequest<'_>) -> Result<Self, Refusal> {
@@ -66,16 +70,27 @@ impl Request {
         let topology = check_nodes(&raw)?;
         let strategy = raw.strategy.unwrap_or_default();
         let hash = raw.hash.unwrap_or_default();
-        let previous =
-            raw.previous.map(|previous| previous.into_table(spec.partitions())).transpose()?;
-        Ok(Self { topology, spec, strategy, hash, previous })
+        let previous = raw
+            .previous
+            .map(|previous| previous.into_table(spec.partitions()))
+            .transpose()?;
+        Ok(Self {
+            topology,
+            spec,
+            strategy,
+            hash,
+            previous,
+        })
     }
 }
 
 fn check_spec(raw: &RawRequest<'_>) -> Result<Spec, Refusal> {
     let partitions = in_range("partitions", raw.partitions, u64::from(PARTITIONS_MAX))?;
-    let replication_factor =
-        in_range("replication_factor", raw.replication_factor, u64::from(REPLICATION_FACTOR_MAX))?;
+    let replication_factor = in_range(
+        "replication_factor",
+        raw.replication_factor,
+        u64::from(REPLICATION_FACTOR_MAX),
+    )?;
     let spread = raw.spread.unwrap_or(1);
     if spread == 0 || spread > replication_factor {
         let message = format!(
@@ -90,7 +105,11 @@ fn check_spec(raw: &RawRequest<'_>) -> Result<Spec, Refusal> {
 }
 
 fn in_range(field: &str, got: u64, high: u64) -> Result<u64, Refusal> {
-    if got == 0 || got > high { Err(Refusal::out_of_range(field, got, 1, high)) } else { Ok(got) }
+    if got == 0 || got > high {
+        Err(Refusal::out_of_range(field, got, 1, high))
+    } else {
+        Ok(got)
+    }
 }
 
 fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
@@ -103,15 +122,28 @@ fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
         };
         let id = NodeId::new(&node.id).map_err(|error| invalid("id", &node.id, error))?;
         let weight = node.weight.unwrap_or(1);
-        let weight = u32::try_from(weight).ok().filter(|weight| *weight > 0).ok_or_else(|| {
-            let field = format!("nodes[{at}].weight");
-            Refusal::out_of_range(&field, weight, 1, u64::from(u32::MAX))
-        })?;
-        let domain = node.domain.as_deref().map(Domain::new).transpose().map_err(|error| {
-            invalid("domain", node.domain.as_deref().unwrap_or_default(), error)
-        })?;
+        let weight = u32::try_from(weight)
+            .ok()
+            .filter(|weight| *weight > 0)
+            .ok_or_else(|| {
+                let field = format!("nodes[{at}].weight");
+                Refusal::out_of_range(&field, weight, 1, u64::from(u32::MAX))
+            })?;
+        let domain = node
+            .domain
+            .as_deref()
+            .map(Domain::new)
+            .transpose()
+            .map_err(|error| {
+                invalid("domain", node.domain.as_deref().unwrap_or_default(), error)
+            })?;
         let state = node.state.unwrap_or_default();
-        nodes.push(Node { id, weight, domain, state });
+        nodes.push(Node {
+            id,
+            weight,
+            domain,
+            state,
+        });
     }
     Topology::new(nodes).map_err(|error| topology_refusal(raw, &error))
 }
@@ -119,11 +151,20 @@ fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
 fn topology_refusal(raw: &RawRequest<'_>, error: &TopologyError) -> Refusal {
     match error {
         TopologyError::Duplicate { id } => {
-            let at = raw.nodes.iter().rposition(|node| node.id == id.as_str()).unwrap_or_default();
+            let at = raw
+                .nodes
+                .iter()
+                .rposition(|node| node.id == id.as_str())
+                .unwrap_or_default();
             let field = format!("nodes[{at}].id");
             let message = format!("{field}: {error}");
             Refusal::new("duplicate-node", field, id.as_str(), message)
         }
-        other => Refusal::new("out-of-range", "nodes", raw.nodes.len(), format!("nodes: {other}")),
+        other => Refusal::new(
+            "out-of-range",
+            "nodes",
+            raw.nodes.len(),
+            format!("nodes: {other}"),
+        ),
     }
 }

@@ -48,7 +48,13 @@ impl Previous {
                 ),
             ));
         }
-        let width = self.rows.iter().map(|row| row.length).max().unwrap_or(1).max(1);
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.length)
+            .max()
+            .unwrap_or(1)
+            .max(1);
         let (names, rank) = sorted(self.names);
         let mut cells = vec![VACANT; self.rows.len() * width];
         let mut seen = vec![false; self.rows.len()];
@@ -87,8 +93,11 @@ impl Previous {
 
 /// The names in order, and the place of each former index among them.
 fn sorted(names: Vec<NodeId>) -> (Vec<NodeId>, Vec<u32>) {
-    let mut order: Vec<(NodeId, usize)> =
-        names.into_iter().enumerate().map(|(at, name)| (name, at)).collect();
+    let mut order: Vec<(NodeId, usize)> = names
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| (name, at))
+        .collect();
     order.sort_unstable();
     let mut rank = vec![0; order.len()];
     for (place, (_, at)) in order.iter().enumerate() {
@@ -141,7 +150,11 @@ impl<'de> Deserialize<'de> for Previous {
                         }
                     }
                 }
-                if read { Ok(previous) } else { Err(A::Error::missing_field("partitions")) }
+                if read {
+                    Ok(previous)
+                } else {
+                    Err(A::Error::missing_field("partitions"))
+                }
             }
         }
 
@@ -245,7 +258,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 "a row of {length} copies is too long; at most {REPLICATION_FACTOR_MAX} are allowed"
             )));
         }
-        previous.rows.push(RowAt { partition, start, length });
+        previous.rows.push(RowAt {
+            partition,
+            start,
+            length,
+        });
         Ok(())
     }
 }
@@ -293,7 +310,9 @@ impl Visitor<'_> for Name<'_> {
             return Ok(*index);
         }
         let name = NodeId::new(value).map_err(E::custom)?;
-        let index = u32::try_from(self.0.names.len()).ok().filter(|index| *index != VACANT);
+        let index = u32::try_from(self.0.names.len())
+            .ok()
+            .filter(|index| *index != VACANT);
         let index = index.ok_or_else(|| E::custom("too many node ids"))?;
         self.0.names.push(name);
         self.0.index_of.insert(Box::from(value), index);
@@ -323,7 +342,11 @@ impl Visitor<'_> for Primary<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Option<u32>, E> {
-        if value.is_empty() { Ok(None) } else { Name(self.0).visit_str(value).map(Some) }
+        if value.is_empty() {
+            Ok(None)
+        } else {
+            Name(self.0).visit_str(value).map(Some)
+        }
     }
 }
 

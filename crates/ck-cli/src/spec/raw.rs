@@ -42,9 +42,10 @@ pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
         Err(error) => Err(Refusal::from_json(&error, text)),
         Ok(raw) => match reader.end() {
             Ok(()) => Ok(raw),
-            Err(error) => {
-                Err(Refusal::whole("malformed-json", format!("not valid JSON: {error}")))
-            }
+            Err(error) => Err(Refusal::whole(
+                "malformed-json",
+                format!("not valid JSON: {error}"),
+            )),
         },
     }
 }
@@ -52,7 +53,10 @@ pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
 pub(super) fn from_toml(text: &str) -> Result<RawRequest<'_>, Refusal> {
     let reader = toml::Deserializer::parse(text).map_err(|error| {
         let message = error.to_string();
-        Refusal::whole("malformed-toml", format!("not valid TOML: {}", message.trim_end()))
+        Refusal::whole(
+            "malformed-toml",
+            format!("not valid TOML: {}", message.trim_end()),
+        )
     })?;
     serde_path_to_error::deserialize(reader)
         .map_err(|error| Refusal::from_toml(&error, toml::from_str(text).ok().as_ref()))

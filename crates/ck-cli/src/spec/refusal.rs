@@ -41,7 +41,12 @@ impl Refusal {
 
     /// A refusal that concerns the input as a whole.
     pub(crate) fn whole(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, value: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            value: None,
+        }
     }
 
     pub(crate) fn out_of_range(field: &str, got: u64, low: u64, high: u64) -> Self {
@@ -50,7 +55,10 @@ impl Refusal {
     }
 
     /// What serde reported while reading JSON, with the field it was reading.
-    pub(super) fn from_json(error: &serde_path_to_error::Error<serde_json::Error>, text: &str) -> Self {
+    pub(super) fn from_json(
+        error: &serde_path_to_error::Error<serde_json::Error>,
+        text: &str,
+    ) -> Self {
         let inner = error.inner();
         let cause = inner.to_string();
         let out_of_range = cause.starts_with("number out of range");
@@ -59,7 +67,15 @@ impl Refusal {
         }
         let path = FieldPath::new(error.path(), &cause);
         let value = path.raw(text).map(|raw| quoted(raw.get()));
-        path.refuse(&cause, if out_of_range { Some("out-of-range") } else { None }, value)
+        path.refuse(
+            &cause,
+            if out_of_range {
+                Some("out-of-range")
+            } else {
+                None
+            },
+            value,
+        )
     }
 
     /// What serde reported while reading TOML, with the field it was reading.
@@ -69,7 +85,9 @@ impl Refusal {
     ) -> Self {
         let cause = error.inner().message().to_string();
         let path = FieldPath::new(error.path(), &cause);
-        let value = document.and_then(|document| path.toml(document)).map(bounded);
+        let value = document
+            .and_then(|document| path.toml(document))
+            .map(bounded);
         path.refuse(&cause, None, value)
     }
 }
@@ -157,7 +175,12 @@ impl FieldPath {
             Some(field) => format!("{field}: {cause}"),
             None => cause.to_string(),
         };
-        Refusal { code, message, field, value }
+        Refusal {
+            code,
+            message,
+            field,
+            value,
+        }
     }
 }
 
@@ -188,12 +211,19 @@ fn quoted(raw: &str) -> Value {
 fn bounded(value: Value) -> Value {
     match value {
         Value::String(text) if text.len() > VALUE_BYTES_MAX => {
-            let end = (0..=VALUE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let end = (0..=VALUE_BYTES_MAX)
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
             Value::String(format!("{}…", &text[..end]))
         }
         Value::Array(_) | Value::Object(_) => {
             let text = value.to_string();
-            if text.len() > VALUE_BYTES_MAX { bounded(Value::String(text)) } else { value }
+            if text.len() > VALUE_BYTES_MAX {
+                bounded(Value::String(text))
+            } else {
+                value
+            }
         }
         other => other,
     }

@@ -12,8 +12,16 @@ fn refused(text: &str) -> (String, Option<String>, Option<String>) {
 fn check(text: &str, code: &str, field: &str, value: &str) {
     let (got_code, got_field, got_value) = refused(text);
     assert_eq!(
-        (got_code.as_str(), got_field.as_deref(), got_value.as_deref()),
-        (code, (!field.is_empty()).then_some(field), (!value.is_empty()).then_some(value)),
+        (
+            got_code.as_str(),
+            got_field.as_deref(),
+            got_value.as_deref()
+        ),
+        (
+            code,
+            (!field.is_empty()).then_some(field),
+            (!value.is_empty()).then_some(value)
+        ),
         "{text}"
     );
 }
@@ -59,13 +67,38 @@ fn a_good_spec_is_read_from_json_and_from_toml() {
 #[test]
 fn every_value_out_of_range_is_refused_by_name() {
     check(&with("partitions", "0"), "out-of-range", "partitions", "0");
-    check(&with("partitions", "16777217"), "out-of-range", "partitions", "16777217");
-    check(&with("replication_factor", "0"), "out-of-range", "replication_factor", "0");
-    check(&with("replication_factor", "17"), "out-of-range", "replication_factor", "17");
-    check(&with("replication_factor", "300"), "out-of-range", "replication_factor", "300");
+    check(
+        &with("partitions", "16777217"),
+        "out-of-range",
+        "partitions",
+        "16777217",
+    );
+    check(
+        &with("replication_factor", "0"),
+        "out-of-range",
+        "replication_factor",
+        "0",
+    );
+    check(
+        &with("replication_factor", "17"),
+        "out-of-range",
+        "replication_factor",
+        "17",
+    );
+    check(
+        &with("replication_factor", "300"),
+        "out-of-range",
+        "replication_factor",
+        "300",
+    );
     check(&with("spread", "3"), "out-of-range", "spread", "3");
     check(&with("spread", "0"), "out-of-range", "spread", "0");
-    check(&with("nodes", r#"[{"id":"a","weight":0}]"#), "out-of-range", "nodes[0].weight", "0");
+    check(
+        &with("nodes", r#"[{"id":"a","weight":0}]"#),
+        "out-of-range",
+        "nodes[0].weight",
+        "0",
+    );
     check(
         &with("nodes", r#"[{"id":"a","weight":4294967296}]"#),
         "out-of-range",
@@ -76,14 +109,49 @@ fn every_value_out_of_range_is_refused_by_name() {
 
 #[test]
 fn every_value_of_the_wrong_kind_is_refused_by_name() {
-    check(&with("partitions", "-1"), "invalid-value", "partitions", "-1");
-    check(&with("partitions", "1.5"), "invalid-value", "partitions", "1.5");
-    check(&with("partitions", "1e99999"), "out-of-range", "partitions", "\"1e99999\"");
-    check(&with("partitions", "null"), "invalid-value", "partitions", "null");
+    check(
+        &with("partitions", "-1"),
+        "invalid-value",
+        "partitions",
+        "-1",
+    );
+    check(
+        &with("partitions", "1.5"),
+        "invalid-value",
+        "partitions",
+        "1.5",
+    );
+    check(
+        &with("partitions", "1e99999"),
+        "out-of-range",
+        "partitions",
+        "\"1e99999\"",
+    );
+    check(
+        &with("partitions", "null"),
+        "invalid-value",
+        "partitions",
+        "null",
+    );
     check(&with("spread", "[]"), "invalid-value", "spread", "[]");
-    check(&with("strategy", "\"best\""), "invalid-value", "strategy", "\"best\"");
-    check(&with("hash", "\"sha1\""), "invalid-value", "hash", "\"sha1\"");
-    check(&with("nodes", r#"[{"id":"a"},{"id":7}]"#), "invalid-value", "nodes[1].id", "7");
+    check(
+        &with("strategy", "\"best\""),
+        "invalid-value",
+        "strategy",
+        "\"best\"",
+    );
+    check(
+        &with("hash", "\"sha1\""),
+        "invalid-value",
+        "hash",
+        "\"sha1\"",
+    );
+    check(
+        &with("nodes", r#"[{"id":"a"},{"id":7}]"#),
+        "invalid-value",
+        "nodes[1].id",
+        "7",
+    );
     check(
         &with("nodes", r#"[{"id":"a","state":"asleep"}]"#),
         "invalid-value",
@@ -95,18 +163,43 @@ fn every_value_of_the_wrong_kind_is_refused_by_name() {
 #[test]
 fn unknown_missing_and_repeated_fields_are_refused_by_name() {
     check(&with("zone", "\"a\""), "unknown-field", "zone", "\"a\"");
-    check(&with("nodes", r#"[{"id":"a","x":[1]}]"#), "unknown-field", "nodes[0].x", "[1]");
+    check(
+        &with("nodes", r#"[{"id":"a","x":[1]}]"#),
+        "unknown-field",
+        "nodes[0].x",
+        "[1]",
+    );
     check(&with("nodes", ""), "missing-field", "nodes", "");
-    check(&with("nodes", r#"[{"weight":1}]"#), "missing-field", "nodes[0].id", "");
-    check(r#"{"partitions":1,"partitions":2}"#, "duplicate-field", "partitions", "2");
+    check(
+        &with("nodes", r#"[{"weight":1}]"#),
+        "missing-field",
+        "nodes[0].id",
+        "",
+    );
+    check(
+        r#"{"partitions":1,"partitions":2}"#,
+        "duplicate-field",
+        "partitions",
+        "2",
+    );
     check(
         &with("nodes", r#"[{"id":"a","id":"b"}]"#),
         "duplicate-field",
         "nodes[0].id",
         "\"b\"",
     );
-    check(&with("previous", r#"{"rows":[]}"#), "unknown-field", "previous.rows", "[]");
-    check(&with("previous", "{}"), "missing-field", "previous.partitions", "");
+    check(
+        &with("previous", r#"{"rows":[]}"#),
+        "unknown-field",
+        "previous.rows",
+        "[]",
+    );
+    check(
+        &with("previous", "{}"),
+        "missing-field",
+        "previous.partitions",
+        "",
+    );
 }
 
 #[test]
@@ -117,8 +210,18 @@ fn node_ids_are_checked() {
         "nodes[2].id",
         "\"a\"",
     );
-    check(&with("nodes", r#"[{"id":""}]"#), "invalid-value", "nodes[0].id", "\"\"");
-    check(&with("nodes", r#"[{"id":"a\n"}]"#), "invalid-value", "nodes[0].id", r#""a\n""#);
+    check(
+        &with("nodes", r#"[{"id":""}]"#),
+        "invalid-value",
+        "nodes[0].id",
+        "\"\"",
+    );
+    check(
+        &with("nodes", r#"[{"id":"a\n"}]"#),
+        "invalid-value",
+        "nodes[0].id",
+        r#""a\n""#,
+    );
     let long = "x".repeat(129);
     check(
         &with("nodes", &format!(r#"[{{"id":"{long}"}}]"#)),
@@ -153,8 +256,10 @@ fn a_previous_table_is_read_in_any_order_of_rows_and_fields() {
     ))
     .unwrap();
     let table = request.previous.unwrap();
-    let rows: Vec<Vec<&str>> =
-        table.rows().map(|row| row.nodes().map(|node| node.as_str()).collect()).collect();
+    let rows: Vec<Vec<&str>> = table
+        .rows()
+        .map(|row| row.nodes().map(ck_core::NodeId::as_str).collect())
+        .collect();
     assert_eq!(rows, [vec!["n1"], vec!["n2", "gone", "n1"]]);
 }
 
@@ -164,13 +269,24 @@ fn an_empty_row_is_written_with_null_or_nothing() {
         r#"{"id":"partition-1","primary_node":null,"replica_nodes":[]},{"id":"partition-0"}"#,
     ))
     .unwrap();
-    assert!(request.previous.unwrap().rows().all(|row| row.primary().is_none()));
+    assert!(
+        request
+            .previous
+            .unwrap()
+            .rows()
+            .all(|row| row.primary().is_none())
+    );
 }
 
 #[test]
 fn a_previous_table_that_is_not_one_row_a_partition_is_refused() {
     let row = r#"{"id":"partition-0","primary_node":"n1"}"#;
-    check(&previous(row), "partition-count", "previous.partitions", "1");
+    check(
+        &previous(row),
+        "partition-count",
+        "previous.partitions",
+        "1",
+    );
     check(
         &previous(&format!("{row},{row}")),
         "duplicate-partition",
@@ -225,24 +341,43 @@ fn a_previous_row_with_a_fault_is_refused_by_name() {
         "\"b\"",
     );
     let (code, field, _) = refused(&at(r#""replica_nodes":["a"]"#));
-    assert_eq!((code.as_str(), field.as_deref()), ("invalid-value", Some("previous.partitions[1]")));
+    assert_eq!(
+        (code.as_str(), field.as_deref()),
+        ("invalid-value", Some("previous.partitions[1]"))
+    );
     let many: Vec<String> = (0..17).map(|n| format!("\"m{n}\"")).collect();
-    let (code, field, _) =
-        refused(&at(&format!(r#""primary_node":"a","replica_nodes":[{}]"#, many.join(","))));
+    let (code, field, _) = refused(&at(&format!(
+        r#""primary_node":"a","replica_nodes":[{}]"#,
+        many.join(",")
+    )));
     assert_eq!(code, "invalid-value");
-    assert_eq!(field.as_deref(), Some("previous.partitions[1].replica_nodes"));
+    assert_eq!(
+        field.as_deref(),
+        Some("previous.partitions[1].replica_nodes")
+    );
 }
 
 #[test]
 fn broken_syntax_is_an_error_and_never_a_crash() {
     check("{", "malformed-json", "", "");
-    check(&format!("{} x", with("spread", "1")), "malformed-json", "", "");
+    check(
+        &format!("{} x", with("spread", "1")),
+        "malformed-json",
+        "",
+        "",
+    );
     check(&"[".repeat(100_000), "malformed-toml", "", "");
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     assert_eq!(refused(&deep).0, "unknown-field");
-    let deep = with("partitions", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)));
+    let deep = with(
+        "partitions",
+        &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)),
+    );
     assert_eq!(refused(&deep).1.as_deref(), Some("partitions"));
-    let deep = with("previous", &format!("{{\"stats\":{}", "{\"a\":".repeat(100_000)));
+    let deep = with(
+        "previous",
+        &format!("{{\"stats\":{}", "{\"a\":".repeat(100_000)),
+    );
     assert_eq!(refused(&deep).0, "malformed-json");
     check("partitions = ", "malformed-toml", "", "");
     check("partitions = 1\npartitions = 2", "malformed-toml", "", "");
@@ -252,8 +387,18 @@ fn broken_syntax_is_an_error_and_never_a_crash() {
 #[test]
 fn toml_faults_are_refused_by_name() {
     let nodes = "replication_factor = 1\n[[nodes]]\nid = \"a\"\n";
-    check(&format!("partitions = 0\n{nodes}"), "out-of-range", "partitions", "0");
-    check(&format!("partitions = \"x\"\n{nodes}"), "invalid-value", "partitions", "\"x\"");
+    check(
+        &format!("partitions = 0\n{nodes}"),
+        "out-of-range",
+        "partitions",
+        "0",
+    );
+    check(
+        &format!("partitions = \"x\"\n{nodes}"),
+        "invalid-value",
+        "partitions",
+        "\"x\"",
+    );
     check(
         &format!("partitions = 1\n{nodes}zone = \"z\"\n"),
         "unknown-field",

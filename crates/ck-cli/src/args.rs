@@ -1,0 +1,131 @@
+//! The command line: what is accepted, with its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Width at which help is wrapped.
+const HELP_WIDTH: usize = 100;
+
+/// Partitions of a keyspace, who holds them, and the cluster that keeps track of it.
+///
+/// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
+/// 2 usage, 3 unreachable or timed out, 4 refused.
+#[derive(Debug, Parser)]
+#[command(name = "ck", version, propagate_version = true, max_term_width = HELP_WIDTH)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Example, a cluster of three nodes on this machine:\n  ck dev")]
+pub(crate) struct Cli {
+    /// Print one JSON document instead of text; failures become JSON too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(commands::plan::CreateArgs),
+    Rebalance(commands::plan::RebalanceArgs),
+    Remove(commands::nodes::RemoveArgs),
+    Status(commands::status::StatusArgs),
+    Nodes(commands::nodes::NodesArgs),
+    Partitions(commands::partitions::PartitionsArgs),
+    Partition(commands::partitions::PartitionArgs),
+    Key(commands::key::KeyArgs),
+    Stats(commands::partitions::StatsArgs),
+    Custom(commands::custom::CustomArgs),
+    Place(commands::place::PlaceArgs),
+}
+
+/// How to reach the cluster.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connection {
+    /// Addresses of any nodes, separated by commas; the first that answers is asked.
+    #[arg(
+        long,
+        env = "CK_SERVER",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) server: Vec<String>,
+    /// File with the token to send.
+    #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Most time the command may take.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// A time with its unit, such as `500ms`, `10s` or `2m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let ms = number.parse::<u64>().ok().filter(|_| unit_ms > 0);
+    ms.and_then(|number| number.checked_mul(unit_ms))
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is no time; write it as 500ms, 10s, 2m or 1h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                let help = sub
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(help.contains("Example"), "{path} --help has no example");
+                assert!(
+                    help.contains(&path),
+                    "the example of {path} does not show it"
+                );
+                check(sub, &path);
+            }
+        }
+        check(&Cli::command(), "ck");
+    }
+
+    #[test]
+    fn a_time_has_a_number_and_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "1.5s",
+            "-1s",
+            "5 s",
+            "99999999999999999999s",
+            "5d",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

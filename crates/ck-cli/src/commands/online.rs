@@ -1,0 +1,48 @@
+//! What every command that asks a cluster shares.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use ck_api::Token;
+use ck_api::token::TOKEN_BYTES_MAX;
+use ck_client::{Client, ClientConfig, ClientError};
+
+use crate::args::Connection;
+use crate::exit::Failure;
+
+/// Runs `work` with a client of the servers named.
+pub(super) fn with_client<T, F>(
+    connection: &Connection,
+    work: impl FnOnce(Client) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut config =
+        ClientConfig::new(connection.server.iter().cloned()).with_timeout(connection.timeout);
+    if let Some(file) = &connection.token_file {
+        config = config.with_token(read_token(file)?);
+    }
+    let client = Client::new(config).map_err(|error| Failure::Usage(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(work(client))?)
+}
+
+/// Reads a token from a file.
+pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
+    let mut text = String::new();
+    // Room for white space around it; what is longer is no token.
+    let limit = TOKEN_BYTES_MAX as u64 + 64;
+    File::open(file)
+        .and_then(|open| open.take(limit).read_to_string(&mut text))
+        .with_context(|| format!("cannot read the token file {}", file.display()))?;
+    let token = text
+        .parse()
+        .with_context(|| format!("token file {}", file.display()))?;
+    Ok(token)
+}

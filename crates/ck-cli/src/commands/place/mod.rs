@@ -1,0 +1,124 @@
+//! `ck place`: plan offline, without any server.
+
+mod answer;
+mod batch;
+mod report;
+
+pub(crate) use answer::{Answer, OneRow};
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ck_core::placement::{Balanced, Placement, PlacementError, Plan};
+use clap::Args;
+
+use crate::exit::{Done, Failure};
+use crate::output::Output;
+use crate::spec::{Refusal, Request, Strategy};
+
+/// Largest spec, in a file or on a line: 512 MiB, some ten million partitions.
+const SPEC_BYTES_MAX: u64 = 512 << 20;
+
+const EXAMPLE: &str = "\
+Examples:
+  ck place --spec cluster.toml
+  ck place --spec cluster.json --json
+  ck place --batch < specs.jsonl > plans.jsonl
+
+A spec, in TOML or JSON with the same fields:
+  partitions = 256
+  replication_factor = 3
+  spread = 2                  # failure domains a partition must touch; default 1
+  strategy = \"balanced\"       # or ring, rendezvous, rendezvous-md5
+  hash = \"xxh3\"               # or md5-mod; what `ck key --spec` maps keys with
+  [[nodes]]
+  id = \"n1\"
+  weight = 1                  # default 1
+  domain = \"eu-1a\"            # default: a domain of its own
+  state = \"active\"            # or cordoned, draining, down
+
+`previous` holds the table to start from, as `GET /partitions` or `ck place --json` prints it.";
+
+/// Plan a placement offline: which node holds which partition, and what moving there costs.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct PlaceArgs {
+    /// The spec, TOML or JSON; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    spec: Option<PathBuf>,
+    /// Read one JSON spec a line from standard input and answer each on its own line; a refused
+    /// one is answered by `{"error":{"code","message","field","value"}}`.
+    #[arg(long, conflicts_with = "spec")]
+    batch: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &PlaceArgs, output: Output) -> Done {
+    let Some(file) = &args.spec else {
+        let input = io::stdin().lock();
+        return Ok(batch::run(
+            input,
+            BufWriter::new(io::stdout().lock()),
+            SPEC_BYTES_MAX,
+        )?);
+    };
+    let request = read_spec(file)?;
+    let plan = plan(&request)?;
+    if output.json {
+        let answer = Answer::new(&request, &plan);
+        return output.show(&answer, |_| Ok(()));
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    report::write(&mut out, &request, &plan)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Reads and checks a spec file.
+///
+/// # Errors
+/// When it cannot be read, or holds a spec that is refused.
+pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
+    let mut text = String::new();
+    let shown = file.display();
+    let limit = SPEC_BYTES_MAX + 1;
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_string(&mut text)
+    } else {
+        File::open(file).and_then(|open| open.take(limit).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("cannot read the spec {shown}"))?;
+    if text.len() as u64 >= limit {
+        return Err(too_long(SPEC_BYTES_MAX).into());
+    }
+    Ok(Request::from_text(&text)?)
+}
+
+fn too_long(bytes_max: u64) -> Refusal {
+    let message = format!("the spec is longer than {bytes_max} bytes; split it or shorten the ids");
+    Refusal::whole("too-long", message)
+}
+
+/// Plans what the request asks for.
+///
+/// # Errors
+/// [`Refusal`] when no node can hold a copy.
+pub(crate) fn plan(request: &Request) -> Result<Plan, Refusal> {
+    let strategy: &dyn Placement = match request.strategy {
+        Strategy::Balanced => &Balanced::new(),
+        _ => &Balanced::new(),
+    };
+    strategy
+        .place(&request.topology, &request.spec, request.previous.as_ref())
+        .map_err(|error| {
+            let nodes = request.topology.nodes().len();
+            match error {
+                PlacementError::NoUsableNode { .. } => {
+                    Refusal::new("no-usable-node", "nodes", nodes, format!("nodes: {error}"))
+                }
+                other => Refusal::whole("no-placement", other.to_string()),
+            }
+        })
+}

@@ -1,0 +1,131 @@
+//! `ck status`: the cluster at a glance, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use ck_api::{ClusterAnswer, PartitionStats};
+use ck_client::{Client, Readiness};
+use clap::Args;
+use serde::Serialize;
+
+use super::nodes::node_table;
+use super::online::with_client;
+use crate::args::Connection;
+use crate::exit::Done;
+use crate::output::{Output, write_table};
+
+/// Show the cluster at a glance: leader, nodes, partitions, and what is amiss.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ck status
+  ck status --server http://127.0.0.1:8080,http://127.0.0.1:8081 --json")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What `ck status --json` prints.
+#[derive(Serialize)]
+struct Status<'a> {
+    /// The cluster's name.
+    cluster: &'a str,
+    /// The cluster's UUID.
+    uuid: &'a str,
+    incarnation: u64,
+    version: u64,
+    /// The consensus leader's id; empty while there is none.
+    leader: &'a str,
+    /// Whether the node that was asked is ready.
+    ready: bool,
+    /// Why it is not.
+    reasons: &'a [String],
+    /// How many nodes have each status.
+    nodes: BTreeMap<&'a str, u64>,
+    /// How many partitions have each state.
+    partitions: BTreeMap<&'a str, u64>,
+}
+
+/// Shows the cluster at a glance.
+pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
+    let (cluster, stats, readiness) = with_client(&args.connection, async |client: Client| {
+        let cluster = client.cluster().await?;
+        Ok((
+            cluster,
+            client.partition_stats().await?,
+            client.ready().await?,
+        ))
+    })?;
+    let status = status(&cluster, &readiness);
+    output.show(&status, |out| write(out, &status, &cluster, &stats))
+}
+
+fn status<'a>(answer: &'a ClusterAnswer, readiness: &'a Readiness) -> Status<'a> {
+    let mut nodes = BTreeMap::new();
+    for node in &answer.cluster.nodes {
+        *nodes.entry(node.status.as_str()).or_default() += 1;
+    }
+    let mut partitions = BTreeMap::new();
+    for partition in answer.cluster.partition_map.partitions.values() {
+        *partitions.entry(partition.state.as_str()).or_default() += 1;
+    }
+    let (ready, reasons): (bool, &[String]) = match readiness {
+        Readiness::Ready(_) => (true, &[]),
+        Readiness::NotReady(not) => (false, &not.reasons),
+    };
+    Status {
+        cluster: &answer.cluster.name,
+        uuid: &answer.cluster.uuid,
+        incarnation: answer.incarnation,
+        version: answer.version,
+        leader: &answer.leader,
+        ready,
+        reasons,
+        nodes,
+        partitions,
+    }
+}
+
+fn write(
+    out: &mut dyn Write,
+    status: &Status<'_>,
+    answer: &ClusterAnswer,
+    stats: &PartitionStats,
+) -> std::io::Result<()> {
+    let leader = if status.leader.is_empty() {
+        "none at present"
+    } else {
+        status.leader
+    };
+    writeln!(out, "cluster     {} ({})", status.cluster, status.uuid)?;
+    writeln!(out, "version     {}.{}", status.incarnation, status.version)?;
+    writeln!(out, "leader      {leader}")?;
+    writeln!(out, "nodes       {}", tally(&status.nodes, "none"))?;
+    writeln!(
+        out,
+        "partitions  {}",
+        tally(&status.partitions, "not created yet; `ck create` does")
+    )?;
+    writeln!(
+        out,
+        "ready       {}",
+        if status.ready { "yes" } else { "no" }
+    )?;
+    for reason in status.reasons {
+        writeln!(out, "            {reason}")?;
+    }
+    writeln!(out)?;
+    write_table(out, &node_table(&answer.cluster.nodes, stats))
+}
+
+fn tally(counts: &BTreeMap<&str, u64>, none: &str) -> String {
+    if counts.is_empty() {
+        return none.to_owned();
+    }
+    let total: u64 = counts.values().sum();
+    let each: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    format!("{total}: {}", each.join(", "))
+}

@@ -1,0 +1,10 @@
+//! `ck` as its users meet it: real processes, sockets and files.
+//!
+//! One test program, so that it is linked once. Nothing here sleeps to win a race: waiting is
+//! asking again until it holds, with a bound.
+#![expect(
+    clippy::print_stderr,
+    reason = "a failing test shows what the processes printed"
+)]
+
+mod support;

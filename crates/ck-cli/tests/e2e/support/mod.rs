@@ -1,0 +1,12 @@
+//! What the end-to-end tests share: processes, sockets, ports, waiting.
+
+mod cluster;
+mod http;
+pub(crate) mod ports;
+mod process;
+mod wait;
+
+pub(crate) use cluster::{BOUND, Cluster, Server, rows};
+pub(crate) use http::{Reply, request};
+pub(crate) use process::{Process, ck, is_alive, run, run_with};
+pub(crate) use wait::wait_for;
