@@ -111,7 +111,10 @@ async fn a_cut_request_is_silence_and_does_not_run() {
 #[tokio::test(start_paused = true)]
 async fn a_cut_answer_is_silence_although_the_request_ran() {
     let Pair {
-        network, a, seen, ..
+        network,
+        a,
+        b: _b,
+        seen,
     } = pair(1);
     network.cut("b", "a");
     assert!(timed_out(&ask(&a, "b").await));
@@ -132,7 +135,10 @@ async fn a_partition_stops_both_ways_until_all_is_healed() {
 #[tokio::test(start_paused = true)]
 async fn what_is_on_its_way_when_the_link_is_cut_is_lost() {
     let Pair {
-        network, a, seen, ..
+        network,
+        a,
+        b: _b,
+        seen,
     } = pair(1);
     let slow = Duration::from_millis(500);
     network.set_faults(Faults {
@@ -150,7 +156,9 @@ async fn what_is_on_its_way_when_the_link_is_cut_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn delays_take_the_time_asked_for_in_each_direction() {
-    let Pair { network, a, b: _b, .. } = pair(1);
+    let Pair {
+        network, a, b: _b, ..
+    } = pair(1);
     let (out, back) = (Duration::from_millis(30), Duration::from_millis(70));
     network.set_link_faults(
         "a",
@@ -176,7 +184,10 @@ async fn delays_take_the_time_asked_for_in_each_direction() {
 #[tokio::test(start_paused = true)]
 async fn a_duplicated_request_runs_twice_and_is_answered_once() {
     let Pair {
-        network, a, seen, ..
+        network,
+        a,
+        b: _b,
+        seen,
     } = pair(1);
     network.set_faults(Faults {
         duplication: 1.0,
@@ -189,7 +200,9 @@ async fn a_duplicated_request_runs_twice_and_is_answered_once() {
 
 #[tokio::test(start_paused = true)]
 async fn reordering_lets_a_later_request_overtake() {
-    let Pair { network, a, b: _b, .. } = pair(3);
+    let Pair {
+        network, a, b: _b, ..
+    } = pair(3);
     network.set_link_faults(
         "a",
         "b",
@@ -212,7 +225,9 @@ async fn reordering_lets_a_later_request_overtake() {
 async fn the_same_seed_loses_the_same_calls() {
     let mut runs = Vec::new();
     for seed in [5, 5, 6] {
-        let Pair { network, a, b: _b, .. } = pair(seed);
+        let Pair {
+            network, a, b: _b, ..
+        } = pair(seed);
         network.set_faults(Faults {
             loss: 0.3,
             ..Faults::default()
