@@ -112,7 +112,9 @@ fn ratios() -> ExitCode {
 fn figures() {
     let keys = input::keys();
     let short = Criterion::default().warm_up_time(Duration::from_secs(1));
-    let mut criterion = short.measurement_time(Duration::from_secs(2)).configure_from_args();
+    let mut criterion = short
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
     let mut group = criterion.benchmark_group("lookup");
     group.throughput(Throughput::Elements(keys.len() as u64));
     for partitions in PARTITIONS {
