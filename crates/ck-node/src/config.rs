@@ -97,8 +97,8 @@ pub struct Config {
     pub events_kept: usize,
     /// Entries of the log after which a snapshot is taken. Default 5,000; 100 or more.
     pub snapshot_every: u64,
-    /// Largest frame from a peer. Default 16 MiB; a custom value must fit.
-    pub frame_bytes_max: usize,
+    /// Largest request or reply between peers, in bytes. Default 16 MiB; a custom value must fit.
+    pub payload_bytes_max: usize,
     /// Most time an operation may take, retries included. Default 10 s.
     pub operation_timeout: Duration,
 }
@@ -128,7 +128,7 @@ impl Config {
             on_fatal: OnFatal::default(),
             events_kept: 4096,
             snapshot_every: 5000,
-            frame_bytes_max: 16 << 20,
+            payload_bytes_max: 16 << 20,
             operation_timeout: Duration::from_secs(10),
         }
     }
@@ -142,26 +142,34 @@ impl Config {
             return Err(ConfigError::Weight);
         }
         if self.cluster_name.is_empty() || self.cluster_name.len() > 128 {
-            return Err(ConfigError::ClusterName { got: self.cluster_name.len() });
+            return Err(ConfigError::ClusterName {
+                got: self.cluster_name.len(),
+            });
         }
         if self.snapshot_every < 100 {
-            return Err(ConfigError::SnapshotEvery { got: self.snapshot_every });
+            return Err(ConfigError::SnapshotEvery {
+                got: self.snapshot_every,
+            });
         }
         if self.events_kept == 0 {
             return Err(ConfigError::EventsKept);
         }
-        if self.frame_bytes_max < FRAME_BYTES_MIN {
-            return Err(ConfigError::FrameBytes { got: self.frame_bytes_max });
+        if self.payload_bytes_max < PAYLOAD_BYTES_MIN {
+            return Err(ConfigError::PayloadBytes {
+                got: self.payload_bytes_max,
+            });
         }
         if self.join.len() > JOIN_MAX {
-            return Err(ConfigError::Join { got: self.join.len() });
+            return Err(ConfigError::Join {
+                got: self.join.len(),
+            });
         }
         Ok(())
     }
 }
 
 /// A custom value of 1 MiB, twice over, and its envelope.
-const FRAME_BYTES_MIN: usize = 4 << 20;
+const PAYLOAD_BYTES_MIN: usize = 4 << 20;
 const JOIN_MAX: usize = 1_000;
 
 /// Why a configuration was refused.
@@ -186,9 +194,11 @@ pub enum ConfigError {
     /// No room for events.
     #[error("events_kept 0 is out of range; use 1 or more")]
     EventsKept,
-    /// Frames too small for a custom value.
-    #[error("frame_bytes_max {got} is out of range; use {FRAME_BYTES_MIN} or more, so that a custom value fits")]
-    FrameBytes {
+    /// Requests too small for a custom value.
+    #[error(
+        "payload_bytes_max {got} is out of range; use {PAYLOAD_BYTES_MIN} or more, so that a custom value fits"
+    )]
+    PayloadBytes {
         /// The value.
         got: usize,
     },

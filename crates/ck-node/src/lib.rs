@@ -4,8 +4,35 @@
 //! What it does *not* do: decide placements (`ck-core`), decide who may act (`ck-control`), or
 //! speak HTTP (`ck-http`).
 
+mod admission;
+mod codec;
 pub mod config;
+mod consensus;
+mod driver;
+pub mod events;
+mod execute;
+mod forming;
+mod handle;
+mod leader;
+mod node;
 pub mod operation;
+mod planning;
+mod published;
+mod service;
+mod shared;
+pub mod status;
+mod store;
+mod wire;
 
+pub use codec::CodecError;
 pub use config::{Config, ConfigError, OnFatal, PeerAddresses, Resolve, ResolveError};
+pub use consensus::ConsensusError;
+pub use driver::NodeError;
+pub use events::{Event, EventKind, Events, Next};
+pub use forming::FormingError;
+pub use handle::{Distribution, Ended, Handle, Partition};
+pub use node::{Node, StartError};
 pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
+pub use published::{Published, Reader};
+pub use status::{NodeStatus, Phase, Role};
+pub use store::StoreError;

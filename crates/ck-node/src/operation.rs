@@ -200,7 +200,9 @@ pub enum OperationError {
         leader: Option<NodeId>,
     },
     /// Nobody leads at present.
-    #[error("the cluster has no leader at present: {reason}; a majority of the {voters} voters must be up and connected")]
+    #[error(
+        "the cluster has no leader at present: {reason}; a majority of the {voters} voters must be up and connected"
+    )]
     NoLeader {
         /// What was tried.
         reason: String,
@@ -216,7 +218,9 @@ pub enum OperationError {
         waiting_for: String,
     },
     /// No answer in time. The operation may or may not have been carried out.
-    #[error("no answer within {after_ms} ms; the operation may or may not have been carried out, look before repeating it")]
+    #[error(
+        "no answer within {after_ms} ms; the operation may or may not have been carried out, look before repeating it"
+    )]
     Unknown {
         /// The time it was given.
         after_ms: u64,
@@ -225,7 +229,9 @@ pub enum OperationError {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The node to be admitted did not answer at its address.
-    #[error("{node} does not answer at {address}: {reason}; start it, or name the address its peers reach it at")]
+    #[error(
+        "{node} does not answer at {address}: {reason}; start it, or name the address its peers reach it at"
+    )]
     Unreachable {
         /// The node.
         node: NodeId,
@@ -245,7 +251,9 @@ pub enum OperationError {
         got: NodeId,
     },
     /// A node means to join a cluster of another name.
-    #[error("{node} means to join cluster {wanted:?}, but this is {actual:?}; start it with --cluster {actual}")]
+    #[error(
+        "{node} means to join cluster {wanted:?}, but this is {actual:?}; start it with --cluster {actual}"
+    )]
     OtherCluster {
         /// The node.
         node: NodeId,
@@ -255,7 +263,9 @@ pub enum OperationError {
         actual: String,
     },
     /// A joining node names a configuration value other than the cluster's.
-    #[error("{node} names {field} {wanted}, but the cluster has {actual}; leave the flag out to adopt it")]
+    #[error(
+        "{node} names {field} {wanted}, but the cluster has {actual}; leave the flag out to adopt it"
+    )]
     Conflict {
         /// The node.
         node: NodeId,

@@ -1,0 +1,231 @@
+//! Who belongs to the cluster: joining, registering at each start, leaving for good.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ck_control::{Command, Position, Registration, Rejection, SessionId, State, Trigger};
+use ck_core::NodeId;
+use ck_transport::{Address, Request};
+
+use crate::codec;
+use crate::execute::{propose, settled};
+use crate::forming::hello;
+use crate::operation::{Itself, JoinRequest, Joined, OperationError, Outcome};
+use crate::planning;
+use crate::shared::Shared;
+use crate::wire::{Forwarded, HelloReply, Invitation, kind};
+
+/// Admits a node. It is asked who it is first, at the address its peers are to reach it at.
+pub(crate) async fn join(node: &Arc<Shared>, request: JoinRequest, actor: &str) -> Forwarded {
+    let state = settled(node).await?;
+    check(&state, &request)?;
+    let met = meet(node, &request).await?;
+    match request.itself.clone() {
+        Some(itself) => {
+            if met.store != itself.store.0 {
+                return Err(OperationError::WrongNode {
+                    node: request.node,
+                    address: request.peer_address,
+                    got: met.node,
+                });
+            }
+            register_as(node, request, itself, actor).await
+        }
+        None => announce(node, &state, request, &met).await,
+    }
+}
+
+/// Opens a member's next session.
+pub(crate) async fn register(node: &Arc<Shared>, request: JoinRequest, actor: &str) -> Forwarded {
+    let state = settled(node).await?;
+    check(&state, &request)?;
+    let Some(itself) = request.itself.clone() else {
+        return Err(Rejection::NodeUnknown { node: request.node }.into());
+    };
+    register_as(node, request, itself, actor).await
+}
+
+fn check(state: &State, request: &JoinRequest) -> Result<(), OperationError> {
+    let actual = state
+        .formed()
+        .map(|genesis| genesis.name.clone())
+        .unwrap_or_default();
+    if let Some(wanted) = request
+        .cluster_name
+        .clone()
+        .filter(|wanted| *wanted != actual)
+    {
+        return Err(OperationError::OtherCluster {
+            node: request.node.clone(),
+            wanted,
+            actual,
+        });
+    }
+    let choices = request.itself.as_ref().map(|itself| &itself.choices);
+    if let Some(conflict) = choices.and_then(|choices| state.config().conflict(choices)) {
+        return Err(OperationError::Conflict {
+            node: request.node.clone(),
+            field: conflict.field,
+            wanted: conflict.wanted,
+            actual: conflict.actual,
+        });
+    }
+    Ok(())
+}
+
+async fn meet(node: &Arc<Shared>, request: &JoinRequest) -> Result<HelloReply, OperationError> {
+    let address = request.peer_address.clone();
+    let met = hello(node, &address)
+        .await
+        .map_err(|reason| OperationError::Unreachable {
+            node: request.node.clone(),
+            address: address.clone(),
+            reason,
+        })?;
+    if met.node != request.node {
+        return Err(OperationError::WrongNode {
+            node: request.node.clone(),
+            address,
+            got: met.node,
+        });
+    }
+    if met.cluster_name != node.config.cluster_name {
+        return Err(OperationError::OtherCluster {
+            node: request.node.clone(),
+            wanted: met.cluster_name,
+            actual: node.config.cluster_name.clone(),
+        });
+    }
+    Ok(met)
+}
+
+async fn register_as(
+    node: &Arc<Shared>,
+    request: JoinRequest,
+    itself: Itself,
+    actor: &str,
+) -> Forwarded {
+    let name = request.node.clone();
+    let state = node.state();
+    // A node that asks again because the answer was lost, or that lost its answer in a crash,
+    // is the member it became.
+    let known = state
+        .member_by_node(name.as_str())
+        .filter(|member| member.store == itself.store);
+    let member = itself.member.or(known.map(|member| member.number));
+    let previous = itself
+        .previous
+        .or(known.and_then(|member| member.session.or(member.last_session)));
+    let registration = Registration {
+        node: request.node,
+        display_name: request.display_name,
+        store: itself.store,
+        generation: itself.generation,
+        member,
+        previous,
+        // The store is locked by the process that asks, on its own disk.
+        holds_store: true,
+        durable: itself.durable,
+        served: false,
+        peer_address: request.peer_address,
+        http_address: request.http_address,
+        weight: request.weight,
+        domain: request.domain,
+        services: request.services,
+        labels: request.labels,
+        command_version: itself.command_version,
+    };
+    let (position, _) = propose(node, Command::Register(registration), actor).await?;
+    node.wake.notify_one();
+    joined(node, &name, Some(position))
+}
+
+fn joined(node: &Shared, name: &NodeId, position: Option<Position>) -> Forwarded {
+    let state = node.state();
+    let genesis = state.formed().ok_or(Rejection::NotFormed)?;
+    let member = state
+        .member_by_node(name.as_str())
+        .ok_or_else(|| Rejection::NodeUnknown { node: name.clone() })?;
+    Ok(Outcome::Joined(Joined {
+        cluster: genesis.cluster,
+        cluster_name: genesis.name.clone(),
+        incarnation: state.incarnation(),
+        node: name.clone(),
+        member: member.number,
+        session: position.map(SessionId::from),
+        members: state.members().len() as u64,
+    }))
+}
+
+/// An operator names a node: it is told where the cluster is, and asks for admission itself.
+async fn announce(
+    node: &Arc<Shared>,
+    state: &State,
+    request: JoinRequest,
+    met: &HelloReply,
+) -> Forwarded {
+    let genesis = state.formed().ok_or(Rejection::NotFormed)?;
+    let name = request.node;
+    if let Some(member) = state.member_by_node(name.as_str()) {
+        if member.store.0 == met.store {
+            return joined(node, &name, None);
+        }
+        return Err(Rejection::NodeInUse {
+            node: name,
+            member: member.number,
+        }
+        .into());
+    }
+    if let Some(theirs) = met.formed {
+        return Err(OperationError::OtherCluster {
+            node: name,
+            wanted: theirs.to_string(),
+            actual: genesis.cluster.to_string(),
+        });
+    }
+    let invitation = Invitation {
+        cluster: genesis.cluster,
+        via: node.peer_address(),
+        member: None,
+    };
+    let unreachable = |reason: String| OperationError::Unreachable {
+        node: name.clone(),
+        address: request.peer_address.clone(),
+        reason,
+    };
+    let payload = codec::encode(&invitation).map_err(|source| unreachable(source.to_string()))?;
+    let to = Address::anyone(request.peer_address.clone());
+    let invite = Request::new(kind::INVITE, Bytes::from(payload));
+    let timeout = node.config.operation_timeout;
+    node.transport()
+        .call(&to, invite, timeout)
+        .await
+        .map_err(|source| unreachable(source.to_string()))?;
+    let mut applied = node.publisher.applied();
+    let arrival = applied.wait_for(|_| node.state().member_by_node(name.as_str()).is_some());
+    match tokio::time::timeout(timeout, arrival).await {
+        Ok(_) => joined(node, &name, None),
+        Err(_) => {
+            let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            Err(OperationError::Unknown { after_ms })
+        }
+    }
+}
+
+/// Takes a node out for good: first nothing new for it, then its partitions elsewhere, then it.
+pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> Forwarded {
+    let state = settled(node).await?;
+    let member = state
+        .member_by_node(name.as_str())
+        .ok_or_else(|| Rejection::NodeUnknown { node: name.clone() })?;
+    if !member.closing {
+        propose(node, Command::Close { node: name.clone() }, actor).await?;
+    }
+    if state.table().is_some() {
+        planning::rebalance(node, Trigger::Drain, false, actor).await?;
+    }
+    let office = node.state().office().map(|office| office.id);
+    propose(node, Command::Remove { node: name, office }, actor).await?;
+    node.wake.notify_one();
+    Ok(Outcome::Removed)
+}

@@ -1,0 +1,147 @@
+//! Consensus messages over the node's transport.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ck_transport::{Address, Request, Transport, TransportError};
+use openraft::error::{
+    InstallSnapshotError, NetworkError, PayloadTooLarge, RemoteError, Timeout, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption, RPCTypes, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
+    VoteRequest, VoteResponse,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::types::{PeerNode, RaftError, RpcError, TypeConfig};
+use crate::codec;
+use crate::published::Publisher;
+use crate::wire::kind;
+
+/// Between attempts to reach a peer that is away. Short, so that one that returns is found soon.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Makes a [`Peer`] for each member.
+pub(crate) struct Network {
+    pub(crate) id: u64,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) publisher: Arc<Publisher>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &PeerNode) -> Peer {
+        Peer {
+            id: self.id,
+            target,
+            first_address: node.address.clone(),
+            transport: Arc::clone(&self.transport),
+            publisher: Arc::clone(&self.publisher),
+        }
+    }
+}
+
+/// One other member.
+pub(crate) struct Peer {
+    id: u64,
+    target: u64,
+    first_address: String,
+    transport: Arc<dyn Transport>,
+    publisher: Arc<Publisher>,
+}
+
+impl Peer {
+    /// Where the member is by the newest state, else where the membership says it was.
+    fn address(&self) -> Address {
+        let published = self.publisher.current();
+        let member = published
+            .state
+            .member(ck_control::MemberNumber(self.target));
+        let peer = member.map_or_else(
+            || self.first_address.clone(),
+            |found| found.peer_address.clone(),
+        );
+        Address::member(peer, self.target)
+    }
+
+    async fn call<Q, A, E>(
+        &self,
+        kind: u16,
+        rpc: &Q,
+        option: &RPCOption,
+        action: RPCTypes,
+    ) -> Result<A, RpcError<E>>
+    where
+        Q: Serialize,
+        A: DeserializeOwned,
+        E: std::error::Error + DeserializeOwned + 'static,
+    {
+        let bytes = codec::encode(rpc).map_err(|source| NetworkError::new(&source))?;
+        let address = self.address();
+        let deadline = option.hard_ttl();
+        let request = Request::new(kind, Bytes::from(bytes));
+        let reply = match self.transport.call(&address, request, deadline).await {
+            Ok((_, reply)) => reply,
+            Err(source) => return Err(self.failed(&source, deadline, action)),
+        };
+        let answer: Result<A, RaftError<E>> =
+            codec::decode(&reply.payload).map_err(|source| NetworkError::new(&source))?;
+        answer.map_err(|source| RemoteError::new(self.target, source).into())
+    }
+
+    fn failed<E: std::error::Error>(
+        &self,
+        source: &TransportError,
+        timeout: Duration,
+        action: RPCTypes,
+    ) -> RpcError<E> {
+        match source {
+            TransportError::Timeout { .. } => Timeout {
+                action,
+                id: self.id,
+                target: self.target,
+                timeout,
+            }
+            .into(),
+            TransportError::FrameTooLarge { .. } => PayloadTooLarge::new_entries_hint(1).into(),
+            // Everything else waits before it is tried again: a refusal does not pass in no time.
+            _ => Unreachable::new(source).into(),
+        }
+    }
+}
+
+impl RaftNetwork<TypeConfig> for Peer {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        self.call(kind::APPEND, &rpc, &option, RPCTypes::AppendEntries)
+            .await
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        rpc: InstallSnapshotRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<InstallSnapshotResponse<u64>, RpcError<InstallSnapshotError>> {
+        self.call(kind::SNAPSHOT, &rpc, &option, RPCTypes::InstallSnapshot)
+            .await
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<u64>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<u64>, RpcError> {
+        self.call(kind::VOTE, &rpc, &option, RPCTypes::Vote).await
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(RETRY_EVERY))
+    }
+}

@@ -1,0 +1,356 @@
+//! Consensus by openraft: starting it, proposing, confirming, changing members, serving peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ck_control::{MemberNumber, Profile, Proposal};
+use ck_transport::{BoxFuture, Reply, ServiceError, Transport};
+use openraft::error::{CheckIsLeaderError, ClientWriteError};
+use openraft::{ChangeMembers, SnapshotPolicy};
+use tokio::sync::watch;
+
+use super::log_store::{LogStore, Progress};
+use super::machine::Machine;
+use super::network::Network;
+use super::types::{LogId, PeerNode, Raft, RaftError};
+use super::{Committed, MemberChange, ProposeError, Substrate, SubstrateStatus};
+use crate::codec;
+use crate::published::Publisher;
+use crate::store::{Store, StoreError, key};
+use crate::wire::{kind, refusal, request};
+
+/// Time for a majority to answer. Past it the outcome of a proposal is not known.
+const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for a snapshot piece to be written by the other side.
+const SNAPSHOT_TIMEOUT_MS: u64 = 10_000;
+
+/// Largest piece of a snapshot in one request, in bytes; with its envelope it fits every frame
+/// limit that a configuration may set.
+const SNAPSHOT_PIECE_BYTES: u64 = 1 << 20;
+
+/// Most bytes of a snapshot that are taken from a peer.
+const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of log after which a snapshot is taken however few entries they are.
+const LOG_BYTES_PER_SNAPSHOT: u64 = 64 << 20;
+
+/// What consensus runs with.
+pub(crate) struct Start {
+    pub(crate) id: MemberNumber,
+    pub(crate) store: Store,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) profile: Profile,
+    pub(crate) snapshot_every: u64,
+}
+
+/// A running consensus core.
+pub(crate) struct Consensus {
+    raft: Raft,
+    status: watch::Receiver<SubstrateStatus>,
+    progress: Arc<Progress>,
+}
+
+/// Why consensus did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsensusError {
+    /// The store is damaged, or of no use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The core refused to start.
+    #[error("consensus does not start: {reason}")]
+    Start {
+        /// What it said.
+        reason: String,
+    },
+}
+
+fn timing(profile: Profile) -> (u64, u64, u64) {
+    // heartbeat, shortest and longest election time-out, in milliseconds.
+    match profile {
+        Profile::Fast => (100, 150, 300),
+        Profile::Lan => (100, 300, 600),
+        Profile::Wan => (500, 1_500, 3_000),
+    }
+}
+
+impl Consensus {
+    /// Starts the core over what the store holds.
+    pub(crate) async fn start(start: Start) -> Result<Self, ConsensusError> {
+        let refused = |reason: String| ConsensusError::Start { reason };
+        let (heartbeat_interval, election_timeout_min, election_timeout_max) =
+            timing(start.profile);
+        let config = openraft::Config {
+            cluster_name: "clusterkit".to_owned(),
+            heartbeat_interval,
+            election_timeout_min,
+            election_timeout_max,
+            install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
+            snapshot_max_chunk_size: SNAPSHOT_PIECE_BYTES,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(start.snapshot_every),
+            replication_lag_threshold: start.snapshot_every * 2,
+            max_in_snapshot_log_to_keep: start.snapshot_every / 20,
+            ..openraft::Config::default()
+        };
+        let config = config
+            .validate()
+            .map_err(|source| refused(source.to_string()))?;
+        check_log(&start.store)?;
+        let committed: Option<Option<LogId>> = start.store.read(key::COMMITTED)?;
+        let told = committed.flatten().map_or(0, |id| id.index);
+        let machine = Machine::restore(start.store.clone(), Arc::clone(&start.publisher), told)
+            .map_err(|source| refused(source.to_string()))?;
+        let network = Network {
+            id: start.id.0,
+            transport: start.transport,
+            publisher: start.publisher,
+        };
+        let log = LogStore::new(start.store);
+        let progress = log.progress();
+        let raft = Raft::new(start.id.0, Arc::new(config), network, log, machine)
+            .await
+            .map_err(|source| refused(source.to_string()))?;
+        let status = follow(&raft);
+        Ok(Self {
+            raft,
+            status,
+            progress,
+        })
+    }
+
+    /// Makes this node the only voter of a new log. Does nothing when the log has begun already.
+    pub(crate) async fn form(
+        &self,
+        id: MemberNumber,
+        address: String,
+    ) -> Result<(), ConsensusError> {
+        let refused = |reason: String| ConsensusError::Start { reason };
+        let begun = self
+            .raft
+            .is_initialized()
+            .await
+            .map_err(|source| refused(source.to_string()))?;
+        if begun {
+            return Ok(());
+        }
+        let members = BTreeMap::from([(id.0, PeerNode { address })]);
+        self.raft
+            .initialize(members)
+            .await
+            .map_err(|source| refused(source.to_string()))
+    }
+
+    /// Answers a peer's consensus message.
+    pub(crate) async fn serve(&self, kind: u16, payload: &[u8]) -> Result<Reply, ServiceError> {
+        let answer = match kind {
+            kind::APPEND => {
+                let rpc = request(payload)?;
+                codec::encode(&self.raft.append_entries(rpc).await)
+            }
+            kind::VOTE => {
+                let rpc = request(payload)?;
+                codec::encode(&self.raft.vote(rpc).await)
+            }
+            kind::SNAPSHOT => {
+                let rpc: openraft::raft::InstallSnapshotRequest<super::types::TypeConfig> =
+                    request(payload)?;
+                let end = rpc.offset.saturating_add(rpc.data.len() as u64);
+                if end > SNAPSHOT_BYTES_MAX {
+                    let what = format!(
+                        "a snapshot of {end} bytes or more; {SNAPSHOT_BYTES_MAX} are allowed"
+                    );
+                    return Err(ServiceError::new(refusal::MALFORMED, what));
+                }
+                codec::encode(&self.raft.install_snapshot(rpc).await)
+            }
+            _ => {
+                return Err(ServiceError::new(
+                    refusal::KIND,
+                    format_args!("unknown kind {kind}"),
+                ));
+            }
+        };
+        let bytes = answer.map_err(|source| ServiceError::new(refusal::FATAL, source))?;
+        Ok(Reply::new(Bytes::from(bytes)))
+    }
+
+    /// Index of the last entry known to be committed, and term of the last entry in the log.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        self.progress.read()
+    }
+
+    /// Takes a snapshot when the log has grown by many bytes, though perhaps by few entries.
+    pub(crate) async fn bound_log(&self) {
+        if !self.progress.grown_by(LOG_BYTES_PER_SNAPSHOT) {
+            return;
+        }
+        if let Err(source) = self.raft.trigger().snapshot().await {
+            tracing::warn!(%source, "no snapshot was taken");
+        }
+    }
+
+    /// Ends the core and waits until it has ended.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(source) = self.raft.shutdown().await {
+            tracing::warn!(%source, "consensus ended badly");
+        }
+    }
+}
+
+/// A log with a hole was cut by something else than this program: better no start than a wrong one.
+fn check_log(store: &Store) -> Result<(), StoreError> {
+    let purged: Option<LogId> = store.read(key::PURGED)?;
+    let first = purged.map_or(0, |id| id.index + 1);
+    match store.first_gap(first)? {
+        None => Ok(()),
+        Some(index) => Err(StoreError::Damaged {
+            path: store.path().to_owned(),
+            what: format!("log entry {index} is missing"),
+        }),
+    }
+}
+
+/// Turns the core's figures into ours, for as long as anybody looks.
+fn follow(raft: &Raft) -> watch::Receiver<SubstrateStatus> {
+    let mut metrics = raft.metrics();
+    let (sender, receiver) = watch::channel(SubstrateStatus::from(&*metrics.borrow()));
+    tokio::spawn(async move {
+        loop {
+            let ended = metrics.changed().await.is_err();
+            let mut status = SubstrateStatus::from(&*metrics.borrow_and_update());
+            if ended && status.failed.is_none() {
+                status.failed = Some("the core has ended".to_owned());
+            }
+            let over = status.failed.is_some();
+            if sender.send(status).is_err() || over {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Consensus {
+    async fn propose_now(&self, proposal: Proposal) -> Result<Committed, ProposeError> {
+        let status = self.status.borrow().clone();
+        if !status.leads() {
+            return Err(ProposeError::NotLeader {
+                leader: status.leader,
+            });
+        }
+        let written =
+            tokio::time::timeout(PROPOSAL_TIMEOUT, self.raft.client_write(proposal)).await;
+        match written {
+            Ok(Ok(response)) => {
+                let applied = response.data;
+                Ok(Committed {
+                    position: applied.position,
+                    result: applied.result,
+                })
+            }
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                // Said both before an entry is proposed and after leadership was lost with the
+                // entry in the log; only the careful reading is safe.
+                Err(ProposeError::Unknown {
+                    reason: format!("leadership was lost: {forward}"),
+                })
+            }
+            Ok(Err(RaftError::APIError(source))) => Err(ProposeError::Unknown {
+                reason: source.to_string(),
+            }),
+            Ok(Err(RaftError::Fatal(source))) => Err(ProposeError::Fatal {
+                reason: source.to_string(),
+            }),
+            Err(_) => Err(ProposeError::Unknown {
+                reason: format!("no majority within {PROPOSAL_TIMEOUT:?}"),
+            }),
+        }
+    }
+
+    async fn confirm(&self) -> Result<u64, ProposeError> {
+        let asked = tokio::time::timeout(PROPOSAL_TIMEOUT, self.raft.get_read_log_id()).await;
+        match asked {
+            // The term of the log position that a reader would have to wait for: it is this
+            // leader's own once its first entry is committed.
+            Ok(Ok((Some(read), _))) => Ok(read.leader_id.term),
+            Ok(Ok((None, _))) => Err(ProposeError::Unknown {
+                reason: "nothing is committed yet".to_owned(),
+            }),
+            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(forward)))) => {
+                Err(ProposeError::NotLeader {
+                    leader: forward.leader_id.map(MemberNumber),
+                })
+            }
+            Ok(Err(RaftError::APIError(source))) => Err(ProposeError::Unknown {
+                reason: source.to_string(),
+            }),
+            Ok(Err(RaftError::Fatal(source))) => Err(ProposeError::Fatal {
+                reason: source.to_string(),
+            }),
+            Err(_) => Err(ProposeError::Unknown {
+                reason: format!("no majority within {PROPOSAL_TIMEOUT:?}"),
+            }),
+        }
+    }
+
+    async fn change(&self, change: MemberChange) -> Result<(), ProposeError> {
+        let changing = async {
+            match change {
+                MemberChange::AddLearner { member, address } => {
+                    self.raft
+                        .add_learner(member.0, PeerNode { address }, false)
+                        .await
+                }
+                MemberChange::Voters(voters) => {
+                    let voters: BTreeSet<u64> = voters.into_iter().map(|member| member.0).collect();
+                    self.raft
+                        .change_membership(ChangeMembers::ReplaceAllVoters(voters), true)
+                        .await
+                }
+                MemberChange::Remove(member) => {
+                    let gone = ChangeMembers::RemoveNodes(BTreeSet::from([member.0]));
+                    self.raft.change_membership(gone, true).await
+                }
+            }
+        };
+        match tokio::time::timeout(PROPOSAL_TIMEOUT, changing).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(ProposeError::NotLeader {
+                    leader: forward.leader_id.map(MemberNumber),
+                })
+            }
+            Ok(Err(RaftError::APIError(source))) => Err(ProposeError::Unknown {
+                reason: source.to_string(),
+            }),
+            Ok(Err(RaftError::Fatal(source))) => Err(ProposeError::Fatal {
+                reason: source.to_string(),
+            }),
+            Err(_) => Err(ProposeError::Unknown {
+                reason: format!("no majority within {PROPOSAL_TIMEOUT:?}"),
+            }),
+        }
+    }
+}
+
+impl Substrate for Consensus {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, ProposeError>> {
+        Box::pin(self.propose_now(proposal))
+    }
+
+    fn confirm_leadership(&self) -> BoxFuture<'_, Result<u64, ProposeError>> {
+        Box::pin(self.confirm())
+    }
+
+    fn watch(&self) -> watch::Receiver<SubstrateStatus> {
+        self.status.clone()
+    }
+
+    fn change_members(&self, change: MemberChange) -> BoxFuture<'_, Result<(), ProposeError>> {
+        Box::pin(self.change(change))
+    }
+}

@@ -1,0 +1,106 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ck_control::MemberNumber;
+use openraft::ServerState;
+
+use super::types::Metrics;
+
+/// What a member does in consensus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It runs no consensus yet.
+    #[default]
+    None,
+    /// It receives the log and does not vote.
+    Learner,
+    /// It votes.
+    Follower,
+    /// It asks for votes.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+impl Role {
+    /// The word used in JSON, as clusters of the Go library print it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Learner => "Learner",
+            Self::Follower => "Follower",
+            Self::Candidate => "Candidate",
+            Self::Leader => "Leader",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where consensus is, on this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SubstrateStatus {
+    pub(crate) role: Role,
+    pub(crate) term: u64,
+    pub(crate) leader: Option<MemberNumber>,
+    pub(crate) last_log_index: u64,
+    pub(crate) applied_index: u64,
+    /// Log entries up to here are in a snapshot.
+    pub(crate) snapshot_index: u64,
+    pub(crate) voters: BTreeSet<MemberNumber>,
+    pub(crate) members: BTreeSet<MemberNumber>,
+    /// Whether a change of the voters is half done.
+    pub(crate) joint: bool,
+    /// How far each other member's log is, on the leader.
+    pub(crate) matched: BTreeMap<MemberNumber, u64>,
+    /// Why the core no longer runs.
+    pub(crate) failed: Option<String>,
+}
+
+impl SubstrateStatus {
+    pub(crate) fn leads(&self) -> bool {
+        self.role == Role::Leader
+    }
+}
+
+impl From<&Metrics> for SubstrateStatus {
+    fn from(metrics: &Metrics) -> Self {
+        let membership = metrics.membership_config.membership();
+        let matched = metrics
+            .replication
+            .iter()
+            .flatten()
+            .map(|(member, log)| (MemberNumber(*member), log.map_or(0, |log| log.index)));
+        Self {
+            role: match metrics.state {
+                ServerState::Learner => Role::Learner,
+                ServerState::Follower => Role::Follower,
+                ServerState::Candidate => Role::Candidate,
+                ServerState::Leader => Role::Leader,
+                ServerState::Shutdown => Role::None,
+            },
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(MemberNumber),
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: metrics.last_applied.map_or(0, |log| log.index),
+            snapshot_index: metrics.snapshot.map_or(0, |log| log.index),
+            voters: membership.voter_ids().map(MemberNumber).collect(),
+            members: membership
+                .nodes()
+                .map(|(member, _)| MemberNumber(*member))
+                .collect(),
+            joint: membership.get_joint_config().len() > 1,
+            matched: matched.collect(),
+            failed: metrics
+                .running_state
+                .as_ref()
+                .err()
+                .map(ToString::to_string),
+        }
+    }
+}

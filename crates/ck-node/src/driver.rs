@@ -1,0 +1,251 @@
+//! The loop of a running node: settles in a cluster, starts consensus, keeps a session open,
+//! and leads when it is its turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ck_control::{Rejection, SessionId};
+
+use crate::config::OnFatal;
+use crate::consensus::{Consensus, ConsensusError, Start, Substrate};
+use crate::execute;
+use crate::forming::{self, FOUNDER, FormingError};
+use crate::leader::Leader;
+use crate::operation::{Operation, OperationError, Outcome};
+use crate::shared::{Phase, Shared};
+
+/// Between attempts to open a session.
+const REGISTER_EVERY: Duration = Duration::from_millis(100);
+
+/// Exit code of a process whose node can go on no longer.
+const EXIT_FATAL: i32 = 70;
+
+/// Why a node ends without having been asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// It does not come to belong to a cluster.
+    #[error(transparent)]
+    Forming(#[from] FormingError),
+    /// Consensus does not start.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    /// The consensus core has died.
+    #[error("the consensus core has died: {reason}")]
+    Core {
+        /// What it said.
+        reason: String,
+    },
+    /// The cluster does not have it as a member any more.
+    #[error(
+        "{node} was removed from the cluster; to join again, start it with an empty data directory"
+    )]
+    Removed {
+        /// The node.
+        node: ck_core::NodeId,
+    },
+    /// The cluster refuses its registration.
+    #[error("the cluster refused to open a session: {0}")]
+    Refused(#[source] OperationError),
+}
+
+/// Starts consensus over the node's store, if it does not run yet.
+pub(crate) async fn start_consensus(node: &Arc<Shared>) -> Result<(), ConsensusError> {
+    let Some(membership) = node.membership() else {
+        return Ok(());
+    };
+    let profile = node
+        .config
+        .profile
+        .or(node.config.choices.profile)
+        .unwrap_or_default();
+    let consensus = Consensus::start(Start {
+        id: membership.member,
+        store: node.store.clone(),
+        transport: Arc::clone(node.transport()),
+        publisher: Arc::clone(&node.publisher),
+        profile,
+        snapshot_every: node.config.snapshot_every,
+    })
+    .await?;
+    if membership.member == FOUNDER {
+        consensus.form(FOUNDER, node.peer_address()).await?;
+    }
+    let consensus = Arc::new(consensus);
+    tokio::spawn(watch_core(Arc::clone(node), consensus.watch()));
+    // Nothing else sets it.
+    let _ = node.consensus.set(consensus);
+    node.phase.send_if_modified(|phase| {
+        let waiting = matches!(phase, Phase::Waiting { .. });
+        if waiting {
+            *phase = Phase::Member;
+        }
+        waiting
+    });
+    Ok(())
+}
+
+/// Ends the node at once when the core dies, whatever else is under way.
+async fn watch_core(
+    node: Arc<Shared>,
+    mut status: tokio::sync::watch::Receiver<crate::consensus::SubstrateStatus>,
+) {
+    loop {
+        let now = status.borrow_and_update().clone();
+        node.note_election(&now);
+        if let Some(reason) = now.failed {
+            if !matches!(*node.phase.borrow(), Phase::Stopping | Phase::Ended { .. }) {
+                fail(&node, &NodeError::Core { reason });
+            }
+            return;
+        }
+        node.wake.notify_one();
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Records why the node ends, and ends the process unless it was configured not to.
+fn fail(node: &Shared, failure: &NodeError) {
+    let mut reason = failure.to_string();
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !reason.contains(&text) {
+            reason = format!("{reason}: {text}");
+        }
+        source = cause.source();
+    }
+    tracing::error!(node = %node.config.node, "{reason}");
+    node.phase.send_replace(Phase::Ended {
+        failure: Some(reason),
+    });
+    if node.config.on_fatal == OnFatal::ExitProcess {
+        std::process::exit(EXIT_FATAL);
+    }
+}
+
+/// Runs until the node is stopped or fails.
+pub(crate) async fn run(node: Arc<Shared>) {
+    if let Err(failure) = live(&node).await {
+        fail(&node, &failure);
+        if let Some(consensus) = node.consensus.get() {
+            consensus.shutdown().await;
+        }
+        node.transport().shutdown().await;
+    }
+}
+
+async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
+    if node.membership().is_none() {
+        let mut phase = node.phase.subscribe();
+        tokio::select! {
+            settled = forming::settle(node) => settled?,
+            _ = phase.wait_for(|phase| matches!(phase, Phase::Stopping | Phase::Ended { .. })) => return Ok(()),
+        }
+        start_consensus(node).await?;
+    }
+    let Some(consensus) = node.consensus.get().cloned() else {
+        return Ok(());
+    };
+    let status = consensus.watch();
+    let mut applied = node.publisher.applied();
+    let mut phase = node.phase.subscribe();
+    let mut leader = Leader::default();
+    let mut next = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = node.wake.notified() => {}
+            changed = applied.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+            }
+            over = phase.wait_for(|phase| matches!(phase, Phase::Stopping | Phase::Ended { .. })) => {
+                drop(over);
+                return Ok(());
+            }
+            () = tokio::time::sleep(next) => {}
+        }
+        let now = status.borrow().clone();
+        check_removed(node)?;
+        consensus.bound_log().await;
+        next = leader.step(node, &now).await;
+        if !has_session(node) && now.leader.is_some() {
+            open_session(node).await?;
+            if !has_session(node) {
+                next = next.min(REGISTER_EVERY);
+            }
+        }
+    }
+}
+
+fn check_removed(node: &Shared) -> Result<(), NodeError> {
+    let Some(member) = node.member() else {
+        return Ok(());
+    };
+    if node.publisher.current().state.is_removed(member) {
+        return Err(NodeError::Removed {
+            node: node.config.node.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether the session this process opened is not known to have ended.
+fn has_session(node: &Shared) -> bool {
+    let Some(session) = *node.session.lock() else {
+        return false;
+    };
+    let published = node.publisher.current();
+    // Until its registration is applied here, the session is as good as open.
+    published.state.applied().0 < session.0 || published.state.session(session).is_some()
+}
+
+async fn open_session(node: &Arc<Shared>) -> Result<(), NodeError> {
+    let published = node.publisher.current();
+    let known = published.state.member_by_node(node.config.node.as_str());
+    let previous = known.and_then(|member| member.session.or(member.last_session));
+    match register(node, previous).await {
+        Ok(()) => Ok(()),
+        // Our own state was behind: the newest session is in the answer.
+        Err(OperationError::Rejected(Rejection::PreviousSession { newest, .. })) => {
+            settle_refusal(node, register(node, newest).await)
+        }
+        refused => settle_refusal(node, refused),
+    }
+}
+
+async fn register(node: &Arc<Shared>, previous: Option<SessionId>) -> Result<(), OperationError> {
+    let operation = Operation::Register(node.request(previous));
+    let actor = node.config.node.as_str().to_owned();
+    let outcome = execute::execute(node, operation, &actor).await?;
+    if let Outcome::Joined(joined) = outcome {
+        tracing::info!(node = %node.config.node, session = ?joined.session, "registered");
+        *node.session.lock() = joined.session;
+    }
+    Ok(())
+}
+
+fn settle_refusal(
+    node: &Arc<Shared>,
+    refused: Result<(), OperationError>,
+) -> Result<(), NodeError> {
+    match refused {
+        Ok(()) => Ok(()),
+        Err(OperationError::Rejected(Rejection::MemberRemoved { .. })) => Err(NodeError::Removed {
+            node: node.config.node.clone(),
+        }),
+        Err(source @ (OperationError::Conflict { .. } | OperationError::OtherCluster { .. })) => {
+            Err(NodeError::Refused(source))
+        }
+        Err(OperationError::Rejected(rejection)) if !rejection.is_retryable() => {
+            Err(NodeError::Refused(rejection.into()))
+        }
+        Err(source) => {
+            tracing::info!(node = %node.config.node, %source, "no session yet");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Carrying out operations: on the leader by proposing commands, elsewhere by asking the leader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ck_control::{Command, Position, Proposal, Rejection, State};
+use ck_core::Version;
+use ck_transport::{Address, Request, TransportError};
+
+use crate::admission;
+use crate::codec;
+use crate::consensus::{Committed, ProposeError, Substrate};
+use crate::operation::{Operation, OperationError, Outcome};
+use crate::planning;
+use crate::published::now_ms;
+use crate::shared::{OPERATIONS_MAX, Phase, Shared};
+use crate::wire::{Forward, Forwarded, kind};
+
+/// Between attempts while there is no leader.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Carries an operation out, wherever the leader is, within the configured time.
+pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &str) -> Forwarded {
+    let Ok(_permit) = node.operations.try_acquire() else {
+        return Err(OperationError::Busy {
+            limit: OPERATIONS_MAX as u64,
+        });
+    };
+    let started = Instant::now();
+    let mut last = None;
+    while started.elapsed() < node.config.operation_timeout {
+        let failure = match attempt(node, &operation, actor).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(failure) => failure,
+        };
+        let again = match &failure {
+            OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
+            OperationError::Unknown { .. } => operation.is_idempotent(),
+            _ => false,
+        };
+        if !again {
+            return Err(failure);
+        }
+        last = Some(failure);
+        tokio::time::sleep(RETRY_EVERY).await;
+    }
+    match last {
+        Some(failure @ OperationError::Unknown { .. }) => Err(failure),
+        other => {
+            let reason = other.map_or_else(
+                || "nothing was tried".to_owned(),
+                |failure| failure.to_string(),
+            );
+            Err(OperationError::NoLeader {
+                reason,
+                voters: node.status().voters.len() as u64,
+            })
+        }
+    }
+}
+
+async fn attempt(node: &Arc<Shared>, operation: &Operation, actor: &str) -> Forwarded {
+    match &*node.phase.borrow() {
+        Phase::Waiting { waiting_for } => {
+            return Err(OperationError::NotFormed {
+                node: node.config.node.clone(),
+                waiting_for: waiting_for.clone(),
+            });
+        }
+        Phase::Ended { .. } => {
+            return Err(OperationError::Stopping {
+                node: node.config.node.clone(),
+            });
+        }
+        Phase::Member | Phase::Stopping => {}
+    }
+    if node.status().leads() {
+        return lead(node, operation.clone(), actor).await;
+    }
+    match leader_address(node) {
+        Some(leader) => {
+            let forward = Forward {
+                operation: operation.clone(),
+                actor: actor.to_owned(),
+                relayed: true,
+            };
+            relay(node, &leader, forward).await
+        }
+        None => Err(not_leader(node, None)),
+    }
+}
+
+/// Where the leader is, when one is known and it is another node.
+pub(crate) fn leader_address(node: &Shared) -> Option<Address> {
+    let leader = node
+        .status()
+        .leader
+        .filter(|leader| Some(*leader) != node.member())?;
+    let published = node.publisher.current();
+    let member = published.state.member(leader)?;
+    Some(Address::member(member.peer_address.clone(), leader.0))
+}
+
+/// The answer of a node that does not lead.
+pub(crate) fn not_leader(node: &Shared, leader: Option<&Address>) -> OperationError {
+    let published = node.publisher.current();
+    let leader = leader.and_then(|address| address.expected);
+    let leader = leader.and_then(|number| published.state.member(ck_control::MemberNumber(number)));
+    OperationError::NotLeader {
+        node: node.config.node.clone(),
+        leader: leader.map(|member| member.node.clone()),
+    }
+}
+
+/// Passes an operation on to the node at `to`.
+pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forwarded {
+    let timeout = node.config.operation_timeout;
+    let unheard = |reason: String| OperationError::NoLeader {
+        reason,
+        voters: node.status().voters.len() as u64,
+    };
+    let payload = codec::encode(&forward).map_err(|source| unheard(source.to_string()))?;
+    let request = Request::new(kind::OPERATE, Bytes::from(payload));
+    match node.transport().call(to, request, timeout).await {
+        Ok((_, reply)) => {
+            codec::decode(&reply.payload).unwrap_or_else(|source| Err(unheard(source.to_string())))
+        }
+        // These may come after the request was carried out.
+        Err(TransportError::Timeout { .. } | TransportError::Closed) => {
+            let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            Err(OperationError::Unknown { after_ms })
+        }
+        Err(source) => Err(unheard(source.to_string())),
+    }
+}
+
+/// Carries an operation out on the leader.
+pub(crate) async fn lead(node: &Arc<Shared>, operation: Operation, actor: &str) -> Forwarded {
+    match operation {
+        Operation::CreatePartitions => planning::create(node, actor).await,
+        Operation::Rebalance { dry_run } => {
+            planning::rebalance(node, ck_control::Trigger::Manual, dry_run, actor).await
+        }
+        Operation::Join(request) => admission::join(node, request, actor).await,
+        Operation::Register(request) => admission::register(node, request, actor).await,
+        Operation::Stop { member, session } => {
+            propose(node, Command::Stop { member, session }, actor).await?;
+            Ok(Outcome::Stopped)
+        }
+        Operation::Remove { node: name } => admission::remove(node, name, actor).await,
+        Operation::Update { node: name, change } => {
+            let version = propose(node, Command::Update { node: name, change }, actor)
+                .await?
+                .1;
+            node.wake.notify_one();
+            Ok(Outcome::Changed { version })
+        }
+        Operation::Configure { change } => {
+            let version = propose(node, Command::Configure { change }, actor).await?.1;
+            node.wake.notify_one();
+            Ok(Outcome::Changed { version })
+        }
+        Operation::SetCustom {
+            key,
+            value,
+            expected,
+        } => {
+            let version = propose(
+                node,
+                Command::SetCustom {
+                    key,
+                    value,
+                    expected,
+                },
+                actor,
+            )
+            .await?
+            .1;
+            Ok(Outcome::Custom { version })
+        }
+        Operation::DeleteCustom { key, expected } => {
+            let version = propose(node, Command::DeleteCustom { key, expected }, actor)
+                .await?
+                .1;
+            Ok(Outcome::Custom { version })
+        }
+    }
+}
+
+/// Proposes a command, and tells where in the log it is and the version after it.
+pub(crate) async fn propose(
+    node: &Arc<Shared>,
+    command: Command,
+    actor: &str,
+) -> Result<(Position, Version), OperationError> {
+    let Some(consensus) = node.consensus.get() else {
+        return Err(not_leader(node, None));
+    };
+    let proposal = Proposal::new(
+        now_ms(),
+        actor.chars().take(ACTOR_CHARS_MAX).collect(),
+        command,
+    );
+    let started = Instant::now();
+    match consensus.propose(proposal).await {
+        Ok(Committed {
+            position,
+            result: Ok(version),
+        }) => Ok((Position(position), version)),
+        Ok(Committed {
+            result: Err(rejection),
+            ..
+        }) => Err(rejection.into()),
+        Err(ProposeError::NotLeader { .. }) => Err(not_leader(node, leader_address(node).as_ref())),
+        Err(ProposeError::Unknown { reason }) => {
+            tracing::warn!(%reason, "the outcome of a proposal is not known");
+            let after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Err(OperationError::Unknown { after_ms })
+        }
+        Err(ProposeError::Fatal { reason }) => {
+            tracing::error!(%reason, "consensus has failed");
+            Err(OperationError::Stopping {
+                node: node.config.node.clone(),
+            })
+        }
+    }
+}
+
+/// Characters of an actor's name that are kept.
+const ACTOR_CHARS_MAX: usize = 64;
+
+/// The state a leader decides on: everything committed before the call is applied in it.
+pub(crate) async fn settled(node: &Arc<Shared>) -> Result<State, OperationError> {
+    let Some(consensus) = node.consensus.get() else {
+        return Err(not_leader(node, None));
+    };
+    match consensus.confirm_leadership().await {
+        Ok(_) => {}
+        Err(ProposeError::NotLeader { .. }) => {
+            return Err(not_leader(node, leader_address(node).as_ref()));
+        }
+        Err(source) => {
+            return Err(OperationError::NoLeader {
+                reason: source.to_string(),
+                voters: node.status().voters.len() as u64,
+            });
+        }
+    }
+    let state = node.state();
+    if state.formed().is_none() {
+        return Err(Rejection::NotFormed.into());
+    }
+    Ok(state)
+}
+
+impl Operation {
+    /// Whether carrying it out twice leaves what carrying it out once does.
+    fn is_idempotent(&self) -> bool {
+        match self {
+            Self::SetCustom { expected, .. } | Self::DeleteCustom { expected, .. } => {
+                expected.is_none()
+            }
+            _ => true,
+        }
+    }
+}

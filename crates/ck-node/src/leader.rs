@@ -1,0 +1,275 @@
+//! What the leader does by itself: genesis, its office, who receives the log and who votes,
+//! creating the partitions, and rebalancing once joins have settled.
+//!
+//! Level-triggered: each step looks at the state as it is, and does the first thing that is not
+//! as it should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ck_control::{Command, Config, Founder, Genesis, Incarnation, MemberNumber, State, Trigger};
+use ck_core::{Domain, NodeState};
+
+use crate::consensus::{MemberChange, ProposeError, Substrate, SubstrateStatus};
+use crate::execute::propose;
+use crate::operation::OperationError;
+use crate::planning;
+use crate::published::now_ms;
+use crate::shared::Shared;
+
+/// Entries a log may be behind the leader's and still count as caught up.
+const CAUGHT_UP_WITHIN: u64 = 100;
+
+/// Membership changes made in one step at most.
+const CHANGES_MAX: usize = 64;
+
+/// Between two attempts at something that failed.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// What a leader remembers. Belongs to one term of one process, and is dropped with it.
+#[derive(Default)]
+pub(crate) struct Leader {
+    /// The term for which this process committed its office.
+    office: Option<u64>,
+    /// The nodes a plan depends on, and since when they have been as they are.
+    settled: Option<(Shape, Instant)>,
+    planned: Option<Shape>,
+    not_before: Option<Instant>,
+}
+
+/// What a plan depends on.
+type Shape = (
+    BTreeMap<MemberNumber, (u32, Option<Domain>, NodeState)>,
+    u8,
+    u8,
+);
+
+fn shape(state: &State) -> Shape {
+    let members = state
+        .members()
+        .filter(|member| !member.closing)
+        .map(|member| {
+            (
+                member.number,
+                (member.weight, member.domain.clone(), member.state),
+            )
+        });
+    (
+        members.collect(),
+        state.config().replication_factor,
+        state.config().spread,
+    )
+}
+
+impl Leader {
+    /// Forgets everything: leadership has ended, or may have.
+    pub(crate) fn resign(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Does what is to be done now. Returns when to look again at the latest.
+    pub(crate) async fn step(&mut self, node: &Arc<Shared>, status: &SubstrateStatus) -> Duration {
+        if !status.leads() {
+            self.resign();
+            return RETRY_EVERY;
+        }
+        if self.office != Some(status.term) {
+            self.resign();
+            if let Err(source) = take_office(node, status.term).await {
+                tracing::warn!(%source, term = status.term, "the office is not taken yet");
+                return RETRY_EVERY;
+            }
+            self.office = Some(status.term);
+            tracing::info!(node = %node.config.node, term = status.term, "leads the cluster");
+        }
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return RETRY_EVERY;
+        }
+        self.not_before = None;
+        if let Err(source) = reconcile(node).await {
+            tracing::debug!(%source, "the members are not as they should be yet");
+            self.not_before = Some(Instant::now() + RETRY_EVERY);
+        }
+        self.create_partitions(node).await;
+        self.rebalance(node).await
+    }
+
+    async fn create_partitions(&mut self, node: &Arc<Shared>) {
+        let state = node.state();
+        if state.table().is_some() || !state.config().auto_create {
+            return;
+        }
+        let up = state
+            .members()
+            .filter(|member| member.session.is_some() && !member.closing);
+        if up.count() < usize::from(state.config().replication_factor) {
+            return;
+        }
+        if let Err(source) = planning::create(node, CONTROLLER).await {
+            tracing::warn!(%source, "the partitions are not created yet");
+            self.not_before = Some(Instant::now() + RETRY_EVERY);
+        }
+    }
+
+    /// A plan for the nodes of now, once they have been the same for a while.
+    async fn rebalance(&mut self, node: &Arc<Shared>) -> Duration {
+        let state = node.state();
+        if state.table().is_none() || !state.config().auto_rebalance {
+            return RETRY_EVERY;
+        }
+        let now = shape(&state);
+        if self.planned.as_ref() == Some(&now) {
+            return RETRY_EVERY;
+        }
+        let settle = Duration::from_millis(state.config().settle_ms);
+        match &self.settled {
+            Some((seen, since)) if *seen == now => {
+                let left = settle.saturating_sub(since.elapsed());
+                if !left.is_zero() {
+                    return left;
+                }
+            }
+            _ => {
+                self.settled = Some((now, Instant::now()));
+                return settle;
+            }
+        }
+        match planning::rebalance(node, Trigger::Join, false, CONTROLLER).await {
+            Ok(_) => self.planned = Some(now),
+            Err(source) => {
+                tracing::warn!(%source, "no rebalance yet");
+                self.not_before = Some(Instant::now() + RETRY_EVERY);
+            }
+        }
+        RETRY_EVERY
+    }
+}
+
+/// The actor of what the leader does by itself.
+const CONTROLLER: &str = "controller";
+
+/// Commits genesis where there is none, then the office of this process in this term.
+async fn take_office(node: &Arc<Shared>, term: u64) -> Result<(), OperationError> {
+    let Some(membership) = node.membership() else {
+        return Err(OperationError::NotFormed {
+            node: node.config.node.clone(),
+            waiting_for: "a place in a cluster".to_owned(),
+        });
+    };
+    if node.state().formed().is_none() {
+        let config = Config::from_choices(&node.config.choices)
+            .map_err(|source| OperationError::Rejected(source.into()))?;
+        let store = node.identity.lock().store;
+        let genesis = Genesis {
+            cluster: membership.cluster,
+            name: membership.cluster_name.clone(),
+            incarnation: Incarnation(now_ms() / 1000),
+            config,
+            founder: Founder {
+                node: node.config.node.clone(),
+                store,
+            },
+        };
+        match propose(node, Command::Genesis(genesis), CONTROLLER).await {
+            // An earlier leader's was in the log, and is applied now.
+            Ok(_) | Err(OperationError::Rejected(ck_control::Rejection::AlreadyFormed { .. })) => {}
+            Err(source) => return Err(source),
+        }
+    }
+    let office = Command::Office {
+        member: membership.member,
+        nonce: node.nonce,
+        term,
+    };
+    propose(node, office, CONTROLLER).await.map(|_| ())
+}
+
+/// Makes the members of the log what the state says they are, one change after the other.
+async fn reconcile(node: &Arc<Shared>) -> Result<(), ProposeError> {
+    let Some(consensus) = node.consensus.get() else {
+        return Ok(());
+    };
+    for _ in 0..CHANGES_MAX {
+        let status = consensus.watch().borrow().clone();
+        let Some(change) = next_change(&node.state(), &status) else {
+            return Ok(());
+        };
+        tracing::info!(?change, "changing the members of the log");
+        consensus.change_members(change).await?;
+    }
+    Ok(())
+}
+
+/// The first thing about the members of the log that is not as the state wants it.
+fn next_change(state: &State, status: &SubstrateStatus) -> Option<MemberChange> {
+    if !status.leads() || state.members().len() == 0 {
+        return None;
+    }
+    if let Some(missing) = state
+        .members()
+        .find(|member| !status.members.contains(&member.number))
+    {
+        let address = missing.peer_address.clone();
+        return Some(MemberChange::AddLearner {
+            member: missing.number,
+            address,
+        });
+    }
+    let voters = wanted_voters(state, status);
+    if !voters.is_empty() && (voters != status.voters || status.joint) {
+        return Some(MemberChange::Voters(voters));
+    }
+    let gone =
+        |member: &&MemberNumber| state.is_removed(**member) && !status.voters.contains(*member);
+    status
+        .members
+        .iter()
+        .find(gone)
+        .map(|member| MemberChange::Remove(*member))
+}
+
+/// Who should vote: those who do, as long as they are members, and caught-up members of other
+/// failure domains first, up to the largest of 1, 3, 5 that the configuration and the nodes allow.
+/// The number never shrinks by itself; when a voter was removed it is made odd again.
+fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumber> {
+    let stays = |number: &MemberNumber| !state.is_removed(*number);
+    let mut voters: BTreeSet<MemberNumber> = status.voters.iter().copied().filter(stays).collect();
+    let removed = voters.len() < status.voters.len();
+    let caught_up = |number: MemberNumber| {
+        let matched = status.matched.get(&number).copied().unwrap_or(0);
+        matched > 0 && matched + CAUGHT_UP_WITHIN >= status.last_log_index
+    };
+    let mut candidates: Vec<_> = state
+        .members()
+        .filter(|member| !voters.contains(&member.number) && !member.closing)
+        .filter(|member| member.session.is_some() && caught_up(member.number))
+        .collect();
+    let possible = odd(voters.len() + candidates.len()).min(usize::from(state.config().voters));
+    while voters.len() < possible && !candidates.is_empty() {
+        let taken: BTreeSet<Option<&Domain>> = voters
+            .iter()
+            .filter_map(|voter| state.member(*voter))
+            .map(|member| member.domain.as_ref())
+            .collect();
+        // A node without a domain is one of its own, so it always brings a new one.
+        let fresh = candidates
+            .iter()
+            .position(|c| c.domain.is_none() || !taken.contains(&c.domain.as_ref()));
+        voters.insert(candidates.remove(fresh.unwrap_or(0)).number);
+    }
+    if removed && voters.len() % 2 == 0 {
+        // Two voters stop when either does; the newest goes back to receiving only.
+        voters.pop_last();
+    }
+    voters
+}
+
+/// The largest odd number up to `count`.
+fn odd(count: usize) -> usize {
+    if count % 2 == 0 {
+        count.saturating_sub(1)
+    } else {
+        count
+    }
+}

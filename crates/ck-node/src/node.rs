@@ -1,0 +1,111 @@
+//! Starting a node.
+
+use std::sync::Arc;
+
+use ck_transport::{Limits, TcpConfig, TcpTransport, Transport, TransportError};
+
+use crate::config::{Config, ConfigError};
+use crate::consensus::ConsensusError;
+use crate::driver;
+use crate::handle::Handle;
+use crate::published::Publisher;
+use crate::service::Door;
+use crate::shared::{Shared, peer_id};
+use crate::store::{Store, StoreError};
+
+/// A node, before it is started.
+#[derive(Debug)]
+pub struct Node;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A configured value is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its data cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot listen for peers.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Consensus does not start over its data.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+}
+
+impl Node {
+    /// Starts a node that talks to its peers over TCP.
+    ///
+    /// Returns once its data is open and it listens; forming or joining a cluster goes on behind
+    /// the handle, see [`Handle::ready`].
+    ///
+    /// # Errors
+    /// [`StartError`] when a value is out of range, the data cannot be used, or the address is
+    /// taken. Nothing is left running then.
+    pub async fn start(config: Config) -> Result<Handle, StartError> {
+        config.check()?;
+        let directory = config.data.clone();
+        let opened = tokio::task::spawn_blocking(move || Store::open(&directory)).await;
+        let store = opened.unwrap_or_else(|source| {
+            Err(StoreError::Damaged {
+                path: config.data.clone(),
+                what: source.to_string(),
+            })
+        })?;
+        let identity = store.begin(&config.node, &config.cluster_name).await?;
+        let door = Arc::new(Door::default());
+        let limits = Limits {
+            payload_bytes_max: config.payload_bytes_max,
+            ..Limits::default()
+        };
+        let tcp = TcpConfig {
+            limits,
+            ..TcpConfig::listening_at(config.peer_listen.clone())
+        };
+        let me = peer_id(&identity, &config.cluster_name);
+        let transport = TcpTransport::bind(tcp, me, Arc::clone(&door) as Arc<_>).await?;
+        let publisher = Publisher::new(config.events_kept);
+        let node = Shared::new(config, store, identity, publisher);
+        let address = advertised(&node.config, &transport.local_address());
+        node.connect(address, transport);
+        door.open(&node);
+        if let Err(source) = driver::start_consensus(&node).await {
+            node.transport().shutdown().await;
+            return Err(source.into());
+        }
+        tokio::spawn(driver::run(Arc::clone(&node)));
+        Ok(Handle::new(node))
+    }
+}
+
+/// The address peers are told: the host to advertise, or the one listened on, and the real port.
+fn advertised(config: &Config, local: &str) -> String {
+    let port = local.rsplit_once(':').map_or("", |(_, port)| port);
+    let listened = config
+        .peer_listen
+        .rsplit_once(':')
+        .map(|(host, _)| host)
+        .filter(|host| !host.is_empty());
+    let host = config
+        .advertise
+        .as_deref()
+        .or(listened)
+        .unwrap_or("127.0.0.1");
+    format!("{host}:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advertised_address_has_the_real_port() {
+        let mut config = Config::new("n".parse().unwrap(), "unused");
+        config.peer_listen = "127.0.0.1:0".to_owned();
+        assert_eq!(advertised(&config, "127.0.0.1:4711"), "127.0.0.1:4711");
+        config.advertise = Some("node-1.internal".to_owned());
+        assert_eq!(advertised(&config, "0.0.0.0:4711"), "node-1.internal:4711");
+    }
+}

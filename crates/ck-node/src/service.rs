@@ -1,0 +1,120 @@
+//! What this node answers to its peers.
+
+use std::sync::{Arc, Weak};
+
+use ck_control::MemberNumber;
+use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
+use parking_lot::RwLock;
+
+use crate::execute;
+use crate::shared::Shared;
+use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
+
+/// Handed to the transport before the node exists, so that no peer is turned away for long.
+#[derive(Default)]
+pub(crate) struct Door {
+    node: RwLock<Weak<Shared>>,
+}
+
+impl Door {
+    pub(crate) fn open(&self, node: &Arc<Shared>) {
+        *self.node.write() = Arc::downgrade(node);
+    }
+}
+
+impl Service for Door {
+    fn handle(
+        &self,
+        from: PeerId,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Reply, ServiceError>> {
+        let node = self.node.read().upgrade();
+        Box::pin(async move {
+            let node = node.ok_or_else(|| {
+                ServiceError::new(refusal::NOT_RUNNING, "the node is not running")
+            })?;
+            answer(&node, &from, request).await
+        })
+    }
+}
+
+async fn answer(
+    node: &Arc<Shared>,
+    from: &PeerId,
+    request: Request,
+) -> Result<Reply, ServiceError> {
+    match request.kind {
+        kind::HELLO => {
+            let hello: Hello = wire::request(&request.payload)?;
+            tracing::debug!(from = %from.node, cluster = %hello.cluster_name, "greeted");
+            wire::reply(&introduce(node))
+        }
+        kind::OPERATE => {
+            let forward: Forward = wire::request(&request.payload)?;
+            let done: Forwarded = operate(node, forward).await;
+            wire::reply(&done)
+        }
+        kind::INVITE => {
+            let invitation: Invitation = wire::request(&request.payload)?;
+            *node.invitation.lock() = Some(invitation);
+            node.wake.notify_one();
+            wire::reply(&())
+        }
+        kind::APPEND | kind::VOTE | kind::SNAPSHOT => {
+            check_sender(node, from)?;
+            let consensus = node.consensus.get().ok_or_else(|| {
+                ServiceError::new(refusal::NOT_RUNNING, "consensus is not running here yet")
+            })?;
+            consensus.serve(request.kind, &request.payload).await
+        }
+        unknown => Err(ServiceError::new(
+            refusal::KIND,
+            format_args!("unknown kind of request {unknown}"),
+        )),
+    }
+}
+
+fn introduce(node: &Shared) -> HelloReply {
+    let identity = node.identity.lock().clone();
+    HelloReply {
+        node: identity.node,
+        store: identity.store.0,
+        cluster_name: node.config.cluster_name.clone(),
+        peer_address: node.peer_address(),
+        formed: node.formed(),
+    }
+}
+
+/// Carried out here if this node leads, else passed on to the leader; but only once, so that two
+/// nodes that take each other for the leader do not play ball with it.
+async fn operate(node: &Arc<Shared>, forward: Forward) -> Forwarded {
+    if node.status().leads() {
+        return execute::lead(node, forward.operation, &forward.actor).await;
+    }
+    match execute::leader_address(node) {
+        Some(leader) if !forward.relayed => execute::relay(node, &leader, forward).await,
+        leader => Err(execute::not_leader(node, leader.as_ref())),
+    }
+}
+
+/// A disk that was wiped comes back with another store id; under the old member number it has
+/// forgotten what it promised, so it must not be heard.
+fn check_sender(node: &Shared, from: &PeerId) -> Result<(), ServiceError> {
+    let Some(number) = from.member else {
+        return Err(ServiceError::new(
+            refusal::STRANGER,
+            format_args!("{} is no member", from.node),
+        ));
+    };
+    let published = node.publisher.current();
+    match published.state.member(MemberNumber(number)) {
+        Some(member) if member.store.0 != from.store => Err(ServiceError::new(
+            refusal::STRANGER,
+            format_args!(
+                "{} has lost the store of member {number}; take it out with `ck remove {}`",
+                from.node, from.node
+            ),
+        )),
+        _ => Ok(()),
+    }
+}

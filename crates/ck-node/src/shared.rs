@@ -1,0 +1,208 @@
+//! What the parts of one running node have in common.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use ck_control::{ClusterId, MemberNumber, Nonce, Position, SessionId, State};
+use ck_transport::{PeerId, Transport};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::config::Config;
+use crate::consensus::{Consensus, Substrate, SubstrateStatus};
+use crate::operation::{Itself, JoinRequest};
+use crate::published::{Publisher, now_ms};
+use crate::store::{Identity, Membership, Store};
+use crate::wire::Invitation;
+
+/// Operations that may be under way through one node.
+pub(crate) const OPERATIONS_MAX: usize = 256;
+
+/// How far a node is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// It belongs to no cluster yet.
+    Waiting {
+        /// What it waits for, in words.
+        waiting_for: String,
+    },
+    /// It is a member.
+    Member,
+    /// It is stopping.
+    Stopping,
+    /// It has ended.
+    Ended {
+        /// Why, when it was not asked to.
+        failure: Option<String>,
+    },
+}
+
+/// A leader, as first seen here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Election {
+    pub(crate) term: u64,
+    pub(crate) leader: Option<MemberNumber>,
+    pub(crate) seen_at_ms: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) publisher: Arc<Publisher>,
+    /// The address told to peers.
+    pub(crate) peer_address: OnceLock<String>,
+    pub(crate) transport: OnceLock<Arc<dyn Transport>>,
+    pub(crate) consensus: OnceLock<Arc<Consensus>>,
+    pub(crate) identity: Mutex<Identity>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// The session this process opened last.
+    pub(crate) session: Mutex<Option<SessionId>>,
+    pub(crate) election: Mutex<Election>,
+    pub(crate) invitation: Mutex<Option<Invitation>>,
+    /// Something changed that the driver should look at.
+    pub(crate) wake: Notify,
+    pub(crate) operations: Semaphore,
+    pub(crate) nonce: Nonce,
+    pub(crate) started: Instant,
+    pub(crate) started_at_ms: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        identity: Identity,
+        publisher: Arc<Publisher>,
+    ) -> Arc<Self> {
+        let waiting_for = "the first answer of another node".to_owned();
+        Arc::new(Self {
+            config,
+            store,
+            publisher,
+            peer_address: OnceLock::new(),
+            transport: OnceLock::new(),
+            consensus: OnceLock::new(),
+            identity: Mutex::new(identity),
+            phase: watch::channel(Phase::Waiting { waiting_for }).0,
+            session: Mutex::new(None),
+            election: Mutex::new(Election::default()),
+            invitation: Mutex::new(None),
+            wake: Notify::new(),
+            operations: Semaphore::new(OPERATIONS_MAX),
+            nonce: Nonce(uuid::Uuid::new_v4().as_u64_pair().0),
+            started: Instant::now(),
+            started_at_ms: now_ms(),
+        })
+    }
+
+    /// Makes the node reachable. Called once, before it is handed out.
+    pub(crate) fn connect(&self, address: String, transport: Arc<dyn Transport>) {
+        let first = self.peer_address.set(address).is_ok() && self.transport.set(transport).is_ok();
+        assert!(first, "a node is connected once");
+    }
+
+    /// The transport. Present from before anything can ask for it.
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        self.transport
+            .get()
+            .expect("the transport is bound before a node is shared")
+    }
+
+    pub(crate) fn peer_address(&self) -> String {
+        self.peer_address.get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        self.identity.lock().membership.clone()
+    }
+
+    pub(crate) fn member(&self) -> Option<MemberNumber> {
+        self.identity
+            .lock()
+            .membership
+            .as_ref()
+            .map(|membership| membership.member)
+    }
+
+    /// The cluster, once it is formed as far as this node has seen.
+    pub(crate) fn formed(&self) -> Option<ClusterId> {
+        self.publisher
+            .current()
+            .state
+            .formed()
+            .map(|genesis| genesis.cluster)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.publisher.current().state.clone()
+    }
+
+    /// What this side says of itself to peers.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        peer_id(&self.identity.lock(), &self.config.cluster_name)
+    }
+
+    pub(crate) fn status(&self) -> SubstrateStatus {
+        self.consensus
+            .get()
+            .map(|consensus| consensus.watch().borrow().clone())
+            .unwrap_or_default()
+    }
+
+    /// What this node says when it joins or opens a session.
+    pub(crate) fn request(&self, previous: Option<SessionId>) -> JoinRequest {
+        let config = &self.config;
+        let identity = self.identity.lock().clone();
+        JoinRequest {
+            node: config.node.clone(),
+            display_name: config.display_name.clone(),
+            cluster_name: Some(config.cluster_name.clone()),
+            peer_address: self.peer_address(),
+            http_address: config.http_address.clone(),
+            weight: config.weight,
+            domain: config.domain.clone(),
+            services: config.services.clone(),
+            labels: config.labels.clone(),
+            itself: Some(Itself {
+                store: identity.store,
+                generation: identity.generation,
+                member: identity.membership.map(|membership| membership.member),
+                previous,
+                durable: config.durable,
+                choices: config.choices.clone(),
+                command_version: ck_control::COMMAND_VERSION,
+            }),
+        }
+    }
+
+    /// Waits until `position` is applied here.
+    pub(crate) async fn applied(&self, position: Position) {
+        let mut applied = self.publisher.applied();
+        // The sender lives as long as `self`.
+        let _ = applied.wait_for(|now| *now >= position).await;
+    }
+
+    /// Remembers when a leader was first seen.
+    pub(crate) fn note_election(&self, status: &SubstrateStatus) {
+        let mut election = self.election.lock();
+        if election.term != status.term || election.leader != status.leader {
+            *election = Election {
+                term: status.term,
+                leader: status.leader,
+                seen_at_ms: now_ms(),
+            };
+        }
+    }
+}
+
+/// What a node with that identity says of itself.
+pub(crate) fn peer_id(identity: &Identity, cluster_name: &str) -> PeerId {
+    let membership = identity.membership.as_ref();
+    PeerId {
+        node: identity.node.clone(),
+        member: membership.map(|membership| membership.member.0),
+        store: identity.store.0,
+        cluster: membership.map(|membership| ck_transport::ClusterId(membership.cluster.0)),
+        cluster_name: cluster_name.to_owned(),
+    }
+}

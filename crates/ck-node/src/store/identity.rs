@@ -1,0 +1,80 @@
+use ck_control::{ClusterId, Generation, MemberNumber, StoreId};
+use ck_core::NodeId;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, key};
+
+/// Whose store this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The node it was made for. Another node may not open it.
+    pub(crate) node: NodeId,
+    /// Drawn when the store was made; a wiped disk comes back with another one.
+    pub(crate) store: StoreId,
+    /// Starts so far, this one included.
+    pub(crate) generation: Generation,
+    /// The cluster it belongs to, once it does.
+    pub(crate) membership: Option<Membership>,
+}
+
+/// The cluster a store belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Membership {
+    pub(crate) cluster: ClusterId,
+    pub(crate) cluster_name: String,
+    pub(crate) member: MemberNumber,
+}
+
+impl Store {
+    /// Who this store belongs to; `None` right after it was made.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, StoreError> {
+        self.read(key::IDENTITY)
+    }
+
+    /// Records a start of `node`, and tells who the store belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherNode`] and [`StoreError::OtherCluster`] when it was made for another.
+    pub(crate) async fn begin(
+        &self,
+        node: &NodeId,
+        cluster_name: &str,
+    ) -> Result<Identity, StoreError> {
+        let identity = match self.identity()? {
+            None => Identity {
+                node: node.clone(),
+                store: StoreId(uuid::Uuid::new_v4().as_u128()),
+                generation: Generation(1),
+                membership: None,
+            },
+            Some(found) if found.node != *node => {
+                return Err(StoreError::OtherNode {
+                    path: self.path().to_owned(),
+                    found: found.node,
+                    wanted: node.clone(),
+                });
+            }
+            Some(mut found) => {
+                if let Some(membership) = &found.membership
+                    && membership.cluster_name != cluster_name
+                {
+                    return Err(StoreError::OtherCluster {
+                        path: self.path().to_owned(),
+                        found: membership.cluster_name.clone(),
+                        id: membership.cluster,
+                        wanted: cluster_name.to_owned(),
+                    });
+                }
+                found.generation = found.generation.next();
+                found
+            }
+        };
+        self.write(key::IDENTITY, &identity).await?;
+        Ok(identity)
+    }
+
+    /// Records the cluster this store belongs to from now on.
+    pub(crate) async fn adopt(&self, identity: &Identity) -> Result<(), StoreError> {
+        self.write(key::IDENTITY, identity).await
+    }
+}
