@@ -55,10 +55,16 @@ pub(crate) fn check_name(what: &'static str, value: &str) -> Result<(), IdError>
         return Err(IdError::Empty { what });
     }
     if value.len() > NAME_BYTES_MAX {
-        return Err(IdError::TooLong { what, got: value.len() });
+        return Err(IdError::TooLong {
+            what,
+            got: value.len(),
+        });
     }
     if value.chars().any(char::is_control) {
-        return Err(IdError::Control { what, value: value.to_string() });
+        return Err(IdError::Control {
+            what,
+            value: value.to_string(),
+        });
     }
     Ok(())
 }
@@ -170,7 +176,9 @@ impl fmt::Display for PartitionId {
 impl FromStr for PartitionId {
     type Err = IdError;
     fn from_str(value: &str) -> Result<Self, IdError> {
-        let refused = || IdError::Partition { value: value.chars().take(64).collect() };
+        let refused = || IdError::Partition {
+            value: value.chars().take(64).collect(),
+        };
         let digits = value.strip_prefix("partition-").unwrap_or(value);
         let canonical = !digits.is_empty()
             && digits.bytes().all(|b| b.is_ascii_digit())

@@ -10,14 +10,18 @@
 
 extern crate alloc;
 
+mod fraction;
 pub mod id;
 pub mod key;
+pub mod placement;
 pub mod spec;
 pub mod table;
 pub mod topology;
 
+pub use fraction::Fraction;
 pub use id::{Epoch, IdError, NodeId, PartitionId, Version};
 pub use key::KeyHash;
+pub use placement::{Balanced, Placement, PlacementError, Plan};
 pub use spec::{Spec, SpecError};
-pub use table::{Row, Table, TableError};
+pub use table::{DiffError, Row, RowChange, Stats, Table, TableDiff, TableError, TableText};
 pub use topology::{Domain, Node, NodeState, Topology, TopologyError};

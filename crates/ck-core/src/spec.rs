@@ -72,9 +72,7 @@ pub enum SpecError {
         got: u8,
     },
     /// Spread out of range.
-    #[error(
-        "spread {got} is out of range; use 1 to the replication factor, {replication_factor}"
-    )]
+    #[error("spread {got} is out of range; use 1 to the replication factor, {replication_factor}")]
     Spread {
         /// The spread as given.
         got: u8,
@@ -94,12 +92,26 @@ impl Spec {
             return Err(SpecError::Partitions { got: partitions });
         }
         if replication_factor == 0 || replication_factor > REPLICATION_FACTOR_MAX {
-            return Err(SpecError::ReplicationFactor { got: replication_factor });
+            return Err(SpecError::ReplicationFactor {
+                got: replication_factor,
+            });
         }
         if spread == 0 || spread > replication_factor {
-            return Err(SpecError::Spread { got: spread, replication_factor });
+            return Err(SpecError::Spread {
+                got: spread,
+                replication_factor,
+            });
         }
-        Ok(Self { partitions, replication_factor, spread })
+        Ok(Self {
+            partitions,
+            replication_factor,
+            spread,
+        })
+    }
+
+    /// The same spec for the rows of a table that exists; its count was checked when it was built.
+    pub(crate) const fn with_partitions(self, partitions: u32) -> Self {
+        Self { partitions, ..self }
     }
 
     /// Number of partitions, 1 to 2^24.

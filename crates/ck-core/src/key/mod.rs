@@ -36,7 +36,10 @@ impl KeyHash {
     #[must_use]
     #[inline]
     pub fn partition(self, key: &[u8], partitions: u32) -> PartitionId {
-        assert!(partitions > 0, "a key needs at least one partition to fall into");
+        assert!(
+            partitions > 0,
+            "a key needs at least one partition to fall into"
+        );
         match self {
             Self::Xxh3 => xxh3::partition(key, partitions),
             Self::Md5Mod => md5::partition(key, partitions),
@@ -73,7 +76,9 @@ impl FromStr for KeyHash {
         match value {
             "xxh3" => Ok(Self::Xxh3),
             "md5-mod" => Ok(Self::Md5Mod),
-            _ => Err(UnknownKeyHash { value: value.chars().take(64).collect() }),
+            _ => Err(UnknownKeyHash {
+                value: value.chars().take(64).collect(),
+            }),
         }
     }
 }

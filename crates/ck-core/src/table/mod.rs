@@ -3,10 +3,18 @@
 //! Rows only: 4 bytes a copy, so 12 bytes a partition at replication factor 3. Epochs, in-sync
 //! sets and transfers belong to the control plane and are kept beside it.
 
+mod diff;
 mod row;
+mod stats;
+mod text;
 
+pub use diff::{DiffError, RowChange, TableDiff};
 pub use row::Row;
+pub use stats::{DomainStats, NodeStats, Stats};
+pub use text::TableText;
 
+use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +32,8 @@ pub struct Table {
     /// Ids that rows refer to, sorted. A node with no copy may be listed.
     nodes: Vec<NodeId>,
     width: u8,
+    /// Number of rows. Kept, since the division for it would cost as much as a look-up.
+    partitions: u32,
     /// `width` indexes a partition; a short row is filled up with [`VACANT`].
     cells: Vec<u32>,
 }
@@ -45,7 +55,11 @@ impl TryFrom<TableFields> for Table {
 
 impl From<Table> for TableFields {
     fn from(table: Table) -> Self {
-        Self { nodes: table.nodes, width: table.width, cells: table.cells }
+        Self {
+            nodes: table.nodes,
+            width: table.width,
+            cells: table.cells,
+        }
     }
 }
 
@@ -60,7 +74,9 @@ pub enum TableError {
         got: u8,
     },
     /// No rows, more than 2^24, or a last row cut short.
-    #[error("{cells} cells make no table of width {width}; rows must be whole, 1 to {PARTITIONS_MAX}")]
+    #[error(
+        "{cells} cells make no table of width {width}; rows must be whole, 1 to {PARTITIONS_MAX}"
+    )]
     Cells {
         /// Number of cells.
         cells: usize,
@@ -103,6 +119,18 @@ pub enum TableError {
     },
 }
 
+fn check_length(number: usize, got: usize, width: u8) -> Result<(), TableError> {
+    if got <= usize::from(width) {
+        return Ok(());
+    }
+    let partition = PartitionId(u32::try_from(number).unwrap_or(u32::MAX));
+    Err(TableError::RowTooLong {
+        partition,
+        got,
+        width,
+    })
+}
+
 impl Table {
     /// A table of `width` cells a row over `nodes`, which must be sorted.
     ///
@@ -115,13 +143,25 @@ impl Table {
             return Err(TableError::Width { got: width });
         }
         let rows = cells.len() / usize::from(width);
-        if rows == 0 || rows > PARTITIONS_MAX as usize || rows * usize::from(width) != cells.len() {
-            return Err(TableError::Cells { cells: cells.len(), width });
+        let partitions = u32::try_from(rows).unwrap_or(u32::MAX);
+        let is_whole = rows * usize::from(width) == cells.len();
+        if partitions == 0 || partitions > PARTITIONS_MAX || !is_whole {
+            return Err(TableError::Cells {
+                cells: cells.len(),
+                width,
+            });
         }
         if let Some(pair) = nodes.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(TableError::Nodes { id: pair[1].clone() });
+            return Err(TableError::Nodes {
+                id: pair[1].clone(),
+            });
         }
-        let table = Self { nodes, width, cells };
+        let table = Self {
+            nodes,
+            width,
+            partitions,
+            cells,
+        };
         table.check_rows()?;
         Ok(table)
     }
@@ -138,14 +178,41 @@ impl Table {
         let mut cells = Vec::new();
         for (number, row) in rows.into_iter().enumerate() {
             let row = row.as_ref();
-            if row.len() > usize::from(width) {
-                let partition = PartitionId(u32::try_from(number).unwrap_or(u32::MAX));
-                return Err(TableError::RowTooLong { partition, got: row.len(), width });
-            }
+            check_length(number, row.len(), width)?;
             cells.extend_from_slice(row);
             cells.resize((number + 1) * usize::from(width), VACANT);
         }
         Self::from_cells(nodes, width, cells)
+    }
+
+    /// A table from rows of node ids, primary first, in order of partition number.
+    ///
+    /// # Errors
+    /// As [`Table::from_rows`].
+    pub fn from_named_rows<R: AsRef<[NodeId]>>(
+        width: u8,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<Self, TableError> {
+        // Numbered in order of appearance first, then renumbered in order of id.
+        let mut numbers: BTreeMap<NodeId, u32> = BTreeMap::new();
+        let mut cells = Vec::new();
+        for (number, row) in rows.into_iter().enumerate() {
+            let row = row.as_ref();
+            check_length(number, row.len(), width)?;
+            for id in row {
+                let next = numbers.len() as u32;
+                cells.push(*numbers.entry(id.clone()).or_insert(next));
+            }
+            cells.resize((number + 1) * usize::from(width), VACANT);
+        }
+        let mut rank = vec![0; numbers.len()];
+        for (at, number) in numbers.values().enumerate() {
+            rank[*number as usize] = at as u32;
+        }
+        for cell in cells.iter_mut().filter(|cell| **cell != VACANT) {
+            *cell = rank[*cell as usize];
+        }
+        Self::from_cells(numbers.into_keys().collect(), width, cells)
     }
 
     fn check_rows(&self) -> Result<(), TableError> {
@@ -165,7 +232,10 @@ impl Table {
             for (at, cell) in used.iter().enumerate() {
                 if used[..at].contains(cell) {
                     let id = self.nodes[*cell as usize].clone();
-                    return Err(TableError::Twice { partition: row.partition(), id });
+                    return Err(TableError::Twice {
+                        partition: row.partition(),
+                        id,
+                    });
                 }
             }
         }
@@ -174,9 +244,9 @@ impl Table {
 
     /// Number of partitions, at least 1.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "checked against 2^24 when built")]
-    pub fn partitions(&self) -> u32 {
-        (self.cells.len() / usize::from(self.width)) as u32
+    #[inline]
+    pub const fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     /// Most copies a row can hold.
@@ -194,7 +264,10 @@ impl Table {
     /// Index of a node in [`Table::nodes`].
     #[must_use]
     pub fn index_of(&self, id: &str) -> Option<u32> {
-        let at = self.nodes.binary_search_by(|node| node.as_str().cmp(id)).ok()?;
+        let at = self
+            .nodes
+            .binary_search_by(|node| node.as_str().cmp(id))
+            .ok()?;
         u32::try_from(at).ok()
     }
 
@@ -216,6 +289,16 @@ impl Table {
     #[inline]
     pub fn lookup(&self, hash: KeyHash, key: &[u8]) -> Row<'_> {
         Row::new(self, hash.partition(key, self.partitions()))
+    }
+
+    /// Memory the table takes beside its own fields, in bytes, allocator overhead aside.
+    ///
+    /// The names count once, though ids are shared with whoever else holds them.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        // A shared string keeps two counters before its text.
+        let name = |id: &NodeId| size_of::<NodeId>() + 2 * size_of::<usize>() + id.as_str().len();
+        self.cells.capacity() * size_of::<u32>() + self.nodes.iter().map(name).sum::<usize>()
     }
 
     /// All rows, in order of partition number.

@@ -27,7 +27,10 @@ impl<'a> Row<'a> {
         let width = usize::from(self.table.width);
         let start = self.partition.index() * width;
         let cells = &self.table.cells[start..start + width];
-        let used = cells.iter().position(|cell| *cell == VACANT).unwrap_or(width);
+        let used = cells
+            .iter()
+            .position(|cell| *cell == VACANT)
+            .unwrap_or(width);
         &cells[..used]
     }
 
@@ -44,13 +47,17 @@ impl<'a> Row<'a> {
     pub fn replicas(&self) -> impl ExactSizeIterator<Item = &'a NodeId> + use<'a> {
         let nodes = &self.table.nodes;
         let indexes = self.indexes();
-        indexes[indexes.len().min(1)..].iter().map(move |index| &nodes[*index as usize])
+        indexes[indexes.len().min(1)..]
+            .iter()
+            .map(move |index| &nodes[*index as usize])
     }
 
     /// All copies, primary first.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &'a NodeId> + use<'a> {
         let nodes = &self.table.nodes;
-        self.indexes().iter().map(move |index| &nodes[*index as usize])
+        self.indexes()
+            .iter()
+            .map(move |index| &nodes[*index as usize])
     }
 
     /// Whether a node holds a copy.

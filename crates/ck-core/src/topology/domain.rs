@@ -21,7 +21,9 @@ impl Domain {
     pub fn new(path: &str) -> Result<Self, IdError> {
         check_name("domain", path)?;
         if path.split('/').any(str::is_empty) {
-            return Err(IdError::EmptySegment { value: path.to_string() });
+            return Err(IdError::EmptySegment {
+                value: path.to_string(),
+            });
         }
         Ok(Self(Arc::from(path)))
     }
@@ -30,6 +32,14 @@ impl Domain {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The first segment: the part that the spread of a [`Spec`](crate::Spec) counts.
+    #[must_use]
+    pub fn widest(&self) -> &str {
+        self.0
+            .split_once('/')
+            .map_or(&*self.0, |(widest, _)| widest)
     }
 
     /// The segments, widest first.

@@ -58,10 +58,14 @@ impl Topology {
         }
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
         if let Some(pair) = nodes.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(TopologyError::Duplicate { id: pair[0].id.clone() });
+            return Err(TopologyError::Duplicate {
+                id: pair[0].id.clone(),
+            });
         }
         if let Some(node) = nodes.iter().find(|node| node.weight == 0) {
-            return Err(TopologyError::Weight { id: node.id.clone() });
+            return Err(TopologyError::Weight {
+                id: node.id.clone(),
+            });
         }
         Ok(Self { nodes })
     }
@@ -75,7 +79,10 @@ impl Topology {
     /// The node with that id.
     #[must_use]
     pub fn node(&self, id: &str) -> Option<&Node> {
-        let at = self.nodes.binary_search_by(|node| node.id.as_str().cmp(id)).ok()?;
+        let at = self
+            .nodes
+            .binary_search_by(|node| node.id.as_str().cmp(id))
+            .ok()?;
         self.nodes.get(at)
     }
 }

@@ -64,7 +64,12 @@ impl Node {
     /// An active node of weight 1 without a failure domain.
     #[must_use]
     pub fn new(id: NodeId) -> Self {
-        Self { id, weight: 1, domain: None, state: NodeState::Active }
+        Self {
+            id,
+            weight: 1,
+            domain: None,
+            state: NodeState::Active,
+        }
     }
 
     /// The same node with another weight.

@@ -1,0 +1,318 @@
+//! Copies as a flow: which node may take over which copy, and at what cost.
+
+use alloc::vec::Vec;
+
+use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels};
+use crate::placement::balanced::problem::{NONE, Problem};
+use crate::placement::balanced::rows::Rows;
+
+/// Takers looked at for one copy before the next copy is tried.
+const WINDOW: usize = 32;
+
+/// Rows whose copies may change hands.
+#[derive(Debug)]
+pub(super) struct Exchange<'p, 'm> {
+    pub(super) problem: &'p Problem<'m>,
+    pub(super) rows: Rows,
+}
+
+/// Open members in order of label: the best entrants of a row.
+#[derive(Debug)]
+pub(super) struct Ranking {
+    /// Members that reach a deficit, cheapest first.
+    pub(super) order: Vec<(i64, u32)>,
+    /// For every domain with such members its two best, in order of the best.
+    pub(super) tops: Vec<[(i64, u32); 2]>,
+}
+
+impl Ranking {
+    pub(super) fn new(problem: &Problem<'_>, labels: &Labels) -> Self {
+        let mut order: Vec<(i64, u32)> = (0..problem.nodes() as u32)
+            .filter(|member| problem.open(*member))
+            .map(|member| (labels.of[member as usize], member))
+            .filter(|(label, _)| *label < FAR)
+            .collect();
+        order.sort_unstable();
+        let mut place = alloc::vec![usize::MAX; problem.members.domains as usize];
+        let mut tops: Vec<[(i64, u32); 2]> = Vec::new();
+        for entry in &order {
+            let place = &mut place[problem.domain[entry.1 as usize] as usize];
+            match tops.get_mut(*place) {
+                None => {
+                    *place = tops.len();
+                    tops.push([*entry, (FAR, NONE)]);
+                }
+                Some(top) if top[1].1 == NONE => top[1] = *entry,
+                Some(_) => {}
+            }
+        }
+        Self { order, tops }
+    }
+}
+
+impl Exchange<'_, '_> {
+    /// Whether any node may take the copy at `place` as far as spread goes.
+    fn is_free(&self, partition: usize, place: usize) -> bool {
+        let need = usize::from(self.problem.needs.of(partition).domains);
+        if need <= 1 {
+            return true;
+        }
+        let row = self.rows.row(partition);
+        let stay = row
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != place)
+            .map(|(_, m)| *m);
+        self.problem.spans(stay) >= need
+    }
+
+    /// The lowest label of a node that may newly take the copy at `place`.
+    fn best_entrant(&self, ranking: &Ranking, partition: usize, place: usize) -> i64 {
+        let row = self.rows.row(partition);
+        if self.is_free(partition, place) {
+            let best = ranking
+                .order
+                .iter()
+                .find(|(_, member)| !row.contains(member));
+            return best.map_or(FAR, |best| best.0);
+        }
+        // Every other copy is alone in its domain, so the entrant has to be in none of those.
+        let domain = |member: u32| self.problem.domain[member as usize];
+        let taken = |of: u32| {
+            row.iter()
+                .enumerate()
+                .any(|(at, member)| at != place && domain(*member) == of)
+        };
+        let mut best = FAR;
+        for top in &ranking.tops {
+            if top[0].0 >= best {
+                break;
+            }
+            if !taken(domain(top[0].1)) {
+                best = best.min(if top[0].1 == row[place] {
+                    top[1].0
+                } else {
+                    top[0].0
+                });
+            }
+        }
+        best
+    }
+
+    /// Surviving copies of a row that are not in it now.
+    fn absent(&self, partition: usize) -> impl Iterator<Item = u32> + '_ {
+        let row = self.rows.row(partition);
+        let old = self.problem.old.as_ref();
+        old.into_iter()
+            .flat_map(move |old| old.survivors(partition))
+            .filter(|m| !row.contains(m))
+    }
+
+    fn cheapest(&self, labels: &Labels, ranking: &Ranking, partition: usize, place: usize) -> i64 {
+        let touched = self.rows.touched[partition];
+        let member = self.rows.row(partition)[place];
+        let paid = if touched && !self.problem.had(partition, member) {
+            COST
+        } else {
+            0
+        };
+        let mut best = FAR;
+        if touched {
+            for back in self.absent(partition) {
+                let label = labels.of[back as usize];
+                if label < FAR && self.rows.may_replace(self.problem, partition, place, back) {
+                    best = best.min(label + 1 - paid);
+                }
+            }
+        }
+        let entry = self.best_entrant(ranking, partition, place);
+        if entry < FAR {
+            best.min(entry + 1 + COST - paid)
+        } else {
+            best
+        }
+    }
+}
+
+impl Arcs for Exchange<'_, '_> {
+    fn relax(&self, labels: &Labels, next: &mut Labels, attained: &mut [i64]) -> bool {
+        let ranking = Ranking::new(self.problem, labels);
+        let lowest = ranking.order.first().map_or(FAR, |first| first.0);
+        let mut fell = false;
+        for partition in 0..self.problem.partitions() {
+            let touched = self.rows.touched[partition];
+            for (place, member) in self.rows.row(partition).iter().enumerate() {
+                let present = next.of[*member as usize];
+                // What every row could offer at best; most rows stop here.
+                if !touched && present < lowest + 1 + COST {
+                    continue;
+                }
+                let found = self.cheapest(labels, &ranking, partition, place);
+                if found < present {
+                    next.of[*member as usize] = found;
+                    fell = true;
+                }
+                attained[*member as usize] += i64::from(found < FAR && found <= present);
+            }
+        }
+        fell
+    }
+
+    fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        let mut groups = Groups::new(&Ranking::new(self.problem, labels));
+        for (gentle, window) in [(true, WINDOW), (false, WINDOW), (false, usize::MAX)] {
+            let pushed = self.sweep(labels, balance, &mut groups, Sweep { gentle, window });
+            if pushed > 0 {
+                return pushed;
+            }
+        }
+        0
+    }
+
+    fn effort(&self) -> u64 {
+        self.problem.partitions() as u64
+    }
+}
+
+/// How a sweep goes about it.
+#[derive(Debug, Clone, Copy)]
+struct Sweep {
+    /// Leaves copies alone whose primary role would have to move though its node may keep it.
+    gentle: bool,
+    window: usize,
+}
+
+impl Exchange<'_, '_> {
+    fn sweep(
+        &mut self,
+        labels: &Labels,
+        balance: &mut Balance,
+        groups: &mut Groups,
+        how: Sweep,
+    ) -> u64 {
+        let mut pushed = 0;
+        for partition in 0..self.problem.partitions() {
+            for place in 0..self.rows.row(partition).len() {
+                let member = self.rows.row(partition)[place];
+                if !balance.gives(member) || labels.of[member as usize] >= FAR {
+                    continue;
+                }
+                let at = member as usize;
+                let leads = self.rows.leads[partition] == member;
+                let spares = self.rows.led[at] > self.problem.lead_targets[at];
+                if how.gentle && leads && !spares {
+                    continue;
+                }
+                let taker = self.taker(labels, balance, groups, (partition, place), how.window);
+                let Some(taker) = taker else { continue };
+                self.rows.replace(partition, place, taker);
+                let at = taker as usize;
+                if leads && self.rows.led[at] < self.problem.lead_targets[at] {
+                    self.rows.lead(partition, taker);
+                }
+                balance.shift(member, taker);
+                pushed += 1;
+            }
+        }
+        pushed
+    }
+
+    fn taker(
+        &self,
+        labels: &Labels,
+        balance: &Balance,
+        groups: &mut Groups,
+        (partition, place): (usize, usize),
+        window: usize,
+    ) -> Option<u32> {
+        let row = self.rows.row(partition);
+        let member = row[place];
+        let touched = self.rows.touched[partition];
+        let paid = if touched && !self.problem.had(partition, member) {
+            COST
+        } else {
+            0
+        };
+        let target = labels.of[member as usize] - 1 + paid;
+        if touched {
+            let back = self.absent(partition).find(|back| {
+                labels.of[*back as usize] == target
+                    && balance.takes(*back)
+                    && self.rows.may_replace(self.problem, partition, place, *back)
+            });
+            if back.is_some() {
+                return back;
+            }
+        }
+        groups.find(target - COST, window, |entrant| {
+            if !balance.takes(entrant) {
+                return Fit::Never;
+            }
+            let fits = self
+                .rows
+                .may_replace(self.problem, partition, place, entrant);
+            if fits { Fit::Yes } else { Fit::NotHere }
+        })
+    }
+}
+
+enum Fit {
+    Yes,
+    NotHere,
+    /// It takes nothing any more at these labels.
+    Never,
+}
+
+/// Members of equal label, those that still take something.
+struct Groups {
+    labels: Vec<i64>,
+    members: Vec<Vec<u32>>,
+    next: Vec<usize>,
+}
+
+impl Groups {
+    fn new(ranking: &Ranking) -> Self {
+        let mut groups = Self {
+            labels: Vec::new(),
+            members: Vec::new(),
+            next: Vec::new(),
+        };
+        for (label, member) in &ranking.order {
+            if groups.labels.last() != Some(label) {
+                groups.labels.push(*label);
+                groups.members.push(Vec::new());
+                groups.next.push(0);
+            }
+            if let Some(members) = groups.members.last_mut() {
+                members.push(*member);
+            }
+        }
+        groups
+    }
+
+    fn find(&mut self, label: i64, window: usize, fits: impl Fn(u32) -> Fit) -> Option<u32> {
+        let group = self.labels.binary_search(&label).ok()?;
+        let (members, next) = (&mut self.members[group], &mut self.next[group]);
+        let mut looked = 0;
+        while looked < window.min(members.len()) {
+            if *next >= members.len() {
+                *next = 0;
+            }
+            match fits(members[*next]) {
+                Fit::Yes => {
+                    let found = members[*next];
+                    *next += 1;
+                    return Some(found);
+                }
+                Fit::NotHere => {
+                    *next += 1;
+                    looked += 1;
+                }
+                Fit::Never => {
+                    members.swap_remove(*next);
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,188 @@
+//! The default strategy: exact balance, fewest moves, spread, few primary changes.
+
+mod direct;
+mod dual;
+mod exchange;
+mod flow;
+mod initial;
+mod primaries;
+mod problem;
+mod rows;
+mod survivors;
+#[cfg(test)]
+mod tests;
+mod wants;
+
+use alloc::vec::Vec;
+
+use crate::placement::plan::Proof;
+use crate::placement::{Placement, PlacementError, Plan, members};
+use crate::{NodeId, Spec, Table, Topology};
+use dual::{bound, prices};
+use exchange::Exchange;
+use flow::{Balance, settle};
+use problem::{Old, Problem};
+use rows::Rows;
+
+/// Rows a plan may visit while it looks for the fewest moves, unless told otherwise.
+const WORK_BUDGET: u64 = 400_000_000;
+
+/// The default strategy.
+///
+/// In this order, none at the expense of an earlier one:
+/// 1. every partition on distinct nodes, in as many failure domains as the spread asks for;
+/// 2. every node its *quota* of copies, rounded down or up: its weighted max-min fair share;
+/// 3. the fewest copies that are not already where they are wanted;
+/// 4. every node its quota of primaries, rounded down or up;
+/// 5. few primaries changed.
+///
+/// Whether the moves are proved to be the fewest is in [`Plan::optimal`].
+///
+/// ```
+/// use ck_core::{Balanced, Node, NodeId, Placement, Spec, Topology};
+/// let nodes = |count: u32| {
+///     Topology::new((0..count).map(|n| Node::new(NodeId::new(&format!("n{n}")).unwrap())))
+/// };
+/// let spec = Spec::new(256, 3, 1)?;
+/// let first = Balanced::new().place(&nodes(10)?, &spec, None)?;
+/// let joined = Balanced::new().place(&nodes(11)?, &spec, Some(&first.table))?;
+/// assert_eq!(joined.copies_moved, 69); // ⌊256 × 3 ÷ 11⌋: what the new node needs, no more
+/// assert!(joined.optimal);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Balanced {
+    work_budget: u64,
+}
+
+impl Default for Balanced {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Balanced {
+    /// The strategy with its default options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            work_budget: WORK_BUDGET,
+        }
+    }
+
+    /// Bounds the search for the fewest moves, in rows visited. Default 400 million, which is
+    /// seconds; almost all plans need a few visits a row.
+    ///
+    /// A plan that was stopped is valid and says so: [`Plan::optimal`] is false and [`Plan::gap`]
+    /// bounds what it moves too much.
+    #[must_use]
+    pub const fn with_work_budget(mut self, rows: u64) -> Self {
+        self.work_budget = rows;
+        self
+    }
+}
+
+impl Placement for Balanced {
+    fn place(
+        &self,
+        topology: &Topology,
+        spec: &Spec,
+        previous: Option<&Table>,
+    ) -> Result<Plan, PlacementError> {
+        let members = members(topology, spec, previous)?;
+        let problem = Problem::new(members, previous);
+        let mut budget = self.work_budget;
+        let (mut rows, lower_bound, proved) = match &problem.old {
+            None => (initial::deal(&problem), problem.copies, problem.copies),
+            Some(old) => incremental(&problem, old, &mut budget),
+        };
+        // Roles always get their share of the work, whatever the copies took.
+        let mut budget = budget.max(self.work_budget / 4);
+        primaries::assign(&problem, &mut rows, &mut budget);
+
+        let within = problem.boxes.holds(&rows.counts);
+        let degraded = falls_short(&problem, &rows);
+        let nodes: Vec<NodeId> = problem
+            .members
+            .list
+            .iter()
+            .map(|member| member.node.id.clone())
+            .collect();
+        let cells = rows.into_cells(&problem);
+        let table = Table::from_cells(nodes, spec.replication_factor(), cells)
+            .expect("planned rows are whole and name each node once");
+        Plan::assemble(
+            table,
+            previous,
+            Proof {
+                lower_bound,
+                proved,
+                within,
+                degraded,
+            },
+        )
+    }
+}
+
+/// Rows within quota, starting from surviving ones; the bound by counts, and the best one proved.
+fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, u64, u64) {
+    let (rows, kept) = survivors::keep(problem, old);
+    let wanted: u64 = problem
+        .targets
+        .iter()
+        .zip(&problem.members.list)
+        .map(|(target, member)| u64::from(member.held.min(*target)))
+        .sum();
+    let lower_bound = problem.copies - kept.min(wanted);
+    let mut quick = rows.clone();
+    direct::settle(problem, &mut quick);
+    let evened = problem.boxes.holds(&quick.counts);
+    if evened && moved(problem, &quick) == lower_bound {
+        return (quick, lower_bound, lower_bound);
+    }
+
+    let mut balance = Balance::new(&rows.counts, &problem.boxes);
+    let mut exchange = Exchange { problem, rows };
+    settle(&mut exchange, &mut balance, budget);
+    let exact = moved(problem, &exchange.rows);
+    let off = |rows: &Rows| !problem.boxes.holds(&rows.counts);
+    if evened && (off(&exchange.rows) || moved(problem, &quick) < exact) {
+        exchange.rows = quick;
+    }
+    // The proof is made from the result, whichever way that was found.
+    let mut allowance = (*budget).max(exchange.rows.leads.len() as u64 * 64);
+    let proved = prices(&exchange, &exchange.rows.counts, &mut allowance)
+        .and_then(|prices| u64::try_from(bound(problem, &prices)).ok())
+        .map_or(lower_bound, |proved| proved.max(lower_bound));
+    (exchange.rows, lower_bound, proved)
+}
+
+/// Copies that were not there before.
+fn moved(problem: &Problem<'_>, rows: &Rows) -> u64 {
+    let fresh = |partition: usize| {
+        rows.row(partition)
+            .iter()
+            .filter(|m| !problem.had(partition, **m))
+            .count() as u64
+    };
+    (0..problem.partitions())
+        .filter(|partition| rows.touched[*partition])
+        .map(fresh)
+        .sum()
+}
+
+/// Whether a row has too few copies or touches too few domains for the spec.
+fn falls_short(problem: &Problem<'_>, rows: &Rows) -> bool {
+    let spec = &problem.members.spec;
+    let (copies, spread) = (
+        usize::from(spec.replication_factor()),
+        usize::from(spec.spread()),
+    );
+    if !problem.members.suffice() {
+        return true;
+    }
+    (0..problem.partitions()).any(|partition| {
+        let row = rows.row(partition);
+        row.len() < copies || (spread > 1 && problem.spans(row.iter().copied()) < spread)
+    })
+}

@@ -1,0 +1,125 @@
+//! Primaries for fixed rows: every node its quota, as few changes as possible.
+
+use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels, Settled, settle};
+use crate::placement::balanced::problem::{NONE, Problem};
+use crate::placement::balanced::rows::Rows;
+
+/// A change of primary, in units of one that has to wait for its data.
+const CHANGED: i64 = 1 << 22;
+
+/// Rows whose primary role may change hands.
+#[derive(Debug)]
+struct Roles<'p, 'm> {
+    problem: &'p Problem<'m>,
+    rows: &'p mut Rows,
+}
+
+/// Gives every row a primary, within the quota of primaries, with the fewest changes there are for
+/// these rows; among those, with the fewest replacements of a dead primary by a node that does not
+/// have the data yet.
+pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -> Settled {
+    for partition in 0..problem.partitions() {
+        // Each row by itself at least cost, as the flow demands.
+        let before = problem
+            .old
+            .as_ref()
+            .map_or(NONE, |old| old.primary(partition));
+        if before != NONE && rows.row(partition).contains(&before) {
+            rows.lead(partition, before);
+        } else if rows.leads[partition] == NONE {
+            let first = promoted(problem, rows, partition);
+            rows.lead(partition, first);
+        }
+    }
+    let mut balance = Balance::new(&rows.led, &problem.lead_boxes);
+    settle(&mut Roles { problem, rows }, &mut balance, budget)
+}
+
+/// A copy that has the data, and whose node is furthest below its target of primaries.
+fn promoted(problem: &Problem<'_>, rows: &Rows, partition: usize) -> u32 {
+    let above = |member: u32| {
+        let at = member as usize;
+        i64::from(rows.led[at]) - i64::from(problem.lead_targets[at])
+    };
+    let cold = |member: u32| !problem.had(partition, member);
+    let row = rows.row(partition).iter().copied();
+    row.min_by_key(|member| (cold(*member), above(*member)))
+        .unwrap_or(NONE)
+}
+
+impl Roles<'_, '_> {
+    fn cost(&self, partition: usize, member: u32) -> i64 {
+        let Some(old) = &self.problem.old else {
+            return 0;
+        };
+        let before = old.primary(partition);
+        if before == member {
+            return 0;
+        }
+        let cold = before == NONE && !self.problem.had(partition, member);
+        CHANGED + i64::from(cold)
+    }
+
+    fn arcs(&self, partition: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
+        let lead = self.rows.leads[partition];
+        let row = self.rows.row(partition);
+        // Without a choice the cost is not even looked at.
+        let paid = if row.len() > 1 {
+            self.cost(partition, lead)
+        } else {
+            0
+        };
+        row.iter()
+            .copied()
+            .filter(move |member| *member != lead)
+            .map(move |member| (member, (self.cost(partition, member) - paid) * COST + 1))
+    }
+}
+
+impl Arcs for Roles<'_, '_> {
+    fn relax(&self, labels: &Labels, next: &mut Labels, attained: &mut [i64]) -> bool {
+        let mut fell = false;
+        for (partition, lead) in self.rows.leads.iter().enumerate() {
+            if *lead == NONE {
+                continue;
+            }
+            let reach = |(member, cost): (u32, i64)| {
+                let label = labels.of[member as usize];
+                if label < FAR { label + cost } else { FAR }
+            };
+            let found = self.arcs(partition).map(reach).min().unwrap_or(FAR);
+            let present = &mut next.of[*lead as usize];
+            attained[*lead as usize] += i64::from(found < FAR && found <= *present);
+            if found < *present {
+                *present = found;
+                fell = true;
+            }
+        }
+        fell
+    }
+
+    fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        let mut pushed = 0;
+        for partition in 0..self.rows.leads.len() {
+            let lead = self.rows.leads[partition];
+            if lead == NONE || !balance.gives(lead) {
+                continue;
+            }
+            let label = labels.of[lead as usize];
+            let taker = self.arcs(partition).find(|(member, cost)| {
+                let reach = labels.of[*member as usize];
+                reach < FAR && label == reach + cost && balance.takes(*member)
+            });
+            if let Some((taker, _)) = taker {
+                self.rows.lead(partition, taker);
+                balance.shift(lead, taker);
+                pushed += 1;
+            }
+        }
+        pushed
+    }
+
+    fn effort(&self) -> u64 {
+        self.rows.leads.len() as u64
+    }
+}

@@ -1,0 +1,163 @@
+//! The instance in numbers: members, what rows need, what they held, how much each node takes.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::placement::targets::{Boxes, Whole, whole};
+use crate::placement::{Members, Needs};
+use crate::{Fraction, Table};
+
+/// No node: filler of short rows, and nodes that are gone.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The rows a plan starts from, in member numbers. Nodes that may hold nothing read as [`NONE`];
+/// positions are kept, so that the first cell is still the primary's.
+#[derive(Debug)]
+pub(super) struct Old {
+    width: usize,
+    cells: Vec<u32>,
+}
+
+impl Old {
+    fn new(members: &Members<'_>, table: &Table) -> Self {
+        let number: Vec<u32> = table
+            .nodes()
+            .iter()
+            .map(|id| members.index_of(id.as_str()).unwrap_or(NONE))
+            .collect();
+        let translate = |cell: &u32| number.get(*cell as usize).copied().unwrap_or(NONE);
+        Self {
+            width: usize::from(table.width()),
+            cells: table.cells().iter().map(translate).collect(),
+        }
+    }
+
+    /// Cells of a row, gone nodes as [`NONE`].
+    #[inline]
+    pub(super) fn row(&self, partition: usize) -> &[u32] {
+        &self.cells[partition * self.width..][..self.width]
+    }
+
+    /// The surviving copies of a row, primary first if it survives.
+    pub(super) fn survivors(&self, partition: usize) -> impl Iterator<Item = u32> + '_ {
+        self.row(partition)
+            .iter()
+            .copied()
+            .filter(|member| *member != NONE)
+    }
+
+    /// The primary, if it survives.
+    #[inline]
+    pub(super) fn primary(&self, partition: usize) -> u32 {
+        self.cells[partition * self.width]
+    }
+}
+
+/// Everything a plan is computed from.
+#[derive(Debug)]
+pub(super) struct Problem<'a> {
+    pub(super) members: Members<'a>,
+    pub(super) needs: Needs,
+    pub(super) old: Option<Old>,
+    /// Copies of all rows together.
+    pub(super) copies: u64,
+    /// Copies each member may hold, and one choice among them.
+    pub(super) boxes: Boxes,
+    pub(super) targets: Vec<u32>,
+    /// Primaries each member may hold, and one choice among them.
+    pub(super) lead_boxes: Boxes,
+    pub(super) lead_targets: Vec<u32>,
+    pub(super) domain: Vec<u32>,
+}
+
+impl<'a> Problem<'a> {
+    pub(super) fn new(members: Members<'a>, previous: Option<&Table>) -> Self {
+        let needs = Needs::new(&members, previous);
+        let partitions = members.spec.partitions();
+        let (copies, spare) = needs.totals(partitions);
+        let shares = members.quotas(copies, spare);
+        let owned = u64::from(needs.owned(partitions));
+        let (rows, all) = (Fraction::from(owned), Fraction::from(copies));
+        let lead_shares: Vec<Fraction> =
+            shares.iter().map(|share| share.scaled(rows, all)).collect();
+        let (boxes, lead_boxes) = (Boxes::around(&shares), Boxes::around(&lead_shares));
+        let old = previous.map(|table| Old::new(&members, table));
+
+        let mut led = vec![0_u32; members.list.len()];
+        if let Some(old) = &old {
+            for partition in 0..partitions as usize {
+                if let Some(count) = led.get_mut(old.primary(partition) as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        let unlimited = Whole {
+            total: owned,
+            rows: u64::MAX,
+            overflow: 0,
+        };
+        // Rounding up whoever is above already costs nothing; after that, whoever is not yet
+        // rounded up here takes the fractions there, so that copies and primaries agree.
+        let above = |at: usize| members.list[at].held > boxes.low[at];
+        let lead_above = |at: usize| led[at] > lead_boxes.low[at];
+        let lacks_lead = |at: usize| led[at] < lead_boxes.low[at];
+        let limit = Whole {
+            total: copies,
+            rows: u64::from(partitions),
+            overflow: spare,
+        };
+        let targets = whole(&members, &shares, &boxes, limit, |at| {
+            (above(at), lacks_lead(at))
+        });
+        let up = |at: usize| targets[at] > boxes.low[at];
+        let lead_targets = whole(&members, &lead_shares, &lead_boxes, unlimited, |at| {
+            (lead_above(at), lacks_lead(at), up(at))
+        });
+        let domain = members.list.iter().map(|member| member.domain).collect();
+        Self {
+            members,
+            needs,
+            old,
+            copies,
+            boxes,
+            targets,
+            lead_boxes,
+            lead_targets,
+            domain,
+        }
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        self.members.spec.partitions() as usize
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.members.list.len()
+    }
+
+    /// Whether a member may hold a copy it did not hold before.
+    #[inline]
+    pub(super) fn open(&self, member: u32) -> bool {
+        self.members.list[member as usize].open
+    }
+
+    /// Whether a member already had the partition's data.
+    #[inline]
+    pub(super) fn had(&self, partition: usize, member: u32) -> bool {
+        self.old
+            .as_ref()
+            .is_some_and(|old| old.row(partition).contains(&member))
+    }
+
+    /// Failure domains that `members` touch.
+    #[inline]
+    pub(super) fn spans(&self, members: impl Iterator<Item = u32> + Clone) -> usize {
+        let mut count = 0;
+        let mut seen = members.clone();
+        while let Some(member) = seen.next() {
+            let domain = self.domain[member as usize];
+            count += usize::from(!seen.clone().any(|m| self.domain[m as usize] == domain));
+        }
+        count
+    }
+}

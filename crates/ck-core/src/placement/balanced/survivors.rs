@@ -1,0 +1,138 @@
+//! What stays: surviving copies, trimmed to what a valid row can keep, and the empty slots filled.
+
+use alloc::vec::Vec;
+
+use crate::placement::balanced::problem::{Old, Problem};
+use crate::placement::balanced::rows::Rows;
+use crate::placement::balanced::wants::Wants;
+
+/// Rows that keep as many surviving copies as each can by itself, and are full; with the number of
+/// copies kept.
+pub(super) fn keep(problem: &Problem<'_>, old: &Old) -> (Rows, u64) {
+    let mut rows = Rows::empty(problem);
+    let mut held: Vec<u32> = problem
+        .members
+        .list
+        .iter()
+        .map(|member| member.held)
+        .collect();
+    let mut kept = Vec::with_capacity(16);
+    for partition in 0..problem.partitions() {
+        kept.clear();
+        kept.extend(old.survivors(partition));
+        let lead = old.primary(partition);
+        rows.touched[partition] = trim(problem, partition, lead, &mut kept, &mut held);
+        for member in &kept {
+            rows.push(partition, *member);
+        }
+        if kept.contains(&lead) {
+            rows.lead(partition, lead);
+        }
+    }
+    let kept = rows.counts.iter().map(|count| u64::from(*count)).sum();
+    fill(problem, &mut rows);
+    (rows, kept)
+}
+
+/// Drops copies until the rest fits into a valid row, those first whose node holds most beyond its
+/// target, and the primary never while it is not alone. Returns whether any was dropped.
+fn trim(
+    problem: &Problem<'_>,
+    partition: usize,
+    lead: u32,
+    kept: &mut Vec<u32>,
+    held: &mut [u32],
+) -> bool {
+    let need = problem.needs.of(partition);
+    let mut dropped = false;
+    loop {
+        let domains = problem.spans(kept.iter().copied());
+        let missing = usize::from(need.domains).saturating_sub(domains);
+        if kept.len() + missing <= usize::from(need.copies) {
+            return dropped;
+        }
+        // A copy that is alone in its domain may go only while there are domains to spare.
+        let twin = |member: u32| {
+            let domain = problem.domain[member as usize];
+            kept.iter()
+                .any(|m| *m != member && problem.domain[*m as usize] == domain)
+        };
+        let spare = domains > usize::from(need.domains);
+        let surplus = |member: u32| {
+            i64::from(held[member as usize]) - i64::from(problem.targets[member as usize])
+        };
+        let worst = (0..kept.len())
+            .filter(|at| kept[*at] != lead && (spare || twin(kept[*at])))
+            .max_by_key(|at| surplus(kept[*at]));
+        // The primary is the only copy left that may go when every other one is needed.
+        let at = worst.unwrap_or(kept.len() - 1);
+        held[kept[at] as usize] -= 1;
+        kept.remove(at);
+        dropped = true;
+    }
+}
+
+/// Fills every empty slot, with nodes below their targets where the row can take one.
+fn fill(problem: &Problem<'_>, rows: &mut Rows) {
+    let lacks = lacking(&problem.targets, &rows.counts);
+    let lacks = (0..lacks.len())
+        .map(|at| {
+            if problem.open(at as u32) {
+                lacks[at]
+            } else {
+                0
+            }
+        })
+        .collect();
+    let mut wants = Wants::new(&problem.domain, problem.members.domains, lacks);
+    for partition in 0..problem.partitions() {
+        let need = problem.needs.of(partition);
+        while rows.row(partition).len() < usize::from(need.copies) {
+            let row = rows.row(partition);
+            let domains = problem.spans(row.iter().copied());
+            let slots = usize::from(need.copies) - row.len();
+            let fresh = usize::from(need.domains).saturating_sub(domains) >= slots;
+            let taken = |domain: u32| {
+                row.iter()
+                    .any(|member| problem.domain[*member as usize] == domain)
+            };
+            let member = wants
+                .take(
+                    |domain| !fresh || !taken(domain),
+                    |member| !row.contains(&member),
+                )
+                .or_else(|| anyone(problem, rows, partition, |domain| !fresh || !taken(domain)));
+            let Some(member) = member else { break };
+            rows.push(partition, member);
+            rows.touched[partition] = true;
+        }
+    }
+}
+
+/// The open member furthest below, or least above, its target that the row can take.
+fn anyone(
+    problem: &Problem<'_>,
+    rows: &Rows,
+    partition: usize,
+    domain_fits: impl Fn(u32) -> bool,
+) -> Option<u32> {
+    let row = rows.row(partition);
+    let surplus = |member: u32| {
+        let at = member as usize;
+        i64::from(rows.counts[at]) - i64::from(problem.targets[at])
+    };
+    (0..problem.nodes() as u32)
+        .filter(|m| {
+            problem.open(*m) && !row.contains(m) && domain_fits(problem.domain[*m as usize])
+        })
+        .min_by_key(|member| (surplus(*member), *member))
+}
+
+/// By how much each count is below its target.
+pub(super) fn lacking(targets: &[u32], counts: &[u32]) -> Vec<u32> {
+    targets
+        .iter()
+        .zip(counts)
+        .map(|(target, count)| target.saturating_sub(*count))
+        .collect()
+}

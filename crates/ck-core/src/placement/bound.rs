@@ -1,0 +1,81 @@
+//! The fewest copies any plan within quota can move, from the counts alone.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::Table;
+use crate::placement::targets::{Boxes, Whole, whole};
+use crate::placement::{Members, Needs};
+
+/// No plan within quota moves fewer copies than this.
+///
+/// The larger of two counts: what the nodes lack, and what the rows lack. A row can keep at most
+/// as many survivors as leave room for the domains it still has to reach.
+pub(crate) fn lower_bound(members: &Members<'_>, needs: &Needs, previous: Option<&Table>) -> u64 {
+    let (copies, spare) = needs.totals(members.spec.partitions());
+    let Some(previous) = previous else {
+        return copies;
+    };
+    let shares = members.quotas(copies, spare);
+    let boxes = Boxes::around(&shares);
+    let held = |at: usize| members.list[at].held;
+    let amount = Whole {
+        total: copies,
+        rows: u64::from(members.spec.partitions()),
+        overflow: spare,
+    };
+    let targets = whole(members, &shares, &boxes, amount, |at| {
+        held(at) > boxes.low[at]
+    });
+    let kept: u64 = targets
+        .iter()
+        .enumerate()
+        .map(|(at, target)| u64::from(held(at).min(*target)))
+        .sum();
+    copies - kept.min(keepable(members, needs, previous))
+}
+
+/// Most copies that rows can keep, each by itself.
+fn keepable(members: &Members<'_>, needs: &Needs, previous: &Table) -> u64 {
+    let number: Vec<Option<u32>> = previous
+        .nodes()
+        .iter()
+        .map(|id| members.index_of(id.as_str()))
+        .collect();
+    let mut domains = Vec::with_capacity(usize::from(previous.width()));
+    let mut sum = 0;
+    for row in previous.rows() {
+        domains.clear();
+        let mut survivors = 0;
+        for index in row.indexes() {
+            let Some(at) = number[*index as usize] else {
+                continue;
+            };
+            survivors += 1;
+            let domain = members.list[at as usize].domain;
+            if !domains.contains(&domain) {
+                domains.push(domain);
+            }
+        }
+        let need = needs.of(row.partition().index());
+        let missing = usize::from(need.domains).saturating_sub(domains.len());
+        sum += survivors.min(usize::from(need.copies) - missing) as u64;
+    }
+    sum
+}
+
+/// Whether a table gives every member its quota of copies, rounded down or up.
+pub(crate) fn within_quota(members: &Members<'_>, needs: &Needs, table: &Table) -> bool {
+    let (copies, spare) = needs.totals(members.spec.partitions());
+    let boxes = Boxes::around(&members.quotas(copies, spare));
+    let held = crate::placement::held(table);
+    let mut counts = vec![0; members.list.len()];
+    for (id, held) in table.nodes().iter().zip(held) {
+        match members.index_of(id.as_str()) {
+            Some(at) => counts[at as usize] = held,
+            None if held > 0 => return false,
+            None => {}
+        }
+    }
+    boxes.holds(&counts)
+}

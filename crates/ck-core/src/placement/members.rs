@@ -1,0 +1,234 @@
+//! The nodes of a topology that a placement may use, numbered, with their shares.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::placement::share::{Amount, Sharer, quotas};
+use crate::{Fraction, Node, NodeState, Spec, Table, Topology};
+
+/// A node of the topology that may hold copies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) node: &'a Node,
+    /// Index of the failure domain; nodes that name none have one of their own.
+    pub(crate) domain: u32,
+    /// Whether it may take new copies; a cordoned one only keeps what it has.
+    pub(crate) open: bool,
+    /// Copies it held before.
+    pub(crate) held: u32,
+}
+
+/// What a row has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) copies: u8,
+    pub(crate) domains: u8,
+}
+
+/// Every node that may hold copies, in order of id.
+#[derive(Debug, Clone)]
+pub(crate) struct Members<'a> {
+    pub(crate) list: Vec<Member<'a>>,
+    pub(crate) domains: u32,
+    /// What a row has to hold when it relies on open nodes alone.
+    pub(crate) need: Need,
+    pub(crate) spec: Spec,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn new(topology: &'a Topology, spec: &Spec, previous: Option<&Table>) -> Self {
+        let held = previous.map(held).unwrap_or_default();
+        let held_by = |node: &Node| {
+            let index = previous.and_then(|table| table.index_of(node.id.as_str()));
+            index.map_or(0, |index| held[index as usize])
+        };
+        let mut names: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut domains = 0;
+        let mut list = Vec::new();
+        for node in topology.nodes() {
+            let held = held_by(node);
+            let open = node.state == NodeState::Active;
+            if !open && (node.state != NodeState::Cordoned || held == 0) {
+                continue;
+            }
+            let mut fresh = || {
+                domains += 1;
+                domains - 1
+            };
+            let domain = match &node.domain {
+                Some(domain) => *names.entry(domain.widest()).or_insert_with(fresh),
+                None => fresh(),
+            };
+            list.push(Member {
+                node,
+                domain,
+                open,
+                held,
+            });
+        }
+        let mut members = Self {
+            list,
+            domains,
+            need: Need {
+                copies: 0,
+                domains: 0,
+            },
+            spec: *spec,
+        };
+        members.need = members.need_with(core::iter::empty());
+        members
+    }
+
+    /// What a row has to hold that may also keep copies on the `closed` members given.
+    pub(crate) fn need_with(&self, closed: impl Iterator<Item = u32>) -> Need {
+        let limit = usize::from(self.spec.replication_factor());
+        let mut copies = 0;
+        let mut seen: Vec<u32> = Vec::with_capacity(limit);
+        let closed = closed.map(|index| &self.list[index as usize]);
+        let open = self.list.iter().filter(|member| member.open);
+        // Members of a domain that is already counted still count as copies.
+        for member in closed.chain(open) {
+            copies += 1;
+            if seen.len() < limit && !seen.contains(&member.domain) {
+                seen.push(member.domain);
+            }
+            if copies >= limit && seen.len() >= limit {
+                break;
+            }
+        }
+        let copies = copies.min(limit) as u8;
+        Need {
+            copies,
+            domains: (seen.len() as u8).min(self.spec.spread()).min(copies),
+        }
+    }
+
+    /// Number of the member with that id.
+    pub(crate) fn index_of(&self, id: &str) -> Option<u32> {
+        let at = self
+            .list
+            .binary_search_by(|member| member.node.id.as_str().cmp(id))
+            .ok()?;
+        Some(at as u32)
+    }
+
+    /// Whether every row can hold as many copies, in as many domains, as the spec asks for.
+    pub(crate) fn suffice(&self) -> bool {
+        self.need.copies == self.spec.replication_factor()
+            && self.need.domains == self.spec.spread()
+    }
+
+    /// The exact share of copies of every member when `copies` are handed out in all.
+    pub(crate) fn quotas(&self, copies: u64, overflow: u64) -> Vec<Fraction> {
+        let partitions = self.spec.partitions();
+        let sharers: Vec<Sharer> = self
+            .list
+            .iter()
+            .map(|member| Sharer {
+                weight: member.node.weight,
+                cap: if member.open { partitions } else { member.held },
+                domain: member.domain,
+            })
+            .collect();
+        quotas(
+            &sharers,
+            Amount {
+                partitions,
+                copies,
+                overflow,
+            },
+        )
+    }
+}
+
+/// Copies of every node of a table.
+pub(crate) fn held(table: &Table) -> Vec<u32> {
+    let mut held = alloc::vec![0; table.nodes().len()];
+    for cell in table.cells() {
+        if let Some(count) = held.get_mut(*cell as usize) {
+            *count += 1;
+        }
+    }
+    held
+}
+
+/// What every row has to hold.
+#[derive(Debug, Clone)]
+pub(crate) enum Needs {
+    /// The same everywhere, the usual case.
+    Same(Need),
+    /// Too few open nodes: a row that cordoned nodes hold can be longer than one they do not.
+    Each(Vec<Need>),
+}
+
+impl Needs {
+    /// What the rows of a plan have to hold, given the table it starts from.
+    pub(crate) fn new(members: &Members<'_>, previous: Option<&Table>) -> Self {
+        let closed = members.list.iter().any(|member| !member.open);
+        let (Some(table), true, false) = (previous, closed, members.suffice()) else {
+            return Self::Same(members.need);
+        };
+        let number: Vec<Option<u32>> = table
+            .nodes()
+            .iter()
+            .map(|id| {
+                members
+                    .index_of(id.as_str())
+                    .filter(|at| !members.list[*at as usize].open)
+            })
+            .collect();
+        let need = |row: crate::Row<'_>| {
+            members.need_with(
+                row.indexes()
+                    .iter()
+                    .filter_map(|index| number[*index as usize]),
+            )
+        };
+        Self::Each(table.rows().map(need).collect())
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, partition: usize) -> Need {
+        match self {
+            Self::Same(need) => *need,
+            Self::Each(needs) => needs[partition],
+        }
+    }
+
+    /// Rows that hold at least one copy.
+    pub(crate) fn owned(&self, partitions: u32) -> u32 {
+        match self {
+            Self::Same(need) => {
+                if need.copies > 0 {
+                    partitions
+                } else {
+                    0
+                }
+            }
+            Self::Each(needs) => needs.iter().filter(|need| need.copies > 0).count() as u32,
+        }
+    }
+
+    /// Copies of all rows, and how many of them may share a row with one of their domain.
+    pub(crate) fn totals(&self, partitions: u32) -> (u64, u64) {
+        let amount = |need: &Need| {
+            (
+                u64::from(need.copies),
+                u64::from(need.copies - need.domains),
+            )
+        };
+        match self {
+            Self::Same(need) => {
+                let (copies, spare) = amount(need);
+                (
+                    copies * u64::from(partitions),
+                    spare * u64::from(partitions),
+                )
+            }
+            Self::Each(needs) => needs
+                .iter()
+                .map(amount)
+                .fold((0, 0), |sum, (c, s)| (sum.0 + c, sum.1 + s)),
+        }
+    }
+}
