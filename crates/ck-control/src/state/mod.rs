@@ -1,5 +1,6 @@
 //! The replicated state: the same on every node that applied the same entries.
 
+mod apply;
 mod command;
 mod event;
 mod history;
@@ -95,7 +96,8 @@ pub struct State {
     office: Option<Office>,
     config: Config,
     members: Arc<Members>,
-    members_ever: u64,
+    /// The newest number given; 1 is kept for the founder from the start.
+    newest_member: MemberNumber,
     founder_joined: bool,
     sessions: Arc<BTreeMap<SessionId, Session>>,
     table: Option<Arc<Table>>,
@@ -241,8 +243,11 @@ impl State {
     /// Whether a number was a member's once and is no more.
     #[must_use]
     pub fn is_removed(&self, number: MemberNumber) -> bool {
-        let given = number.0 >= 2 && number.0 <= self.members_ever
-            || number == MemberNumber(1) && self.founder_joined;
+        let given = match number {
+            MemberNumber(0) => false,
+            MemberNumber(1) => self.founder_joined,
+            _ => number <= self.newest_member,
+        };
         given && self.member(number).is_none()
     }
 

@@ -1,0 +1,318 @@
+//! What happens to partitions when sessions end, and when a node that has everything comes back.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ck_core::PartitionId;
+
+use crate::state::apply::Step;
+use crate::state::apply::rows::{Edits, edited, fronted, numbers, row_of};
+use crate::state::{ChangeReason, EndReason, EventKind, Holder, PartitionControl, Session, State};
+use crate::{MemberNumber, Position, SessionId};
+
+/// What a member with an open session carries.
+struct Share {
+    session: SessionId,
+    closing: bool,
+    weight: u64,
+    primaries: u64,
+}
+
+/// Who could take a partition over, and how much each carries already.
+pub(super) struct Load(BTreeMap<MemberNumber, Share>);
+
+impl Load {
+    pub(super) fn of(state: &State) -> Self {
+        let mut shares: BTreeMap<_, _> = state
+            .sessions()
+            .map(|session: &Session| {
+                let weight = state
+                    .member(session.member)
+                    .map_or(1, |member| member.weight);
+                let share = Share {
+                    session: session.id,
+                    closing: session.closing,
+                    weight: weight.into(),
+                    primaries: 0,
+                };
+                (session.member, share)
+            })
+            .collect();
+        for (_, control) in state.partitions() {
+            let Some(holder) = control.holder else {
+                continue;
+            };
+            if let Some(share) = shares.get_mut(&holder.member)
+                && share.session == holder.session
+            {
+                share.primaries += 1;
+            }
+        }
+        Self(shares)
+    }
+
+    /// The open session of a member.
+    pub(super) fn session(&self, member: MemberNumber) -> Option<SessionId> {
+        self.0.get(&member).map(|share| share.session)
+    }
+
+    /// The in-sync member with an open, not closing session and the fewest primaries for its
+    /// weight; ties go to the one that stands first in the row.
+    fn successor(&self, row: &[MemberNumber], in_sync: &[MemberNumber]) -> Option<Holder> {
+        let outside = in_sync.iter().filter(|member| !row.contains(member));
+        let mut best: Option<(MemberNumber, &Share)> = None;
+        for member in row
+            .iter()
+            .filter(|member| in_sync.contains(member))
+            .chain(outside)
+        {
+            let Some(share) = self.0.get(member).filter(|share| !share.closing) else {
+                continue;
+            };
+            // a/v < b/w without division: a × w < b × v. At most 2^24 × 2^32, so it fits.
+            let fewer = best.is_none_or(|(_, least)| {
+                share.primaries * least.weight < least.primaries * share.weight
+            });
+            if fewer {
+                best = Some((*member, share));
+            }
+        }
+        best.map(|(member, share)| Holder {
+            member,
+            session: share.session,
+        })
+    }
+
+    fn count(&mut self, member: MemberNumber) {
+        if let Some(share) = self.0.get_mut(&member) {
+            share.primaries += 1;
+        }
+    }
+}
+
+/// Gives the primary role away: the one place where an epoch grows.
+pub(super) fn grant(control: &mut PartitionControl, holder: Holder, position: Position) {
+    control.epoch = control.epoch.next();
+    control.holder = Some(holder);
+    control.granted_at = position;
+}
+
+/// Takes lost members out of an in-sync set that keeps one with an open session; a set that keeps
+/// none stays as it is and is only the last known one from now on.
+fn shrink(control: &mut PartitionControl, lost: &BTreeSet<MemberNumber>, load: &Load) {
+    if control.last_known || !control.in_sync.iter().any(|member| lost.contains(member)) {
+        return;
+    }
+    let kept = |member: &MemberNumber| !lost.contains(member);
+    if control
+        .in_sync
+        .iter()
+        .any(|member| kept(member) && load.session(*member).is_some())
+    {
+        control.in_sync.retain(kept);
+    } else {
+        control.last_known = true;
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a table has at most 2^24 partitions"
+)]
+const fn partition_at(at: usize) -> PartitionId {
+    PartitionId(at as u32)
+}
+
+impl State {
+    /// Ends sessions for good; their members own nothing until they register anew.
+    pub(super) fn end_sessions(
+        &mut self,
+        step: &mut Step<'_>,
+        sessions: &[SessionId],
+        reason: EndReason,
+    ) {
+        let open = Arc::make_mut(&mut self.sessions);
+        let members = Arc::make_mut(&mut self.members);
+        for id in sessions {
+            let Some(session) = open.remove(id) else {
+                continue;
+            };
+            let Some(member) = members.member_mut(session.member) else {
+                continue;
+            };
+            member.session = None;
+            member.stopped_cleanly = reason == EndReason::Stopped;
+            member.last_ended_at_ms = Some(step.at_ms());
+            let (node, member) = (member.node.clone(), member.number);
+            step.tell(EventKind::SessionEnded {
+                node,
+                member,
+                session: *id,
+                reason,
+            });
+        }
+        step.publish();
+    }
+
+    /// Takes members whose sessions have ended out of the in-sync sets, and gives what they held
+    /// to others, in order of partition number.
+    pub(super) fn fail_over(
+        &mut self,
+        step: &mut Step<'_>,
+        lost: &BTreeSet<MemberNumber>,
+        reason: ChangeReason,
+    ) {
+        let held = |control: &PartitionControl| {
+            control
+                .holder
+                .is_some_and(|holder| lost.contains(&holder.member))
+        };
+        let shrinks = |control: &PartitionControl| {
+            !control.last_known && control.in_sync.iter().any(|member| lost.contains(member))
+        };
+        let touched = |control: &PartitionControl| held(control) || shrinks(control);
+        let Some(table) = self
+            .table
+            .clone()
+            .filter(|_| self.partitions.iter().any(touched))
+        else {
+            return;
+        };
+        let mut load = Load::of(self);
+        let numbers = numbers(&self.members, &table);
+        let mut edits = Edits::new();
+        let partitions = Arc::make_mut(&mut self.partitions)
+            .iter_mut()
+            .zip(table.rows());
+        for (control, row) in partitions {
+            let known_lost = control.last_known;
+            shrink(control, lost, &load);
+            if !held(control) || known_lost {
+                continue;
+            }
+            let old_primary = row.primary().cloned();
+            let members = row_of(&numbers, row);
+            let next = (!control.last_known)
+                .then(|| load.successor(&members, &control.in_sync))
+                .flatten();
+            if let Some(next) = next {
+                grant(control, next, step.position());
+                load.count(next.member);
+                edits.insert(row.partition(), fronted(&members, next.member));
+            }
+            let new_primary = next.and_then(|next| self.members.member(next.member));
+            step.tell(EventKind::PartitionChanged {
+                partition: row.partition(),
+                copy_from: Vec::new(),
+                copy_to: Vec::new(),
+                reason,
+                old_primary,
+                new_primary: new_primary.map(|member| member.node.clone()),
+                epoch: control.epoch,
+            });
+        }
+        step.publish();
+        if !edits.is_empty() {
+            self.table = Some(Arc::new(edited(&table, &self.members, &edits)));
+            step.replan();
+        }
+    }
+
+    /// Marks a member that came back without proof of having everything in the sets that are only
+    /// last known: it is passed over when another comes back with proof.
+    pub(super) fn doubt(&mut self, step: &mut Step<'_>, member: MemberNumber) {
+        let doubted = |control: &PartitionControl| {
+            control.last_known && control.is_in_sync(member) && !control.unproven.contains(&member)
+        };
+        if !self.partitions.iter().any(doubted) {
+            return;
+        }
+        for control in Arc::make_mut(&mut self.partitions)
+            .iter_mut()
+            .filter(|one| doubted(one))
+        {
+            control.unproven.push(member);
+            control.unproven.sort_unstable();
+        }
+        step.publish();
+    }
+
+    /// Grants a member that came back with everything what its old session held, what waits for
+    /// it, and what nobody else is left for. Returns how many partitions.
+    pub(super) fn recover(&mut self, step: &mut Step<'_>, holder: Holder) -> u32 {
+        let member = holder.member;
+        let Some(table) = self.table.clone() else {
+            return 0;
+        };
+        let numbers = numbers(&self.members, &table);
+        let waits = |at: usize, control: &PartitionControl| {
+            control.is_in_sync(member)
+                && if control.last_known {
+                    !control.unproven.contains(&member)
+                } else {
+                    control.holder.map_or_else(
+                        || {
+                            let row = table.row(partition_at(at));
+                            row.is_some_and(|row| row_of(&numbers, row).first() == Some(&member))
+                        },
+                        |held| held.member == member,
+                    )
+                }
+        };
+        if !self
+            .partitions
+            .iter()
+            .enumerate()
+            .any(|(at, control)| waits(at, control))
+        {
+            return 0;
+        }
+        let node = self
+            .members
+            .member(member)
+            .map(|member| member.node.clone());
+        let mut edits = Edits::new();
+        let mut granted = 0;
+        for (at, control) in Arc::make_mut(&mut self.partitions).iter_mut().enumerate() {
+            if !waits(at, control) {
+                continue;
+            }
+            granted += 1;
+            let partition = partition_at(at);
+            let again = !control.last_known && control.holder.is_some();
+            if control.last_known {
+                let unproven = core::mem::take(&mut control.unproven);
+                control.in_sync.retain(|one| !unproven.contains(one));
+                control.last_known = false;
+            }
+            grant(control, holder, step.position());
+            if again {
+                continue;
+            }
+            let old_primary = table.row(partition).and_then(|row| row.primary()).cloned();
+            if old_primary != node {
+                let row = table
+                    .row(partition)
+                    .map(|row| row_of(&numbers, row))
+                    .unwrap_or_default();
+                edits.insert(partition, fronted(&row, member));
+            }
+            step.tell(EventKind::PartitionChanged {
+                partition,
+                copy_from: Vec::new(),
+                copy_to: Vec::new(),
+                reason: ChangeReason::Recovered,
+                old_primary,
+                new_primary: node.clone(),
+                epoch: control.epoch,
+            });
+        }
+        step.publish();
+        if !edits.is_empty() {
+            self.table = Some(Arc::new(edited(&table, &self.members, &edits)));
+            step.replan();
+        }
+        granted
+    }
+}

@@ -1,0 +1,279 @@
+//! A node comes in, or comes back.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::sync::Arc;
+
+use ck_core::NodeState;
+
+use crate::state::apply::{Step, fields};
+use crate::state::{
+    ChangeReason, EndReason, EventKind, Holder, Member, Registration, Rejection, Session, State,
+};
+use crate::{MemberNumber, SessionId};
+
+impl State {
+    pub(super) fn register(
+        &mut self,
+        step: &mut Step<'_>,
+        registration: &Registration,
+    ) -> Result<(), Rejection> {
+        fields::registration(registration)?;
+        let needed = self.commands_seen.max(1);
+        if registration.command_version < needed {
+            let (node, got) = (registration.node.clone(), registration.command_version);
+            return Err(Rejection::NodeTooOld { node, got, needed });
+        }
+        let known = self.identify(registration)?.cloned();
+        let number = known.as_ref().map(|member| member.number);
+        self.check_addresses(
+            number,
+            &registration.peer_address,
+            &registration.http_address,
+        )?;
+        match known {
+            Some(member) => self.return_of(step, &member, registration),
+            None => self.arrival_of(step, registration),
+        }
+    }
+
+    /// The member a registration is of; `None` when it is a new one's.
+    fn identify(&self, registration: &Registration) -> Result<Option<&Member>, Rejection> {
+        let Registration {
+            node,
+            store,
+            member: number,
+            ..
+        } = registration;
+        if let Some(number) = *number {
+            let member = self.member(number).ok_or_else(|| self.absent(number))?;
+            if member.node != *node {
+                return Err(Rejection::MemberIsOther {
+                    member: number,
+                    node: member.node.clone(),
+                    got: node.clone(),
+                });
+            }
+        }
+        let founder = self.formed().map(|genesis| &genesis.founder);
+        if let Some(member) = self.member_by_node(node.as_str()) {
+            if member.store != *store {
+                return Err(Rejection::NodeInUse {
+                    node: node.clone(),
+                    member: member.number,
+                });
+            }
+            return Ok(Some(member));
+        }
+        if founder.is_some_and(|one| one.node == *node && one.store != *store)
+            && !self.founder_joined
+        {
+            return Err(Rejection::NodeInUse {
+                node: node.clone(),
+                member: MemberNumber(1),
+            });
+        }
+        match self.members().find(|member| member.store == *store) {
+            Some(other) => Err(Rejection::StoreInUse {
+                got: node.clone(),
+                node: other.node.clone(),
+            }),
+            None => Ok(None),
+        }
+    }
+
+    /// No member but `number` has one of these addresses.
+    pub(super) fn check_addresses(
+        &self,
+        number: Option<MemberNumber>,
+        peer: &str,
+        http: &str,
+    ) -> Result<(), Rejection> {
+        for member in self
+            .members()
+            .filter(|member| Some(member.number) != number)
+        {
+            let taken = if member.peer_address == peer {
+                peer
+            } else if !http.is_empty() && member.http_address == http {
+                http
+            } else {
+                continue;
+            };
+            return Err(Rejection::AddressInUse {
+                address: taken.into(),
+                node: member.node.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn arrival_of(
+        &mut self,
+        step: &mut Step<'_>,
+        registration: &Registration,
+    ) -> Result<(), Rejection> {
+        if registration.previous.is_some() {
+            return Err(Rejection::PreviousSession {
+                node: registration.node.clone(),
+                got: registration.previous,
+                newest: None,
+            });
+        }
+        let max = self.config.members_max;
+        if self.members.len() >= max as usize {
+            return Err(Rejection::MembersFull { max });
+        }
+        let founder = !self.founder_joined
+            && self
+                .formed()
+                .is_some_and(|genesis| genesis.founder.node == registration.node);
+        let number = if founder {
+            self.founder_joined = true;
+            MemberNumber(1)
+        } else {
+            self.newest_member = self.newest_member.next();
+            self.newest_member
+        };
+        self.open(step, number, registration, None);
+        step.replan();
+        let node = registration.node.clone();
+        step.summary = format!("{node} joined as member {number}");
+        let cluster_size = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        step.tell(EventKind::Joined {
+            node: node.clone(),
+            member: number,
+            cluster_size,
+            founder,
+        });
+        let session = SessionId::from(step.position());
+        step.tell(EventKind::SessionOpened {
+            node,
+            member: number,
+            session,
+            granted: 0,
+        });
+        Ok(())
+    }
+
+    fn return_of(
+        &mut self,
+        step: &mut Step<'_>,
+        member: &Member,
+        registration: &Registration,
+    ) -> Result<(), Rejection> {
+        self.check_return(member, registration)?;
+        let number = member.number;
+        if let Some(session) = member.session {
+            self.end_sessions(step, &[session], EndReason::Replaced);
+        }
+        let clean = member.session.is_none() && member.stopped_cleanly;
+        let proven = registration.durable || clean;
+        if !proven {
+            self.fail_over(step, &BTreeSet::from([number]), ChangeReason::Failover);
+            self.doubt(step, number);
+        }
+        self.open(step, number, registration, Some(member));
+        if (member.weight, &member.domain) != (registration.weight, &registration.domain) {
+            step.replan();
+        }
+        let session = SessionId::from(step.position());
+        let holder = Holder {
+            member: number,
+            session,
+        };
+        let granted = if proven {
+            self.recover(step, holder)
+        } else {
+            0
+        };
+        let node = member.node.clone();
+        step.summary = format!("{node} came back and was granted {granted} partitions");
+        step.tell(EventKind::SessionOpened {
+            node,
+            member: number,
+            session,
+            granted,
+        });
+        Ok(())
+    }
+
+    fn check_return(&self, member: &Member, registration: &Registration) -> Result<(), Rejection> {
+        let node = || member.node.clone();
+        if member.closing {
+            return Err(Rejection::Closing { node: node() });
+        }
+        let (got, known) = (registration.generation, member.generation);
+        if got < known {
+            return Err(Rejection::Generation {
+                node: node(),
+                got,
+                known,
+            });
+        }
+        if registration.previous != member.last_session {
+            return Err(Rejection::PreviousSession {
+                node: node(),
+                got: registration.previous,
+                newest: member.last_session,
+            });
+        }
+        // The lock on the store proves an earlier process dead, never the one that holds it.
+        let proves = registration.holds_store && !registration.served && got > known;
+        match member.session {
+            Some(session) if !proves => Err(Rejection::SessionOpen {
+                node: node(),
+                session,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the member down and opens its session.
+    fn open(
+        &mut self,
+        step: &mut Step<'_>,
+        number: MemberNumber,
+        registration: &Registration,
+        known: Option<&Member>,
+    ) {
+        let id = SessionId::from(step.position());
+        let at_ms = step.at_ms();
+        let ended = self
+            .member(number)
+            .and_then(|member| member.last_ended_at_ms);
+        Arc::make_mut(&mut self.members).put(Member {
+            number,
+            node: registration.node.clone(),
+            display_name: registration.display_name.clone(),
+            peer_address: registration.peer_address.clone(),
+            http_address: registration.http_address.clone(),
+            weight: registration.weight,
+            domain: registration.domain.clone(),
+            services: registration.services.clone(),
+            labels: registration.labels.clone(),
+            state: known.map_or(NodeState::Active, |member| member.state),
+            closing: false,
+            store: registration.store,
+            generation: registration.generation,
+            session: Some(id),
+            last_session: Some(id),
+            stopped_cleanly: false,
+            durable: registration.durable,
+            command_version: registration.command_version,
+            joined_at_ms: known.map_or(at_ms, |member| member.joined_at_ms),
+            registered_at_ms: at_ms,
+            last_ended_at_ms: ended,
+        });
+        let session = Session {
+            id,
+            member: number,
+            generation: registration.generation,
+            floor: step.position(),
+            closing: false,
+            opened_at_ms: at_ms,
+        };
+        Arc::make_mut(&mut self.sessions).insert(id, session);
+        step.publish();
+    }
+}
