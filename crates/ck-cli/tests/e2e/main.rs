@@ -7,4 +7,5 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod place;
 mod support;

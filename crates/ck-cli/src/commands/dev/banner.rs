@@ -1,0 +1,137 @@
+//! What `ck dev` says: where the nodes are and what to try, and what went wrong.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use ck_client::{Client, ClientConfig};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use super::PEER_OFFSET;
+use super::child::Node;
+use crate::exit::{Done, Failure};
+use crate::output::{Output, count};
+
+/// A key to try; its owner is asked for.
+const KEY: &str = "user:1001";
+
+/// Where the data is, and whether it stays.
+pub(super) struct Place<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) kept: bool,
+}
+
+/// What `ck dev --json` prints once the cluster is ready.
+#[derive(Serialize)]
+struct Ready<'a> {
+    nodes: Vec<ReadyNode<'a>>,
+    partitions: u64,
+    replication_factor: u32,
+    /// Where the data is; deleted at the end unless `--keep` named it.
+    directory: String,
+    ready_ms: u128,
+}
+
+#[derive(Serialize)]
+struct ReadyNode<'a> {
+    id: &'a str,
+    pid: u32,
+    http: String,
+    peer: String,
+    data: String,
+}
+
+/// Says that the cluster is ready, where it is, and what to try.
+pub(super) async fn show(
+    nodes: &[Node],
+    place: &Place<'_>,
+    took: Duration,
+    keys: bool,
+    output: Output,
+) -> Done {
+    let servers = nodes.iter().map(|node| node.http.to_string());
+    let client = Client::new(ClientConfig::new(servers))
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let cluster = client.cluster().await?;
+    let owner = client.partition_for_key(KEY.as_bytes()).await?;
+    let partitions = cluster.cluster.partition_map.partitions.len() as u64;
+    let config = &cluster.cluster.config;
+    let ready = Ready {
+        nodes: nodes.iter().map(ready_node).collect(),
+        partitions,
+        replication_factor: config.replication_factor,
+        directory: place.directory.display().to_string(),
+        ready_ms: took.as_millis(),
+    };
+    output.show(&ready, |out| {
+        writeln!(
+            out,
+            "{} with {}, {} of each, ready in {:.1} s\n",
+            count(nodes.len() as u64, "node", "nodes"),
+            count(partitions, "partition", "partitions"),
+            count(config.replication_factor.into(), "copy", "copies"),
+            took.as_secs_f64()
+        )?;
+        for node in nodes {
+            writeln!(out, "  {}  http://{}  pid {}", node.id, node.http, node.pid)?;
+        }
+        let address = |at: usize| nodes[at % nodes.len()].http;
+        writeln!(out, "\ntry")?;
+        let mut copies = vec![owner.primary_node.as_str()];
+        copies.extend(owner.replica_nodes.iter().map(String::as_str));
+        let first = format!("curl 'http://{}/partitions/key?key={KEY}'", address(0));
+        writeln!(out, "  {first}    # {}: {}", owner.id, copies.join(", "))?;
+        writeln!(out, "  curl http://{}/partitions/stats", address(1))?;
+        writeln!(out, "  curl http://{}/cluster\n", address(2))?;
+        let directory = place.directory.display();
+        let fate = if place.kept { "kept" } else { "deleted at the end; --keep DIR keeps it" };
+        writeln!(out, "data in {directory}, {fate}")?;
+        writeln!(out, "{}", if keys { "press q or Ctrl-C to stop" } else { "Ctrl-C stops" })
+    })
+}
+
+fn ready_node(node: &Node) -> ReadyNode<'_> {
+    let peer = std::net::SocketAddr::new(node.http.ip(), node.http.port() + PEER_OFFSET);
+    ReadyNode {
+        id: &node.id,
+        pid: node.pid,
+        http: node.http.to_string(),
+        peer: peer.to_string(),
+        data: node.data.display().to_string(),
+    }
+}
+
+/// Says which nodes are not ready yet.
+pub(super) fn still_waiting(nodes: &[Node]) {
+    let late: Vec<&str> = nodes
+        .iter()
+        .filter(|node| node.running && !node.ready)
+        .map(|node| node.id.as_str())
+        .collect();
+    if let Some(first) = nodes.iter().find(|node| node.running) {
+        say(&format!(
+            "still waiting for {}; `curl http://{}/ready` says what for",
+            late.join(", "),
+            first.http
+        ));
+    }
+}
+
+/// Says that a node ended by itself, and what it had to say.
+pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String]) {
+    let how = match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    say(&format!("{} {} (pid {}): {how}", "ended:".red().bold(), node.id, node.pid));
+    for line in tail {
+        say(&format!("  {line}"));
+    }
+}
+
+fn say(line: &str) {
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

@@ -1,0 +1,220 @@
+//! `ck dev`: a whole cluster on this machine, in one command.
+
+mod banner;
+mod child;
+mod terminal;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::exit::{Done, Failure};
+use crate::output::Output;
+use child::{Launch, News, Node};
+use terminal::Keys;
+
+/// Peer ports are this much above HTTP ports, as of `ck serve`.
+const PEER_OFFSET: u16 = 2_000;
+
+/// Most copies of a partition here, as by default elsewhere.
+const REPLICATION_FACTOR: u16 = 3;
+
+/// After this long, what is waited for is said.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time the nodes get to stop by themselves when their data is kept.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Run a whole cluster on this machine: real nodes, real consensus, one command.
+///
+/// Prints the addresses once it is ready. Press q or Ctrl-C to stop it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ck dev
+  ck dev --nodes 5 --partitions 256 --http-base 9000 --keep ./cluster")]
+pub(crate) struct DevArgs {
+    /// Number of nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    nodes: u16,
+    /// Number of partitions.
+    #[arg(long, default_value_t = 64, value_name = "COUNT")]
+    partitions: u32,
+    /// HTTP port of the first node; the others follow, peers are 2,000 above.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    http_base: u16,
+    /// Keep the data here, and go on with it the next time. Default: a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// File with the admin token, which every change must then carry.
+    #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Where the nodes keep their data.
+enum Directory {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Directory {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+}
+
+/// Runs the cluster until it is told to stop.
+pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
+    let addresses = addresses(args)?;
+    let directory = match &args.keep {
+        Some(path) => {
+            std::fs::create_dir_all(path)
+                .and_then(|()| path.canonicalize())
+                .map(Directory::Kept)
+                .with_context(|| format!("cannot use --keep {}", path.display()))?
+        }
+        None => Directory::Temporary(
+            tempfile::Builder::new()
+                .prefix("ck-dev-")
+                .tempdir()
+                .context("cannot make a temporary directory; name one with --keep")?,
+        ),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(args, &addresses, &directory, output))
+}
+
+/// The HTTP addresses, all free, their peer ports too.
+fn addresses(args: &DevArgs) -> Result<Vec<SocketAddr>, Failure> {
+    let highest = u32::from(args.http_base) + u32::from(args.nodes) - 1 + u32::from(PEER_OFFSET);
+    if args.http_base == 0 || highest > u32::from(u16::MAX) {
+        let most = u32::from(u16::MAX) + 1 - u32::from(PEER_OFFSET) - u32::from(args.nodes);
+        return Err(Failure::usage(format!(
+            "--http-base {} leaves no room for {} nodes; use 1 to {most}",
+            args.http_base, args.nodes
+        )));
+    }
+    let ports = args.http_base..args.http_base + args.nodes;
+    for port in ports.clone().chain(ports.clone().map(|port| port + PEER_OFFSET)) {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            Failure::failed(format!(
+                "port {port} cannot be used: {error}; choose others with --http-base"
+            ))
+        })?;
+    }
+    Ok(ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect())
+}
+
+fn start_all(
+    args: &DevArgs,
+    addresses: &[SocketAddr],
+    directory: &Path,
+    news: &mpsc::Sender<News>,
+) -> Result<Vec<Node>, Failure> {
+    let program = std::env::current_exe().context("cannot find the program that runs")?;
+    let join: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let mut flags = vec![
+        "--join".to_owned(),
+        join.join(","),
+        "--partitions".to_owned(),
+        args.partitions.to_string(),
+        "--replication-factor".to_owned(),
+        args.nodes.min(REPLICATION_FACTOR).to_string(),
+    ];
+    if let Some(file) = &args.token_file {
+        flags.extend(["--token-file".to_owned(), file.display().to_string()]);
+    }
+    addresses
+        .iter()
+        .enumerate()
+        .map(|(at, http)| {
+            let id = format!("node-{}", at + 1);
+            let data = directory.join(&id);
+            let launch = Launch { program: &program, id, http: *http, data, flags: &flags };
+            let node = Node::start(at, launch, news.clone());
+            Ok(node.with_context(|| format!("cannot start {}", program.display()))?)
+        })
+        .collect()
+}
+
+async fn serve(
+    args: &DevArgs,
+    addresses: &[SocketAddr],
+    directory: &Directory,
+    output: Output,
+) -> Done {
+    let begun = Instant::now();
+    let (sender, mut news) = mpsc::channel(64);
+    let (pressed, mut quit) = mpsc::channel(1);
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let mut nodes = start_all(args, addresses, directory.path(), &sender)?;
+    let keys = Keys::watch(pressed.clone());
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    let mut announced = false;
+    let mut impatient = false;
+    while nodes.iter().any(|node| node.running) {
+        tokio::select! {
+            Some(what) = news.recv() => note(&mut nodes, what),
+            Some(()) = quit.recv() => break,
+            _ = interrupts.recv() => break,
+            _ = terminations.recv() => break,
+            () = &mut patience, if !announced && !impatient => {
+                impatient = true;
+                banner::still_waiting(&nodes);
+            }
+        }
+        if !announced && nodes.iter().all(|node| node.ready && node.running) {
+            announced = true;
+            let kept = matches!(directory, Directory::Kept(_));
+            let place = banner::Place { directory: directory.path(), kept };
+            banner::show(&nodes, &place, begun.elapsed(), keys.is_some(), output).await?;
+        }
+    }
+    let all_ended = nodes.iter().all(|node| !node.running);
+    drop(keys);
+    if matches!(directory, Directory::Kept(_)) {
+        nodes.iter().for_each(Node::stop);
+        let stopping = tokio::time::sleep(STOP_TIMEOUT);
+        tokio::pin!(stopping);
+        while nodes.iter().any(|node| node.running) {
+            tokio::select! {
+                Some(what) = news.recv() => end(&mut nodes, &what),
+                _ = interrupts.recv() => break,
+                _ = terminations.recv() => break,
+                () = &mut stopping => break,
+            }
+        }
+    }
+    // Data that is thrown away needs no farewell.
+    nodes.iter_mut().for_each(Node::kill);
+    while nodes.iter().any(|node| node.running) {
+        let Some(what) = news.recv().await else { break };
+        end(&mut nodes, &what);
+    }
+    if all_ended { Err(Failure::failed("all nodes have ended; see above")) } else { Ok(()) }
+}
+
+fn note(nodes: &mut [Node], news: News) {
+    end(nodes, &news);
+    match news {
+        News::Ready { at } => nodes[at].ready = true,
+        News::Ended { at, status, tail } => banner::ended(&nodes[at], &status, &tail),
+    }
+}
+
+fn end(nodes: &mut [Node], news: &News) {
+    if let News::Ended { at, .. } = news {
+        nodes[*at].running = false;
+    }
+}

@@ -1,0 +1,313 @@
+//! Flags, environment and file put together, checked against each other.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use ck_control::{ConfigChoices, Profile};
+use ck_core::{Domain, KeyHash, NodeId};
+use serde::{Deserialize, Deserializer};
+
+use super::flags::ServeArgs;
+use crate::args::duration;
+use crate::exit::Failure;
+
+/// Where HTTP is served unless told otherwise.
+const HTTP_DEFAULT: &str = "127.0.0.1:8080";
+
+/// The peer port is this much above the HTTP port.
+const PEER_OFFSET: u16 = 2_000;
+
+/// Largest configuration file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What the file of `--config` may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileSettings {
+    id: Option<NodeId>,
+    http: Option<String>,
+    peer: Option<String>,
+    join: Vec<String>,
+    data: Option<PathBuf>,
+    cluster: Option<String>,
+    name: Option<String>,
+    partitions: Option<u32>,
+    replication_factor: Option<u8>,
+    spread: Option<u8>,
+    hash: Option<KeyHash>,
+    profile: Option<Profile>,
+    #[serde(deserialize_with = "time")]
+    rejoin_grace: Option<Duration>,
+    domain: Option<Domain>,
+    weight: Option<u32>,
+    advertise: Option<String>,
+    token_file: Option<PathBuf>,
+    services: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    auto_create: Option<bool>,
+    auto_rebalance: Option<bool>,
+    insecure: bool,
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// What a node is started with.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) id: NodeId,
+    /// Where HTTP listens.
+    pub(super) http: SocketAddr,
+    /// Where peers listen; port 0 takes a free one.
+    pub(super) peer: SocketAddr,
+    /// HTTP addresses, `host:port` each.
+    pub(super) join: Vec<String>,
+    pub(super) data: PathBuf,
+    pub(super) cluster: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) choices: ConfigChoices,
+    pub(super) domain: Option<Domain>,
+    pub(super) weight: u32,
+    pub(super) advertise: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) services: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Puts flags (the environment among them) before the file, and checks the whole.
+    ///
+    /// # Errors
+    /// [`Failure`] names the flag, the value and the remedy.
+    pub(super) fn read(flags: &ServeArgs) -> Result<Self, Failure> {
+        let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let flags = flags.clone();
+        let id = flags.id.or(file.id).ok_or_else(|| {
+            Failure::usage("this node has no id; name one with --id, such as --id node-1")
+        })?;
+        let http_text = flags.http.or(file.http);
+        let http = address("--http", http_text.as_deref().unwrap_or(HTTP_DEFAULT))?;
+        let peer = match flags.peer.or(file.peer) {
+            Some(text) => address("--peer", &text)?,
+            None => peer_beside(http)?,
+        };
+        let insecure = flags.insecure || file.insecure;
+        for (flag, address) in [("--http", http), ("--peer", peer)] {
+            if !insecure && !address.ip().is_loopback() {
+                return Err(Failure::usage(format!(
+                    "{flag} {address} is reachable from other machines, without encryption; \
+                     listen on 127.0.0.1, or accept that with --insecure"
+                )));
+            }
+        }
+        let join = if flags.join.is_empty() { file.join } else { flags.join };
+        let join = join.iter().map(|text| join_target(text)).collect::<Result<_, _>>()?;
+        let data = flags.data.or(file.data);
+        let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(id.as_str()));
+        let choices = ConfigChoices {
+            partitions: flags.partitions.or(file.partitions),
+            replication_factor: flags.replication_factor.or(file.replication_factor),
+            spread: flags.spread.or(file.spread),
+            hash: flags.hash.or(file.hash),
+            profile: flags.profile.or(file.profile),
+            rejoin_grace_ms: flags.rejoin_grace.or(file.rejoin_grace).map(whole_ms),
+            auto_create: flags.no_auto_create.then_some(false).or(file.auto_create),
+            auto_rebalance: flags.no_auto_rebalance.then_some(false).or(file.auto_rebalance),
+            ..ConfigChoices::default()
+        };
+        Ok(Self {
+            id,
+            http,
+            peer,
+            join,
+            data,
+            cluster: flags.cluster.or(file.cluster),
+            name: flags.name.or(file.name),
+            choices,
+            domain: flags.domain.or(file.domain),
+            weight: flags.weight.or(file.weight).unwrap_or(1),
+            advertise: flags.advertise.or(file.advertise),
+            token_file: flags.token_file.or(file.token_file),
+            services: pairs("--service", flags.service, file.services)?,
+            labels: pairs("--label", flags.label, file.labels)?,
+        })
+    }
+}
+
+fn read_file(file: &Path) -> Result<FileSettings, Failure> {
+    let shown = file.display();
+    let mut text = String::new();
+    File::open(file)
+        .and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
+        .with_context(|| format!("cannot read --config {shown}"))?;
+    toml::from_str(&text).map_err(|error| {
+        Failure::usage(format!("--config {shown}: {}", error.to_string().trim_end()))
+    })
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The repeated flag, or the file's table when the flag is absent.
+fn pairs(
+    flag: &str,
+    given: Vec<(String, String)>,
+    file: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    if given.is_empty() {
+        return Ok(file);
+    }
+    let mut all = BTreeMap::new();
+    for (name, value) in given {
+        if let Some(before) = all.insert(name.clone(), value) {
+            let message = format!("{flag} {name} is given twice, first as {before}; name it once");
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(all)
+}
+
+/// An address to listen on; a bare `:port` is loopback.
+fn address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let text = text.trim();
+    let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+    let mut found = full.to_socket_addrs().map_err(|error| {
+        Failure::usage(format!("{flag} {text} is no address ({error}); write it as 127.0.0.1:8080"))
+    })?;
+    // `localhost` may well give both families; peers are told what was written, so take IPv4.
+    let first = found.next();
+    let best = found.find(SocketAddr::is_ipv4).filter(|_| first.is_none_or(|it| it.is_ipv6()));
+    best.or(first)
+        .ok_or_else(|| Failure::usage(format!("{flag} {text} has no address; write an IP address")))
+}
+
+/// Where peers listen when nothing is said: beside the HTTP port.
+fn peer_beside(http: SocketAddr) -> Result<SocketAddr, Failure> {
+    if http.port() == 0 {
+        return Ok(SocketAddr::new(http.ip(), 0));
+    }
+    let port = http.port().checked_add(PEER_OFFSET).ok_or_else(|| {
+        let port = http.port();
+        Failure::usage(format!(
+            "--http has port {port}, and {PEER_OFFSET} above it there is none; name --peer HOST:PORT"
+        ))
+    })?;
+    Ok(SocketAddr::new(http.ip(), port))
+}
+
+/// An HTTP address of a member, `host:port`.
+fn join_target(text: &str) -> Result<String, Failure> {
+    let bare = text.trim();
+    let bare = bare.strip_prefix("http://").unwrap_or(bare);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    let full = if bare.starts_with(':') {
+        format!("{}{bare}", IpAddr::V4(Ipv4Addr::LOCALHOST))
+    } else {
+        bare.to_owned()
+    };
+    let port = full.rsplit_once(':').and_then(|(host, port)| {
+        let port: u16 = port.parse().ok()?;
+        (!host.is_empty() && port > 0).then_some(port)
+    });
+    match port {
+        Some(_) => Ok(full),
+        None => Err(Failure::usage(format!(
+            "--join {text:?} is no address; name the HTTP address of a member, as 127.0.0.1:8080"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> ServeArgs {
+        ServeArgs { id: Some(NodeId::new("n").unwrap()), ..ServeArgs::default() }
+    }
+
+    fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, Failure> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ck.toml");
+        std::fs::write(&file, text).unwrap();
+        flags.config = Some(file);
+        Settings::read(&flags)
+    }
+
+    fn refused(result: Result<Settings, Failure>) -> String {
+        match result {
+            Err(Failure::Usage(error)) => format!("{error:#}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_peer_port_is_beside_the_http_port() {
+        let read = |http: &str| {
+            Settings::read(&ServeArgs { http: Some(http.to_owned()), ..flags() })
+        };
+        assert_eq!(read(":8080").unwrap().http.to_string(), "127.0.0.1:8080");
+        assert_eq!(read(":8080").unwrap().peer.to_string(), "127.0.0.1:10080");
+        assert_eq!(read("127.0.0.1:0").unwrap().peer.port(), 0);
+        assert_eq!(read("127.0.0.1:63535").unwrap().peer.port(), 65_535);
+        assert!(refused(read("127.0.0.1:63536")).contains("--peer"));
+        assert!(refused(read("nonsense")).contains("--http nonsense"));
+    }
+
+    #[test]
+    fn an_address_beyond_loopback_needs_a_word_of_consent() {
+        let open = ServeArgs { http: Some("0.0.0.0:8080".to_owned()), ..flags() };
+        assert!(refused(Settings::read(&open)).contains("--insecure"));
+        assert!(Settings::read(&ServeArgs { insecure: true, ..open }).is_ok());
+        let peer = ServeArgs { peer: Some("0.0.0.0:9".to_owned()), ..flags() };
+        assert!(refused(Settings::read(&peer)).contains("--peer"));
+    }
+
+    #[test]
+    fn a_flag_stands_before_the_file() {
+        let file = "http = \":1000\"\njoin = [\":1\", \"http://h:2/\"]\npartitions = 7\n\
+                    auto_create = false\nrejoin_grace = \"5s\"\n[services]\nkv = \"h:1\"\n";
+        let settings = with_file(file, flags()).unwrap();
+        assert_eq!(settings.http.port(), 1000);
+        assert_eq!(settings.join, ["127.0.0.1:1", "h:2"]);
+        assert_eq!(settings.choices.partitions, Some(7));
+        assert_eq!(settings.choices.auto_create, Some(false));
+        assert_eq!(settings.choices.rejoin_grace_ms, Some(5000));
+        assert_eq!(settings.services["kv"], "h:1");
+        assert_eq!(settings.data, Path::new("clusterkit-data/n"));
+        let given = ServeArgs {
+            partitions: Some(9),
+            service: vec![("web".into(), "h:3".into())],
+            ..flags()
+        };
+        let settings = with_file(file, given).unwrap();
+        assert_eq!(settings.choices.partitions, Some(9));
+        assert_eq!(settings.services.keys().collect::<Vec<_>>(), ["web"]);
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_or_wrong_field_is_refused_by_name() {
+        assert!(refused(with_file("ports = 1", flags())).contains("ports"));
+        assert!(refused(with_file("weight = \"x\"", flags())).contains("weight"));
+        assert!(refused(with_file("rejoin_grace = \"soon\"", flags())).contains("soon"));
+    }
+
+    #[test]
+    fn what_is_missing_or_doubled_is_named() {
+        assert!(refused(Settings::read(&ServeArgs::default())).contains("--id"));
+        let twice = vec![("kv".to_owned(), "h:1".to_owned()), ("kv".to_owned(), "h:2".to_owned())];
+        let twice = ServeArgs { service: twice, ..flags() };
+        assert!(refused(Settings::read(&twice)).contains("--service kv"));
+        for wrong in ["", "h", "h:", ":0", "h:x"] {
+            let join = ServeArgs { join: vec![wrong.to_owned()], ..flags() };
+            assert!(refused(Settings::read(&join)).contains("--join"), "{wrong}");
+        }
+    }
+}
