@@ -11,7 +11,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -55,7 +58,9 @@ fn check(seed: u64, tally: &mut Tally) {
     let partitions = 1 + dice.roll(40);
     let factor = 1 + dice.roll(5.min(count));
     let spread = 1 + dice.roll(factor);
-    let mut nodes: Vec<Node> = (0..count).map(|n| random_node(&mut dice, n, zones, skew)).collect();
+    let mut nodes: Vec<Node> = (0..count)
+        .map(|n| random_node(&mut dice, n, zones, skew))
+        .collect();
     let topology = Topology::new(nodes.clone()).unwrap();
     let spec = Spec::new(partitions as u32, factor as u8, spread as u8).unwrap();
     let mut previous = Balanced::new().place(&topology, &spec, None).unwrap().table;
@@ -83,10 +88,16 @@ fn check(seed: u64, tally: &mut Tally) {
     }
     let spec = Spec::new(partitions as u32, factor as u8, spread as u8).unwrap();
     let topology = Topology::new(nodes).unwrap();
-    let plan = Balanced::new().place(&topology, &spec, Some(&previous)).unwrap();
+    let plan = Balanced::new()
+        .place(&topology, &spec, Some(&previous))
+        .unwrap();
     let stats = plan.table.stats(&topology, &spec);
     let at = format!("seed {seed}: {spec:?} {topology:?}");
-    assert_eq!((stats.copies_off_quota, stats.primaries_off_quota), (0, 0), "{at}\n{stats:?}");
+    assert_eq!(
+        (stats.copies_off_quota, stats.primaries_off_quota),
+        (0, 0),
+        "{at}\n{stats:?}"
+    );
     let boxes: Vec<(u32, u32)> = stats
         .nodes
         .iter()
@@ -102,11 +113,21 @@ fn check(seed: u64, tally: &mut Tally) {
 
 #[test]
 fn moves_are_the_fewest_there_are() {
-    let runs = std::env::var("CK_LONG").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
-    let mut tally = Tally { instances: 0, beyond_bound: 0 };
+    let runs = std::env::var("CK_LONG")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(400);
+    let mut tally = Tally {
+        instances: 0,
+        beyond_bound: 0,
+    };
     for seed in 0..runs {
         check(seed, &mut tally);
     }
     assert_eq!(tally.instances, runs);
-    assert!(tally.beyond_bound * 50 > runs, "{} needed the exact step", tally.beyond_bound);
+    assert!(
+        tally.beyond_bound * 50 > runs,
+        "{} needed the exact step",
+        tally.beyond_bound
+    );
 }

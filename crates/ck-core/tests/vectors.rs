@@ -10,14 +10,21 @@ fn vectors() -> Value {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
 fn every_key_falls_where_the_vectors_say() {
     let file = vectors();
-    let counts: Vec<u32> =
-        file["partitions"].as_array().unwrap().iter().map(|p| p.as_u64().unwrap() as u32).collect();
+    let counts: Vec<u32> = file["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p.as_u64().unwrap() as u32)
+        .collect();
     assert_eq!(counts, [1, 3, 16, 64, 1000, 16_384, 1 << 24]);
     let vectors = file["vectors"].as_array().unwrap();
     for vector in vectors {
@@ -27,7 +34,11 @@ fn every_key_falls_where_the_vectors_say() {
         for (at, count) in counts.iter().enumerate() {
             for hash in [KeyHash::Xxh3, KeyHash::Md5Mod] {
                 let expected = PartitionId(vector[hash.name()][at].as_u64().unwrap() as u32);
-                assert_eq!(hash.partition(&key, *count), expected, "{hash} of {count}: {vector}");
+                assert_eq!(
+                    hash.partition(&key, *count),
+                    expected,
+                    "{hash} of {count}: {vector}"
+                );
             }
         }
     }
@@ -48,7 +59,10 @@ fn the_vectors_cover_every_length_class() {
         }
     }
     let text = |vector: &Value| String::from_utf8(bytes(vector["key"].as_str().unwrap())).is_ok();
-    assert!(!file["vectors"].as_array().unwrap().iter().all(text), "no key that is not text");
+    assert!(
+        !file["vectors"].as_array().unwrap().iter().all(text),
+        "no key that is not text"
+    );
 }
 
 #[test]
@@ -58,7 +72,10 @@ fn doubling_the_count_splits_a_partition_into_the_next_two() {
         for count in [1, 3, 64, 1000, 1 << 23] {
             let PartitionId(before) = KeyHash::Xxh3.partition(&key, count);
             let PartitionId(after) = KeyHash::Xxh3.partition(&key, 2 * count);
-            assert!(after == 2 * before || after == 2 * before + 1, "{number}: {before} → {after}");
+            assert!(
+                after == 2 * before || after == 2 * before + 1,
+                "{number}: {before} → {after}"
+            );
         }
     }
 }
@@ -69,5 +86,8 @@ fn names_of_hashes_are_read_back_and_others_refused() {
         assert_eq!(hash.to_string().parse(), Ok(hash));
     }
     let refused = "crc32".parse::<KeyHash>().unwrap_err().to_string();
-    assert_eq!(refused, "\"crc32\" is not a key hash; use `xxh3` or `md5-mod`");
+    assert_eq!(
+        refused,
+        "\"crc32\" is not a key hash; use `xxh3` or `md5-mod`"
+    );
 }

@@ -4,13 +4,19 @@ mod balanced;
 mod bound;
 mod members;
 mod plan;
+mod rendezvous;
+mod ring;
+mod select;
 mod share;
 mod targets;
 
 pub use balanced::Balanced;
 pub use plan::Plan;
+pub use rendezvous::Rendezvous;
+pub use ring::Ring;
 
 pub(crate) use members::{Members, Needs, held};
+use plan::Proof;
 
 use crate::{Spec, Table, Topology};
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::placement::bound::{lower_bound, within_quota};
-use crate::placement::{Needs, PlacementError, members};
+use crate::placement::{Members, Needs, PlacementError, members};
 use crate::table::TableDiff;
 use crate::{Spec, Table, Topology};
 
@@ -57,19 +57,8 @@ impl Plan {
     ) -> Result<Self, PlacementError> {
         let members = members(topology, spec, previous)?;
         let needs = Needs::new(&members, previous);
-        let lower_bound = lower_bound(&members, &needs, previous);
-        let within = within_quota(&members, &needs, &table);
-        let degraded = falls_short(&table, &members);
-        Self::assemble(
-            table,
-            previous,
-            Proof {
-                lower_bound,
-                proved: lower_bound,
-                within,
-                degraded,
-            },
-        )
+        let proof = Proof::of(&table, &members, &needs, previous);
+        Self::assemble(table, previous, proof)
     }
 
     /// What has to happen for `previous` to become this plan's table.
@@ -123,8 +112,27 @@ pub(super) struct Proof {
     pub(super) degraded: bool,
 }
 
+impl Proof {
+    /// What the counts alone tell of a table.
+    pub(super) fn of(
+        table: &Table,
+        members: &Members<'_>,
+        needs: &Needs,
+        previous: Option<&Table>,
+    ) -> Self {
+        let lower_bound = lower_bound(members, needs, previous);
+        let within = within_quota(members, needs, table);
+        Self {
+            lower_bound,
+            proved: lower_bound,
+            within,
+            degraded: falls_short(table, members),
+        }
+    }
+}
+
 /// Whether a row has too few copies, or touches too few failure domains.
-fn falls_short(table: &Table, members: &crate::placement::Members<'_>) -> bool {
+fn falls_short(table: &Table, members: &Members<'_>) -> bool {
     let (copies, spread) = (members.spec.replication_factor(), members.spec.spread());
     let domains: Vec<Option<u32>> = table
         .nodes()

@@ -74,7 +74,11 @@ impl Network {
 }
 
 fn active(topology: &Topology) -> Vec<&Node> {
-    topology.nodes().iter().filter(|node| node.state == NodeState::Active).collect()
+    topology
+        .nodes()
+        .iter()
+        .filter(|node| node.state == NodeState::Active)
+        .collect()
 }
 
 /// Domain of every node: the widest segment, or one of its own.
@@ -89,7 +93,9 @@ pub(crate) fn domains(nodes: &[&Node]) -> Vec<usize> {
                 next - 1
             };
             match &node.domain {
-                Some(domain) => *names.entry(domain.widest().to_owned()).or_insert_with(fresh),
+                Some(domain) => *names
+                    .entry(domain.widest().to_owned())
+                    .or_insert_with(fresh),
                 None => fresh(),
             }
         })
