@@ -32,7 +32,8 @@ fn a_profile_brings_its_lease() {
 
 #[test]
 fn each_field_out_of_range_is_refused_by_name() {
-    let cases: [(&str, fn(&mut Config)); 17] = [
+    type Spoil = fn(&mut Config);
+    let cases: [(&str, Spoil); 17] = [
         ("partitions 0", |c| c.partitions = 0),
         ("partitions 16777217", |c| c.partitions = (1 << 24) + 1),
         ("replication_factor 17", |c| c.replication_factor = 17),
@@ -40,7 +41,7 @@ fn each_field_out_of_range_is_refused_by_name() {
         ("spread 4 exceeds replication_factor 3", |c| c.spread = 4),
         ("min_in_sync 0", |c| c.min_in_sync = 0),
         ("min_in_sync 4 exceeds replication_factor 3", |c| {
-            c.min_in_sync = 4
+            c.min_in_sync = 4;
         }),
         ("lease_ms 99", |c| c.lease.lease_ms = 99),
         ("rho_ppm 500001", |c| c.lease.rho_ppm = 500_001),
@@ -50,7 +51,7 @@ fn each_field_out_of_range_is_refused_by_name() {
         ("max_transfers_per_node 0", |c| c.max_transfers_per_node = 0),
         ("members_max 0", |c| c.members_max = 0),
         ("custom_value_bytes_max 1048577", |c| {
-            c.custom_value_bytes_max = (1 << 20) + 1
+            c.custom_value_bytes_max = (1 << 20) + 1;
         }),
         ("custom_bytes_max", |c| c.custom_bytes_max = u64::MAX),
         ("history_max", |c| c.history_max = u32::MAX),

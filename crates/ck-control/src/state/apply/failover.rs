@@ -4,8 +4,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ck_core::PartitionId;
-
 use crate::state::apply::Step;
 use crate::state::apply::rows::{Edits, edited, fronted, numbers, row_of};
 use crate::state::{ChangeReason, EndReason, EventKind, Holder, PartitionControl, Session, State};
@@ -116,14 +114,6 @@ fn shrink(control: &mut PartitionControl, lost: &BTreeSet<MemberNumber>, load: &
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a table has at most 2^24 partitions"
-)]
-const fn partition_at(at: usize) -> PartitionId {
-    PartitionId(at as u32)
-}
-
 impl State {
     /// Ends sessions for good; their members own nothing until they register anew.
     pub(super) fn end_sessions(
@@ -217,102 +207,5 @@ impl State {
             self.table = Some(Arc::new(edited(&table, &self.members, &edits)));
             step.replan();
         }
-    }
-
-    /// Marks a member that came back without proof of having everything in the sets that are only
-    /// last known: it is passed over when another comes back with proof.
-    pub(super) fn doubt(&mut self, step: &mut Step<'_>, member: MemberNumber) {
-        let doubted = |control: &PartitionControl| {
-            control.last_known && control.is_in_sync(member) && !control.unproven.contains(&member)
-        };
-        if !self.partitions.iter().any(doubted) {
-            return;
-        }
-        for control in Arc::make_mut(&mut self.partitions)
-            .iter_mut()
-            .filter(|one| doubted(one))
-        {
-            control.unproven.push(member);
-            control.unproven.sort_unstable();
-        }
-        step.publish();
-    }
-
-    /// Grants a member that came back with everything what its old session held, what waits for
-    /// it, and what nobody else is left for. Returns how many partitions.
-    pub(super) fn recover(&mut self, step: &mut Step<'_>, holder: Holder) -> u32 {
-        let member = holder.member;
-        let Some(table) = self.table.clone() else {
-            return 0;
-        };
-        let numbers = numbers(&self.members, &table);
-        let waits = |at: usize, control: &PartitionControl| {
-            control.is_in_sync(member)
-                && if control.last_known {
-                    !control.unproven.contains(&member)
-                } else {
-                    control.holder.map_or_else(
-                        || {
-                            let row = table.row(partition_at(at));
-                            row.is_some_and(|row| row_of(&numbers, row).first() == Some(&member))
-                        },
-                        |held| held.member == member,
-                    )
-                }
-        };
-        if !self
-            .partitions
-            .iter()
-            .enumerate()
-            .any(|(at, control)| waits(at, control))
-        {
-            return 0;
-        }
-        let node = self
-            .members
-            .member(member)
-            .map(|member| member.node.clone());
-        let mut edits = Edits::new();
-        let mut granted = 0;
-        for (at, control) in Arc::make_mut(&mut self.partitions).iter_mut().enumerate() {
-            if !waits(at, control) {
-                continue;
-            }
-            granted += 1;
-            let partition = partition_at(at);
-            let again = !control.last_known && control.holder.is_some();
-            if control.last_known {
-                let unproven = core::mem::take(&mut control.unproven);
-                control.in_sync.retain(|one| !unproven.contains(one));
-                control.last_known = false;
-            }
-            grant(control, holder, step.position());
-            if again {
-                continue;
-            }
-            let old_primary = table.row(partition).and_then(|row| row.primary()).cloned();
-            if old_primary != node {
-                let row = table
-                    .row(partition)
-                    .map(|row| row_of(&numbers, row))
-                    .unwrap_or_default();
-                edits.insert(partition, fronted(&row, member));
-            }
-            step.tell(EventKind::PartitionChanged {
-                partition,
-                copy_from: Vec::new(),
-                copy_to: Vec::new(),
-                reason: ChangeReason::Recovered,
-                old_primary,
-                new_primary: node.clone(),
-                epoch: control.epoch,
-            });
-        }
-        step.publish();
-        if !edits.is_empty() {
-            self.table = Some(Arc::new(edited(&table, &self.members, &edits)));
-            step.replan();
-        }
-        granted
     }
 }

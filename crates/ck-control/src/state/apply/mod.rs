@@ -8,6 +8,7 @@ mod fields;
 mod form;
 mod leave;
 mod plan;
+mod recover;
 mod register;
 mod rows;
 
