@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod conformance;
 mod fraction;
 pub mod id;
 pub mod key;

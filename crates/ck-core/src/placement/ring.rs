@@ -9,7 +9,7 @@ use crate::placement::{Members, Needs, Placement, PlacementError, Plan};
 use crate::{Fraction, PartitionId, Spec, Table, Topology};
 
 /// Most virtual nodes on one ring; beyond that all nodes have fewer, in proportion.
-const POINTS_MAX: u64 = 1 << 22;
+const POINTS_MAX: u64 = 1 << 20;
 
 /// A consistent-hash ring (Karger and others, 1997): agreement without a table.
 ///
@@ -53,7 +53,7 @@ impl Ring {
     }
 
     /// Places on the ring per unit of weight; 0 counts as 1. More make shares more even, and
-    /// building the ring slower. At most four million are used for the whole ring.
+    /// building the ring slower. At most a million are used for the whole ring.
     #[must_use]
     pub const fn with_points(mut self, points: u32) -> Self {
         self.points = if points == 0 { 1 } else { points };
@@ -117,6 +117,10 @@ impl Circle {
             points.extend((0..count).map(|place| (xxh3_64_with_seed(id, place), at as u32)));
         }
         points.sort_unstable();
+        // Of neighbouring places of one node the last stands for all.
+        points.reverse();
+        points.dedup_by_key(|point| point.1);
+        points.reverse();
 
         let partitions = members.spec.partitions();
         let (copies, spare) = needs.totals(partitions);

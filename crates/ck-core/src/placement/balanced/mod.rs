@@ -16,7 +16,7 @@ mod wants;
 use alloc::vec::Vec;
 
 use crate::placement::plan::Proof;
-use crate::placement::{Placement, PlacementError, Plan, members};
+use crate::placement::{Needs, Placement, PlacementError, Plan, members};
 use crate::{NodeId, Spec, Table, Topology};
 use dual::{bound, prices};
 use exchange::Exchange;
@@ -178,8 +178,8 @@ fn falls_short(problem: &Problem<'_>, rows: &Rows) -> bool {
         usize::from(spec.replication_factor()),
         usize::from(spec.spread()),
     );
-    if !problem.members.suffice() {
-        return true;
+    if let Needs::Same(_) = problem.needs {
+        return !problem.members.suffice();
     }
     (0..problem.partitions()).any(|partition| {
         let row = rows.row(partition);
