@@ -13,6 +13,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod config;
 pub mod handler;

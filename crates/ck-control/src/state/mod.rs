@@ -10,6 +10,8 @@ mod octets;
 mod partition;
 mod rejection;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use command::{

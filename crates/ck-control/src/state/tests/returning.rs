@@ -1,0 +1,175 @@
+//! Which partitions a node has when it comes back.
+
+use super::world::{World, config, table};
+use crate::state::{ChangeReason, Command, EndReason, EventKind, Registration};
+
+#[test]
+fn killing_and_restarting_all_nodes_gives_the_same_rows() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    let before = world.state.table().cloned();
+    for n in [2, 3, 1] {
+        world.come_back(n, true);
+    }
+    assert_eq!(world.state.table().cloned(), before);
+    world.check(&[
+        "1 2 3 epoch 2 held 1 sync 1 2 3 stable",
+        "2 3 1 epoch 2 held 2 sync 1 2 3 stable",
+        "3 1 2 epoch 2 held 3 sync 1 2 3 stable",
+    ]);
+}
+
+#[test]
+fn stopping_and_starting_all_nodes_gives_the_same_rows() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    for n in 1..=3 {
+        world.stop(n);
+    }
+    world.check(&["1 2 3 epoch 1 lost 1 sync 1 2 3 unavailable"]);
+    for n in [3, 2, 1] {
+        world.come_back(n, false);
+    }
+    world.check(&[
+        "1 2 3 epoch 2 held 1 sync 1 2 3 stable",
+        "2 3 1 epoch 2 held 2 sync 1 2 3 stable",
+        "3 1 2 epoch 2 held 3 sync 1 2 3 stable",
+    ]);
+}
+
+#[test]
+fn a_return_tells_how_the_old_session_ended_and_what_it_was_granted() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    let old = world.session(2);
+    let events = world.come_back(2, true);
+    let names = |kind: &EventKind| match kind {
+        EventKind::SessionEnded {
+            session,
+            reason: EndReason::Replaced,
+            ..
+        } => *session == old,
+        EventKind::SessionOpened { granted: 1, .. } => true,
+        _ => false,
+    };
+    assert!(events.len() == 2 && events.iter().all(names), "{events:?}");
+}
+
+#[test]
+fn a_crashed_node_without_durable_acknowledgements_loses_what_others_have() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    world.come_back(1, false);
+    world.check(&[
+        "2 1 3 epoch 2 held 2 sync 2 3 degraded",
+        "2 3 1 epoch 1 held 2 sync 2 3 degraded",
+        "3 1 2 epoch 1 held 3 sync 2 3 degraded",
+    ]);
+}
+
+#[test]
+fn a_crashed_node_without_durable_acknowledgements_is_doubted_where_it_is_the_last() {
+    let mut world = World::of(1, config(2, 1));
+    world.ok(Command::CreatePartitions {
+        table: table(&["1", "1"]),
+        strategy: None,
+    });
+    world.come_back(1, false);
+    world.check(&["1 epoch 1 lost 1 known 1 unproven 1 unavailable"]);
+    world.come_back(1, true);
+    world.check(&["1 epoch 1 lost 1 known 1 unproven 1 unavailable"]);
+}
+
+#[test]
+fn a_last_known_member_with_proof_is_granted_at_once() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    world.expire(&[1, 2, 3]);
+    world.check(&[
+        "1 2 3 epoch 1 lost 1 known 1 2 3 unavailable",
+        "2 3 1 epoch 1 lost 2 known 1 2 3 unavailable",
+    ]);
+    let events = world.come_back(3, true);
+    world.check(&[
+        "3 1 2 epoch 2 held 3 sync 1 2 3 degraded",
+        "3 2 1 epoch 2 held 3 sync 1 2 3 degraded",
+        "3 1 2 epoch 2 held 3 sync 1 2 3 degraded",
+    ]);
+    let recovered = |kind: &&EventKind| {
+        matches!(
+            kind,
+            EventKind::PartitionChanged {
+                reason: ChangeReason::Recovered,
+                ..
+            }
+        )
+    };
+    assert_eq!(events.iter().filter(recovered).count(), 3);
+    world.come_back(1, true);
+    world.check(&["3 1 2 epoch 2 held 3 sync 1 2 3 degraded"]);
+}
+
+#[test]
+fn a_doubted_member_leaves_when_one_with_proof_takes_over() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.expire(&[1, 2, 3]);
+    world.come_back(2, false);
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 2 3 unproven 2 unavailable"]);
+    world.come_back(3, true);
+    world.check(&["3 1 2 epoch 2 held 3 sync 1 3 degraded"]);
+}
+
+#[test]
+fn a_clean_stop_is_no_proof_for_a_member_that_was_doubted_before() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.expire(&[1, 2, 3]);
+    world.come_back(2, false);
+    world.stop(2);
+    world.come_back(2, false);
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 2 3 unproven 2 unavailable"]);
+}
+
+#[test]
+fn a_clean_stop_is_proof_in_a_last_known_set() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.stop(2);
+    world.stop(3);
+    world.expire(&[1]);
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 2 3 unavailable"]);
+    world.come_back(2, false);
+    world.check(&["2 1 3 epoch 2 held 2 sync 1 2 3 degraded"]);
+    world.come_back(1, false);
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
+}
+
+#[test]
+fn a_return_is_not_granted_what_another_holds() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.expire(&[1]);
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
+    world.come_back(1, true);
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
+}
+
+#[test]
+fn a_partition_created_while_its_primary_is_away_waits_for_it() {
+    let mut world = World::of(3, config(1, 3));
+    world.stop(1);
+    world.ok(Command::CreatePartitions {
+        table: table(&["1 2 3"]),
+        strategy: None,
+    });
+    world.check(&["1 2 3 epoch 0 sync 1 2 3 unavailable"]);
+    world.come_back(1, false);
+    world.check(&["1 2 3 epoch 1 held 1 sync 1 2 3 stable"]);
+}
+
+#[test]
+fn a_return_with_another_weight_makes_plans_stale() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let planned = world.state.placement_version();
+    world.come_back(2, true);
+    assert_eq!(world.state.placement_version(), planned);
+    let heavier = Registration {
+        weight: 2,
+        durable: true,
+        ..world.restart(2)
+    };
+    world.ok(Command::Register(heavier));
+    assert_eq!(world.state.placement_version(), world.version());
+}
