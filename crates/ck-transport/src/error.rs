@@ -20,6 +20,18 @@ pub enum TransportError {
         /// What the operating system said.
         source: Arc<io::Error>,
     },
+    /// A bound of the configuration is too small to work. Nothing was started.
+    #[error("{field} is {got}; it has to be at least {least}, {because}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// Its value; durations in milliseconds.
+        got: u64,
+        /// The least value that works.
+        least: u64,
+        /// What the least value follows from.
+        because: &'static str,
+    },
     /// No connection: the name does not resolve, or nobody answers there. The request was not sent.
     #[error("{address} is unreachable: {source}")]
     Unreachable {
@@ -79,7 +91,8 @@ pub enum TransportError {
         /// The version this side speaks.
         supported: u16,
     },
-    /// A payload, or a frame on the wire, is larger than allowed. Nothing was allocated for it.
+    /// A payload is larger than allowed. Nothing was allocated for it, and the request did not run
+    /// unless it is the reply that is too large.
     #[error("{got} bytes are more than the limit of {limit}; send a body in chunks instead")]
     FrameTooLarge {
         /// The declared length, in bytes.
@@ -123,6 +136,14 @@ pub enum WireError {
     Magic {
         /// The first bytes.
         got: [u8; 8],
+    },
+    /// A frame announces more than any frame may have. Nothing was allocated for it.
+    #[error("a frame of {got} bytes is announced; at most {limit} are allowed")]
+    Length {
+        /// The announced length, in bytes.
+        got: u64,
+        /// The longest frame, in bytes.
+        limit: u64,
     },
     /// The frame does not decode.
     #[error("a frame of {bytes} bytes does not decode: {reason}")]

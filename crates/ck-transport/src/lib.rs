@@ -25,6 +25,7 @@
 
 mod body;
 mod closing;
+mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -33,6 +34,7 @@ mod memory;
 mod message;
 mod peer;
 mod serve;
+mod tcp;
 
 pub use body::{Body, BodyWriter};
 pub use error::{TransportError, WireError};
@@ -40,3 +42,4 @@ pub use limits::{BODY_WINDOW, CHUNK_BYTES_MAX, DEADLINE_MAX, Limits};
 pub use memory::{Faults, MemoryNetwork, MemoryTransport};
 pub use message::{BoxFuture, Reply, Request, Service, ServiceError, Transport};
 pub use peer::{Address, ClusterId, PeerId};
+pub use tcp::{TcpConfig, TcpTransport};
