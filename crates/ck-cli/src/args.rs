@@ -28,6 +28,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Dev(commands::dev::DevArgs),
+    Serve(Box<commands::serve::ServeArgs>),
     Create(commands::plan::CreateArgs),
     Rebalance(commands::plan::RebalanceArgs),
     Remove(commands::nodes::RemoveArgs),

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output { json: cli.json };
     let done = match cli.command {
+        Command::Dev(args) => commands::dev::run(&args, output),
+        Command::Serve(args) => commands::serve::run(&args, output),
         Command::Create(args) => commands::plan::create(&args, output),
         Command::Rebalance(args) => commands::plan::rebalance(&args, output),
         Command::Remove(args) => commands::nodes::remove(&args, output),

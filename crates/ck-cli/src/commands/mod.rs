@@ -1,10 +1,12 @@
 //! One module a command, or a few that belong together.
 
 pub(crate) mod custom;
+pub(crate) mod dev;
 pub(crate) mod key;
 pub(crate) mod nodes;
 mod online;
 pub(crate) mod partitions;
 pub(crate) mod place;
 pub(crate) mod plan;
+pub(crate) mod serve;
 pub(crate) mod status;

@@ -7,5 +7,12 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod commands;
+mod crash;
+mod dev;
+mod faults;
+mod forming;
 mod place;
+mod power;
+mod store;
 mod support;

@@ -86,9 +86,21 @@ pub(super) async fn show(
         writeln!(out, "  curl http://{}/partitions/stats", address(1))?;
         writeln!(out, "  curl http://{}/cluster\n", address(2))?;
         let directory = place.directory.display();
-        let fate = if place.kept { "kept" } else { "deleted at the end; --keep DIR keeps it" };
+        let fate = if place.kept {
+            "kept"
+        } else {
+            "deleted at the end; --keep DIR keeps it"
+        };
         writeln!(out, "data in {directory}, {fate}")?;
-        writeln!(out, "{}", if keys { "press q or Ctrl-C to stop" } else { "Ctrl-C stops" })
+        writeln!(
+            out,
+            "{}",
+            if keys {
+                "press q or Ctrl-C to stop"
+            } else {
+                "Ctrl-C stops"
+            }
+        )
     })
 }
 
@@ -125,7 +137,12 @@ pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    say(&format!("{} {} (pid {}): {how}", "ended:".red().bold(), node.id, node.pid));
+    say(&format!(
+        "{} {} (pid {}): {how}",
+        "ended:".red().bold(),
+        node.id,
+        node.pid
+    ));
     for line in tail {
         say(&format!("  {line}"));
     }

@@ -22,7 +22,11 @@ pub(super) enum News {
     /// It takes part in the cluster, and the partitions exist.
     Ready { at: usize },
     /// Its process ended.
-    Ended { at: usize, status: io::Result<ExitStatus>, tail: Vec<String> },
+    Ended {
+        at: usize,
+        status: io::Result<ExitStatus>,
+        tail: Vec<String>,
+    },
 }
 
 /// How a child is started.
@@ -72,13 +76,24 @@ impl Node {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let pid = child.id().expect("a child that was not waited for has an id");
+        let pid = child
+            .id()
+            .expect("a child that was not waited for has an id");
         let stdin = child.stdin.take().expect("stdin is a pipe");
         let (end, ended) = oneshot::channel();
         tokio::spawn(watch(at, child, news, ended));
         let Launch { id, http, data, .. } = launch;
         let (ready, running, end) = (false, true, Some(end));
-        Ok(Self { id, http, data, pid, ready, running, _stdin: stdin, end })
+        Ok(Self {
+            id,
+            http,
+            data,
+            pid,
+            ready,
+            running,
+            _stdin: stdin,
+            end,
+        })
     }
 
     /// Asks it to stop.

@@ -76,12 +76,10 @@ impl Directory {
 pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
     let addresses = addresses(args)?;
     let directory = match &args.keep {
-        Some(path) => {
-            std::fs::create_dir_all(path)
-                .and_then(|()| path.canonicalize())
-                .map(Directory::Kept)
-                .with_context(|| format!("cannot use --keep {}", path.display()))?
-        }
+        Some(path) => std::fs::create_dir_all(path)
+            .and_then(|()| path.canonicalize())
+            .map(Directory::Kept)
+            .with_context(|| format!("cannot use --keep {}", path.display()))?,
         None => Directory::Temporary(
             tempfile::Builder::new()
                 .prefix("ck-dev-")
@@ -89,7 +87,9 @@ pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
                 .context("cannot make a temporary directory; name one with --keep")?,
         ),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(args, &addresses, &directory, output))
 }
 
@@ -104,14 +104,19 @@ fn addresses(args: &DevArgs) -> Result<Vec<SocketAddr>, Failure> {
         )));
     }
     let ports = args.http_base..args.http_base + args.nodes;
-    for port in ports.clone().chain(ports.clone().map(|port| port + PEER_OFFSET)) {
+    for port in ports
+        .clone()
+        .chain(ports.clone().map(|port| port + PEER_OFFSET))
+    {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
             Failure::failed(format!(
                 "port {port} cannot be used: {error}; choose others with --http-base"
             ))
         })?;
     }
-    Ok(ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect())
+    Ok(ports
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .collect())
 }
 
 fn start_all(
@@ -139,7 +144,13 @@ fn start_all(
         .map(|(at, http)| {
             let id = format!("node-{}", at + 1);
             let data = directory.join(&id);
-            let launch = Launch { program: &program, id, http: *http, data, flags: &flags };
+            let launch = Launch {
+                program: &program,
+                id,
+                http: *http,
+                data,
+                flags: &flags,
+            };
             let node = Node::start(at, launch, news.clone());
             Ok(node.with_context(|| format!("cannot start {}", program.display()))?)
         })
@@ -177,7 +188,10 @@ async fn serve(
         if !announced && nodes.iter().all(|node| node.ready && node.running) {
             announced = true;
             let kept = matches!(directory, Directory::Kept(_));
-            let place = banner::Place { directory: directory.path(), kept };
+            let place = banner::Place {
+                directory: directory.path(),
+                kept,
+            };
             banner::show(&nodes, &place, begun.elapsed(), keys.is_some(), output).await?;
         }
     }
@@ -202,7 +216,11 @@ async fn serve(
         let Some(what) = news.recv().await else { break };
         end(&mut nodes, &what);
     }
-    if all_ended { Err(Failure::failed("all nodes have ended; see above")) } else { Ok(()) }
+    if all_ended {
+        Err(Failure::failed("all nodes have ended; see above"))
+    } else {
+        Ok(())
+    }
 }
 
 fn note(nodes: &mut [Node], news: News) {

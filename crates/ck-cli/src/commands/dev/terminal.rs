@@ -22,7 +22,8 @@ impl Keys {
         let before = termios::tcgetattr(&stdin).ok()?;
         let mut keys = before.clone();
         // Interrupts and output stay as they are.
-        keys.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        keys.local_flags
+            .remove(LocalFlags::ICANON | LocalFlags::ECHO);
         termios::tcsetattr(&stdin, SetArg::TCSANOW, &keys).ok()?;
         std::thread::spawn(move || {
             for byte in io::stdin().lock().bytes() {

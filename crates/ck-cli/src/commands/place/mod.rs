@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ck_core::placement::{Balanced, Placement, PlacementError, Plan};
+use ck_core::placement::{Balanced, Placement, PlacementError, Plan, Rendezvous, Ring};
 use clap::Args;
 
 use crate::exit::{Done, Failure};
@@ -108,7 +108,9 @@ fn too_long(bytes_max: u64) -> Refusal {
 pub(crate) fn plan(request: &Request) -> Result<Plan, Refusal> {
     let strategy: &dyn Placement = match request.strategy {
         Strategy::Balanced => &Balanced::new(),
-        _ => &Balanced::new(),
+        Strategy::Ring => &Ring::new(),
+        Strategy::Rendezvous => &Rendezvous::weighted(),
+        Strategy::RendezvousMd5 => &Rendezvous::md5(),
     };
     strategy
         .place(&request.topology, &request.spec, request.previous.as_ref())

@@ -45,7 +45,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "CK_PEER", value_name = "HOST:PORT")]
     pub(super) peer: Option<String>,
     /// HTTP addresses of any members, itself included if you like; repeated or with commas.
-    #[arg(long, env = "KNOWN_NODES", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "KNOWN_NODES",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
     pub(super) join: Vec<String>,
     /// Where the data is kept. Default: ./clusterkit-data/<id>.
     #[arg(long, env = "CK_DATA", value_name = "DIR")]
@@ -115,6 +120,8 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err(format!("{text:?} is no NAME=VALUE pair; write it as kv=127.0.0.1:9090")),
+        _ => Err(format!(
+            "{text:?} is no NAME=VALUE pair; write it as kv=127.0.0.1:9090"
+        )),
     }
 }

@@ -87,7 +87,12 @@ impl Settings {
     /// # Errors
     /// [`Failure`] names the flag, the value and the remedy.
     pub(super) fn read(flags: &ServeArgs) -> Result<Self, Failure> {
-        let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let file = flags
+            .config
+            .as_deref()
+            .map(read_file)
+            .transpose()?
+            .unwrap_or_default();
         let flags = flags.clone();
         let id = flags.id.or(file.id).ok_or_else(|| {
             Failure::usage("this node has no id; name one with --id, such as --id node-1")
@@ -107,8 +112,15 @@ impl Settings {
                 )));
             }
         }
-        let join = if flags.join.is_empty() { file.join } else { flags.join };
-        let join = join.iter().map(|text| join_target(text)).collect::<Result<_, _>>()?;
+        let join = if flags.join.is_empty() {
+            file.join
+        } else {
+            flags.join
+        };
+        let join = join
+            .iter()
+            .map(|text| join_target(text))
+            .collect::<Result<_, _>>()?;
         let data = flags.data.or(file.data);
         let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(id.as_str()));
         let choices = ConfigChoices {
@@ -119,7 +131,10 @@ impl Settings {
             profile: flags.profile.or(file.profile),
             rejoin_grace_ms: flags.rejoin_grace.or(file.rejoin_grace).map(whole_ms),
             auto_create: flags.no_auto_create.then_some(false).or(file.auto_create),
-            auto_rebalance: flags.no_auto_rebalance.then_some(false).or(file.auto_rebalance),
+            auto_rebalance: flags
+                .no_auto_rebalance
+                .then_some(false)
+                .or(file.auto_rebalance),
             ..ConfigChoices::default()
         };
         Ok(Self {
@@ -139,6 +154,17 @@ impl Settings {
             labels: pairs("--label", flags.label, file.labels)?,
         })
     }
+
+    /// The HTTP address that others are told, given the port that is listened on.
+    pub(super) fn advertised(&self, port: u16) -> String {
+        match &self.advertise {
+            Some(host) if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{port}")
+            }
+            Some(host) => format!("{host}:{port}"),
+            None => SocketAddr::new(self.http.ip(), port).to_string(),
+        }
+    }
 }
 
 fn read_file(file: &Path) -> Result<FileSettings, Failure> {
@@ -148,7 +174,10 @@ fn read_file(file: &Path) -> Result<FileSettings, Failure> {
         .and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
         .with_context(|| format!("cannot read --config {shown}"))?;
     toml::from_str(&text).map_err(|error| {
-        Failure::usage(format!("--config {shown}: {}", error.to_string().trim_end()))
+        Failure::usage(format!(
+            "--config {shown}: {}",
+            error.to_string().trim_end()
+        ))
     })
 }
 
@@ -178,13 +207,21 @@ fn pairs(
 /// An address to listen on; a bare `:port` is loopback.
 fn address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
     let text = text.trim();
-    let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+    let full = if text.starts_with(':') {
+        format!("127.0.0.1{text}")
+    } else {
+        text.to_owned()
+    };
     let mut found = full.to_socket_addrs().map_err(|error| {
-        Failure::usage(format!("{flag} {text} is no address ({error}); write it as 127.0.0.1:8080"))
+        Failure::usage(format!(
+            "{flag} {text} is no address ({error}); write it as 127.0.0.1:8080"
+        ))
     })?;
     // `localhost` may well give both families; peers are told what was written, so take IPv4.
     let first = found.next();
-    let best = found.find(SocketAddr::is_ipv4).filter(|_| first.is_none_or(|it| it.is_ipv6()));
+    let best = found
+        .find(SocketAddr::is_ipv4)
+        .filter(|_| first.is_none_or(|it| it.is_ipv6()));
     best.or(first)
         .ok_or_else(|| Failure::usage(format!("{flag} {text} has no address; write an IP address")))
 }
@@ -230,7 +267,10 @@ mod tests {
     use super::*;
 
     fn flags() -> ServeArgs {
-        ServeArgs { id: Some(NodeId::new("n").unwrap()), ..ServeArgs::default() }
+        ServeArgs {
+            id: Some(NodeId::new("n").unwrap()),
+            ..ServeArgs::default()
+        }
     }
 
     fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, Failure> {
@@ -251,7 +291,10 @@ mod tests {
     #[test]
     fn the_peer_port_is_beside_the_http_port() {
         let read = |http: &str| {
-            Settings::read(&ServeArgs { http: Some(http.to_owned()), ..flags() })
+            Settings::read(&ServeArgs {
+                http: Some(http.to_owned()),
+                ..flags()
+            })
         };
         assert_eq!(read(":8080").unwrap().http.to_string(), "127.0.0.1:8080");
         assert_eq!(read(":8080").unwrap().peer.to_string(), "127.0.0.1:10080");
@@ -263,10 +306,22 @@ mod tests {
 
     #[test]
     fn an_address_beyond_loopback_needs_a_word_of_consent() {
-        let open = ServeArgs { http: Some("0.0.0.0:8080".to_owned()), ..flags() };
+        let open = ServeArgs {
+            http: Some("0.0.0.0:8080".to_owned()),
+            ..flags()
+        };
         assert!(refused(Settings::read(&open)).contains("--insecure"));
-        assert!(Settings::read(&ServeArgs { insecure: true, ..open }).is_ok());
-        let peer = ServeArgs { peer: Some("0.0.0.0:9".to_owned()), ..flags() };
+        assert!(
+            Settings::read(&ServeArgs {
+                insecure: true,
+                ..open
+            })
+            .is_ok()
+        );
+        let peer = ServeArgs {
+            peer: Some("0.0.0.0:9".to_owned()),
+            ..flags()
+        };
         assert!(refused(Settings::read(&peer)).contains("--peer"));
     }
 
@@ -302,11 +357,20 @@ mod tests {
     #[test]
     fn what_is_missing_or_doubled_is_named() {
         assert!(refused(Settings::read(&ServeArgs::default())).contains("--id"));
-        let twice = vec![("kv".to_owned(), "h:1".to_owned()), ("kv".to_owned(), "h:2".to_owned())];
-        let twice = ServeArgs { service: twice, ..flags() };
+        let twice = vec![
+            ("kv".to_owned(), "h:1".to_owned()),
+            ("kv".to_owned(), "h:2".to_owned()),
+        ];
+        let twice = ServeArgs {
+            service: twice,
+            ..flags()
+        };
         assert!(refused(Settings::read(&twice)).contains("--service kv"));
         for wrong in ["", "h", "h:", ":0", "h:x"] {
-            let join = ServeArgs { join: vec![wrong.to_owned()], ..flags() };
+            let join = ServeArgs {
+                join: vec![wrong.to_owned()],
+                ..flags()
+            };
             assert!(refused(Settings::read(&join)).contains("--join"), "{wrong}");
         }
     }

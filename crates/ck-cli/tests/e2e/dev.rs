@@ -1,0 +1,195 @@
+//! `ck dev`: three real nodes, one command.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{BOUND, Process, ck, is_alive, ports, request, run, wait_for};
+
+/// A cluster of `ck dev`, ready.
+struct Dev {
+    process: Process,
+    ready: Value,
+}
+
+impl Dev {
+    fn start(flags: &[&str]) -> Self {
+        let base = ports::block(3).to_string();
+        let mut command = ck();
+        command
+            .args(["dev", "--json", "--http-base", &base])
+            .args(flags);
+        let process = Process::start(command);
+        process.wait_for_text("\"ready_ms\"", BOUND);
+        let printed = process.printed();
+        let line = printed
+            .lines()
+            .find(|line| line.contains("\"ready_ms\""))
+            .unwrap();
+        let ready = serde_json::from_str(line).unwrap();
+        Self { process, ready }
+    }
+
+    fn nodes(&self) -> &[Value] {
+        self.ready["nodes"].as_array().unwrap()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        let pid = |node: &Value| u32::try_from(node["pid"].as_u64().unwrap()).unwrap();
+        self.nodes().iter().map(pid).collect()
+    }
+
+    fn get(&self, at: usize, path: &str) -> Value {
+        let http = self.nodes()[at]["http"].as_str().unwrap().parse().unwrap();
+        request(http, "GET", path, &[], b"", Duration::from_secs(5))
+            .unwrap()
+            .json()
+    }
+}
+
+#[track_caller]
+fn assert_gone(pids: &[u32]) {
+    wait_for("the nodes are gone", BOUND, || {
+        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+    });
+}
+
+#[test]
+fn one_command_runs_three_processes_that_agree() {
+    let mut dev = Dev::start(&[]);
+    let pids = dev.pids();
+    assert_eq!(pids.len(), 3);
+    assert!(
+        pids.iter()
+            .all(|pid| is_alive(*pid) && *pid != dev.process.pid())
+    );
+    assert!(pids[0] != pids[1] && pids[1] != pids[2] && pids[0] != pids[2]);
+    for node in dev.nodes() {
+        assert!(Path::new(node["data"].as_str().unwrap()).is_dir());
+    }
+    assert_eq!(dev.ready["partitions"], 64);
+    let owners: Vec<Value> = (0..3)
+        .map(|at| dev.get(at, "/partitions/key?key=user:1001")["primary_node"].clone())
+        .collect();
+    assert!(
+        owners[0]
+            .as_str()
+            .is_some_and(|owner| owner.starts_with("node-"))
+    );
+    assert!(owners.iter().all(|owner| *owner == owners[0]), "{owners:?}");
+
+    let directory = dev.ready["directory"].as_str().unwrap().to_owned();
+    dev.process.signal("TERM");
+    assert_eq!(dev.process.wait_for_end(BOUND).code(), Some(0));
+    assert_gone(&pids);
+    assert!(
+        !Path::new(&directory).exists(),
+        "{directory} was left behind"
+    );
+}
+
+#[test]
+fn the_nodes_die_with_the_command() {
+    let mut dev = Dev::start(&[]);
+    let pids = dev.pids();
+    let directory = dev.ready["directory"].as_str().unwrap().to_owned();
+    dev.process.kill();
+    assert_gone(&pids);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_node_that_dies_is_reported_and_the_others_go_on() {
+    let mut dev = Dev::start(&[]);
+    let pids = dev.pids();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pids[1].to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    dev.process.wait_for_text("node-2", BOUND);
+    dev.process.wait_for_text("signal: 9", BOUND);
+    assert!(dev.process.is_running());
+    assert_eq!(dev.get(0, "/partitions")["count"], 64);
+    assert_eq!(dev.get(2, "/partitions")["count"], 64);
+    dev.process.signal("INT");
+    assert_eq!(dev.process.wait_for_end(BOUND).code(), Some(0));
+    assert_gone(&pids);
+}
+
+#[test]
+fn kept_data_is_there_the_next_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
+    let flags = ["--keep", keep.to_str().unwrap(), "--partitions", "16"];
+    let mut dev = Dev::start(&flags);
+    let rows = dev.get(0, "/partitions")["partitions"].clone();
+    let uuid = dev.get(0, "/cluster")["cluster"]["uuid"].clone();
+    dev.process.signal("TERM");
+    assert_eq!(dev.process.wait_for_end(BOUND).code(), Some(0));
+    // Other ports this time: where a node listens is no part of who it is.
+    let dev = Dev::start(&flags);
+    let ids = |rows: &Value| -> Vec<(Value, Value, Value)> {
+        let row = |row: &Value| {
+            (
+                row["id"].clone(),
+                row["primary_node"].clone(),
+                row["replica_nodes"].clone(),
+            )
+        };
+        rows.as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(ids(&dev.get(0, "/partitions")["partitions"]), ids(&rows));
+    assert_eq!(dev.get(0, "/cluster")["cluster"]["uuid"], uuid);
+}
+
+#[test]
+fn a_taken_port_is_an_error_that_names_the_flag() {
+    let base = ports::block(3);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", base + 1)).unwrap();
+    let output = run(&["dev", "--http-base", &base.to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("--http-base") && said.contains(&(base + 1).to_string()),
+        "{said}"
+    );
+    for wrong in ["0", "63534"] {
+        assert_eq!(
+            run(&["dev", "--http-base", wrong]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn two_nodes_and_one_node_are_clusters_too() {
+    let dev = Dev::start(&["--nodes", "1", "--partitions", "4"]);
+    assert_eq!(dev.ready["replication_factor"], 1);
+    assert_eq!(dev.get(0, "/partitions")["count"], 4);
+    drop(dev);
+    let dev = Dev::start(&["--nodes", "2", "--partitions", "4"]);
+    assert_eq!(dev.ready["replication_factor"], 2);
+    assert_eq!(dev.get(1, "/partitions")["count"], 4);
+}
+
+#[test]
+fn standard_input_that_is_no_terminal_does_not_stop_it() {
+    let base = ports::block(3).to_string();
+    let mut command = ck();
+    command
+        .args(["dev", "--http-base", &base])
+        .stdin(Stdio::piped());
+    let mut process = Process::start(command);
+    drop(process.take_stdin());
+    process.wait_for_text("Ctrl-C stops", BOUND);
+    let printed = process.printed();
+    assert_eq!(printed.matches("  curl ").count(), 3, "{printed}");
+    assert!(
+        printed.contains("user:1001") && printed.contains("ready in"),
+        "{printed}"
+    );
+    assert!(process.is_running());
+}
