@@ -13,20 +13,23 @@ pub struct CustomEntry {
     pub bytes: u64,
 }
 
-/// Answer to `GET /custom`: keys in order.
+/// Answer to `GET /custom`: keys in order, a page at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomList {
     /// The values that match, without their bytes.
     pub entries: Vec<CustomEntry>,
     /// Length of `entries`.
     pub count: u64,
+    /// Whether more match behind the last one; pass its key as `after` to go on.
+    #[serde(default)]
+    pub has_more: bool,
     /// Incarnation of the cluster.
     pub incarnation: u64,
     /// Version of the table.
     pub version: u64,
 }
 
-/// Answer to `PUT /custom/{key}`: 201 for a new key, else 200.
+/// Answer to `PUT /custom/{key}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomStored {
     /// The key.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Body of `POST /join`. Anything not listed is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// The node.
+    #[serde(deserialize_with = "object")]
     pub node: JoinNode,
     /// Address its peers use, by the name that clients of the Go library give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +31,21 @@ pub struct JoinRequest {
     /// Its starts so far; refused when older than the one known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+}
+
+/// Reads a node from an object only: derived code would take a list for its fields in order.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<JoinNode, D::Error> {
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = JoinNode;
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("an object with `id` and `ip`")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JoinNode, A::Error> {
+            JoinNode::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    from.deserialize_map(Object)
 }
 
 /// The node that joins.
@@ -89,4 +107,26 @@ pub struct JoinRedirect {
     pub leader_ip: String,
     /// A sentence for people.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_no_node() {
+        let body = r#"{"node":{"id":"a","ip":"h:1"}}"#;
+        assert_eq!(
+            serde_json::from_str::<JoinRequest>(body).unwrap().node.id,
+            "a"
+        );
+        for body in [
+            r#"{"node":["a","h:1"]}"#,
+            r#"{"node":"a"}"#,
+            r#"{"node":null}"#,
+            "{}",
+        ] {
+            assert!(serde_json::from_str::<JoinRequest>(body).is_err(), "{body}");
+        }
+    }
 }

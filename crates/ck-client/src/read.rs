@@ -13,6 +13,9 @@ use crate::client::parse;
 use crate::encode::{Query, path};
 use crate::{Client, ClientError};
 
+/// Most pages of keys asked for: at 1,000 a page, as many keys as a cluster may have.
+const CUSTOM_PAGES_MAX: u32 = 1000;
+
 /// Which partitions to list. Default: all.
 #[derive(Debug, Clone, Default)]
 pub struct PartitionQuery {
@@ -146,17 +149,26 @@ impl Client {
         }
     }
 
-    /// The keys of replicated values that start with `prefix`, in order.
+    /// The keys of replicated values that start with `prefix`, in order. Asks page by page; the
+    /// versions are those of the last page.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn custom_list(&self, prefix: Option<&str>) -> Result<CustomList, ClientError> {
-        self.ask(Call::get(
-            Query::default()
-                .with_some("prefix", prefix)
-                .on("/v1/custom"),
-        ))
-        .await
+        let mut all = CustomList::default();
+        for _ in 0..CUSTOM_PAGES_MAX {
+            let after = all.entries.last().map(|entry| entry.key.clone());
+            let query = Query::default().with_some("prefix", prefix).with_some("after", after);
+            let page: CustomList = self.ask(Call::get(query.on("/v1/custom"))).await?;
+            all.entries.extend(page.entries);
+            all.count = all.entries.len() as u64;
+            (all.incarnation, all.version) = (page.incarnation, page.version);
+            all.has_more = page.has_more && page.count > 0;
+            if !all.has_more {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Whether the process serves.

@@ -1,0 +1,253 @@
+//! One connection: hyper under watch of the clock.
+//!
+//! hyper reads, parses and writes; what it does not bound is time. A connection notes what it is
+//! doing whenever that changes, which costs one atomic write and no clock read, and its own task
+//! looks every so often whether that has gone on for too long.
+
+use std::convert::Infallible;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Limits;
+use crate::surface::Surface;
+
+/// Bytes of a head that are parsed at most, as a multiple of `header_bytes_max`: up to here the
+/// answer is a problem body that says what was too long, beyond it a bare 431.
+const HEAD_SLACK: usize = 4;
+
+/// Looks are never farther apart than this, however long the time-outs.
+const TICK_MAX: Duration = Duration::from_millis(2500);
+const TICK_MIN: Duration = Duration::from_millis(5);
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between two requests.
+    Idle,
+    /// A request's head is arriving.
+    Head,
+    /// A request is worked on; its time is bounded elsewhere.
+    Serving,
+    /// An answer waits for the caller to take some of it.
+    Blocked,
+}
+
+/// The present phase and how many there were, in one word.
+#[derive(Debug)]
+struct Activity(AtomicU64);
+
+impl Activity {
+    /// A new connection owes a head.
+    fn new() -> Self {
+        Self(AtomicU64::new(Phase::Head as u64))
+    }
+
+    fn enter(&self, phase: Phase) {
+        // One task owns the connection, so nobody else writes in between.
+        let number = self.0.load(Ordering::Relaxed) >> 2;
+        self.0
+            .store((number + 1) << 2 | phase as u64, Ordering::Relaxed);
+    }
+
+    /// Changes from one phase to another; from any other phase does nothing.
+    fn change(&self, from: Phase, to: Phase) {
+        if self.0.load(Ordering::Relaxed) & 3 == from as u64 {
+            self.enter(to);
+        }
+    }
+
+    fn word(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long the present phase has lasted, in looks.
+#[derive(Debug)]
+struct Age {
+    seen: u64,
+    looks: u32,
+    tick: Duration,
+}
+
+impl Age {
+    fn new(limits: &Limits) -> Self {
+        let least = limits
+            .header_timeout
+            .min(limits.idle_timeout)
+            .min(limits.write_timeout);
+        Self {
+            seen: u64::MAX,
+            looks: 0,
+            tick: (least / 4).clamp(TICK_MIN, TICK_MAX),
+        }
+    }
+
+    /// Looks once more; true when the phase has lasted too long.
+    fn look(&mut self, activity: &Activity, limits: &Limits) -> bool {
+        let word = activity.word();
+        if word != self.seen {
+            (self.seen, self.looks) = (word, 0);
+            return false;
+        }
+        self.looks += 1;
+        let most = match word & 3 {
+            phase if phase == Phase::Idle as u64 => limits.idle_timeout,
+            phase if phase == Phase::Head as u64 => limits.header_timeout,
+            phase if phase == Phase::Blocked as u64 => limits.write_timeout,
+            _ => return false,
+        };
+        self.tick * self.looks >= most
+    }
+}
+
+/// Serves one connection until it ends, rests too long, or is told to stop.
+pub(crate) async fn serve<S>(stream: S, surface: Surface, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = surface.core.config.limits.clone();
+    let activity = Arc::new(Activity::new());
+    let io = TokioIo::new(Watched {
+        stream,
+        activity: Arc::clone(&activity),
+    });
+    let noted = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (surface, noted) = (surface.clone(), Arc::clone(&noted));
+        async move {
+            noted.enter(Phase::Serving);
+            let reply = surface.handle(request).await;
+            noted.enter(Phase::Idle);
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    let head_max = HEAD_SLACK * limits.header_bytes_max;
+    let mut builder = http1::Builder::new();
+    builder
+        .max_header_size(head_max)
+        .max_buf_size((head_max + (8 << 10)).max(64 << 10));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut age = Age::new(&limits);
+    let mut ticks = tokio::time::interval(age.tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = ticks.tick() => if age.look(&activity, &limits) {
+                tracing::debug!("connection was too slow");
+                return;
+            }
+        }
+    }
+}
+
+/// A stream that notes when bytes begin to arrive and when they cannot leave.
+struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Watched<S> {
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.activity.change(Phase::Idle, Phase::Blocked),
+            Poll::Ready(_) => self.activity.change(Phase::Blocked, Phase::Idle),
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.change(Phase::Idle, Phase::Head);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_is_too_old_only_when_it_did_not_change() {
+        let limits = Limits {
+            header_timeout: Duration::from_secs(4),
+            idle_timeout: Duration::from_secs(8),
+            ..Limits::default()
+        };
+        let activity = Activity::new();
+        let mut age = Age::new(&limits);
+        assert_eq!(age.tick, Duration::from_secs(1));
+        let looks = |age: &mut Age| (0..).take_while(|_| !age.look(&activity, &limits)).count();
+        // The first look only takes note.
+        assert_eq!(looks(&mut age), 4);
+        activity.enter(Phase::Idle);
+        assert_eq!(looks(&mut age), 8);
+        activity.enter(Phase::Serving);
+        assert!((0..1000).all(|_| !age.look(&activity, &limits)));
+        activity.change(Phase::Idle, Phase::Head);
+        assert_eq!(activity.word() & 3, Phase::Serving as u64);
+    }
+}

@@ -1,0 +1,242 @@
+//! Checks before a request reaches its handler: size, name of the server, token.
+
+use ck_api::{Code, Problem, Role, Token};
+use hyper::Version;
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use subtle::ConstantTimeEq as _;
+
+use crate::config::Limits;
+use crate::reply::{Refused, Reply};
+
+/// Refuses a request head over the limits.
+pub(crate) fn size(head: &Parts, limits: &Limits) -> Result<(), Refused> {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let target_max = 3 * limits.key_bytes_max + 1024;
+    if target > target_max {
+        let detail = format!("a target of {target} bytes is too long; at most {target_max}");
+        return Err(Refused::new(Code::UriTooLong, detail));
+    }
+    let (count, count_max) = (head.headers.len(), limits.header_count_max);
+    if count > count_max {
+        let detail = format!("{count} header fields are too many; at most {count_max} are read");
+        return Err(Refused::new(Code::HeadersTooLarge, detail));
+    }
+    // `: ` and the line's end count too.
+    let fields = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let (bytes, bytes_max) = (target + fields.sum::<usize>(), limits.header_bytes_max);
+    if bytes > bytes_max {
+        let detail = format!("a head of {bytes} bytes is too large; at most {bytes_max} are read");
+        return Err(Refused::new(Code::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// Refuses a request that is addressed to another name than this server's.
+pub(crate) fn host(head: &Parts, allowed: Option<&[String]>) -> Result<(), Refused> {
+    let mut given = head.headers.get_all(HOST).iter();
+    let host = given.next();
+    if given.next().is_some() || (host.is_none() && head.version == Version::HTTP_11) {
+        let detail = "an HTTP/1.1 request has exactly one `Host` field; send one";
+        return Err(Problem::new(Code::BadRequest, detail)
+            .with_field("host")
+            .into());
+    }
+    let Some(allowed) = allowed else {
+        return Ok(());
+    };
+    let named = host.map(|host| host.to_str().unwrap_or("\u{fffd}"));
+    for name in named.into_iter().chain(
+        head.uri
+            .authority()
+            .map(hyper::http::uri::Authority::as_str),
+    ) {
+        let bare = without_port(name);
+        if !allowed
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(bare))
+        {
+            let detail = format!(
+                "{bare:?} is not a name of this server; use one of {}, or start the node with \
+                 that name in --advertise",
+                allowed.join(", ")
+            );
+            let problem = Problem::new(Code::HostNotAllowed, detail).with_field("host");
+            return Err(problem.with_value(bare).into());
+        }
+    }
+    Ok(())
+}
+
+fn without_port(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => name,
+    }
+}
+
+/// Refuses a caller that may not do what `role` does.
+pub(crate) fn role(head: &Parts, role: Role, token: Option<&Token>) -> Result<(), Unauthorized> {
+    let Some(token) = token.filter(|_| role > Role::Read) else {
+        return Ok(());
+    };
+    let mut given = head.headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        return Err(Unauthorized { given: false, role });
+    };
+    match bearer(value.as_bytes()) {
+        None => Err(Unauthorized { given: false, role }),
+        Some(secret) if bool::from(secret.ct_eq(token.expose().as_bytes())) => Ok(()),
+        Some(_) => Err(Unauthorized { given: true, role }),
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| rest.trim_ascii())
+}
+
+/// A caller without the right token.
+#[derive(Debug)]
+pub(crate) struct Unauthorized {
+    /// Whether a token was given at all.
+    given: bool,
+    role: Role,
+}
+
+impl Unauthorized {
+    pub(crate) fn reply(&self) -> Reply {
+        let Self { given, role } = self;
+        let (challenge, detail) = if *given {
+            (
+                r#"Bearer realm="clusterkit", error="invalid_token""#,
+                format!("the token is not the one that carries the role {role}; check the file"),
+            )
+        } else {
+            (
+                r#"Bearer realm="clusterkit""#,
+                format!("this path needs the role {role}; send `Authorization: Bearer <token>`"),
+            )
+        };
+        let mut reply = Refused::new(Code::Unauthorized, detail).reply();
+        reply
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    fn head(headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get("/v1/nodes");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn only_the_very_token_opens_an_operation() {
+        let token: Token = "s3cret".parse().unwrap();
+        let ask = |value: &str| {
+            role(
+                &head(&[("authorization", value)]),
+                Role::Admin,
+                Some(&token),
+            )
+        };
+        assert!(ask("Bearer s3cret").is_ok());
+        assert!(ask("bearer  s3cret").is_ok());
+        for wrong in ["Bearer s3cre", "Bearer s3cret1", "Bearer S3cret", "Bearer "] {
+            assert!(ask(wrong).is_err_and(|refused| refused.given), "{wrong}");
+        }
+        for none in ["Basic s3cret", "s3cret", "Bearer"] {
+            assert!(ask(none).is_err_and(|refused| !refused.given), "{none}");
+        }
+        assert!(role(&head(&[]), Role::Operate, Some(&token)).is_err());
+        let twice = head(&[
+            ("authorization", "Bearer s3cret"),
+            ("authorization", "Bearer x"),
+        ]);
+        assert!(role(&twice, Role::Operate, Some(&token)).is_err());
+        assert!(role(&head(&[]), Role::Read, Some(&token)).is_ok());
+        assert!(role(&head(&[]), Role::Admin, None).is_ok());
+    }
+
+    #[test]
+    fn a_foreign_name_is_refused_with_any_port() {
+        let allowed = crate::config::loopback_hosts([]);
+        let ask = |name: &str| host(&head(&[("host", name)]), Some(&allowed));
+        for own in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:8080",
+            "[::1]:1",
+            "[::1]",
+        ] {
+            assert!(ask(own).is_ok(), "{own}");
+        }
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example:8080",
+            "",
+            "127.0.0.2:8080",
+            "::1",
+        ] {
+            let problem = ask(foreign).unwrap_err().problem();
+            assert_eq!(
+                (problem.status, problem.code.as_str()),
+                (421, "host-not-allowed")
+            );
+        }
+        assert!(host(&head(&[("host", "evil.example")]), None).is_ok());
+    }
+
+    #[test]
+    fn a_host_is_given_once() {
+        for headers in [&[][..], &[("host", "a"), ("host", "b")][..]] {
+            assert_eq!(
+                host(&head(headers), None).unwrap_err().problem().status,
+                400
+            );
+        }
+    }
+
+    #[test]
+    fn a_large_head_is_refused_by_what_is_large() {
+        let limits = Limits {
+            header_bytes_max: 1024,
+            key_bytes_max: 100,
+            ..Limits::default()
+        };
+        let long = "x".repeat(2000);
+        let problem = size(&head(&[("a", &long)]), &limits).unwrap_err().problem();
+        assert_eq!(problem.status, 431);
+        let many: Vec<_> = (0..70).map(|n| format!("h{n}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(
+            size(&head(&many), &limits).unwrap_err().problem().status,
+            431
+        );
+        let target = Request::get(format!("/{long}"))
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        assert_eq!(size(&target, &limits).unwrap_err().problem().status, 414);
+        assert!(size(&head(&[("host", "a")]), &limits).is_ok());
+    }
+}

@@ -1,0 +1,202 @@
+//! A node is announced.
+
+use std::sync::Arc;
+
+use ck_api as api;
+use ck_api::{Code, Problem};
+use ck_core::NodeId;
+use ck_node::{JoinRequest, Operation, Outcome, Role};
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+
+use crate::body;
+use crate::handlers::nodes::domain;
+use crate::handlers::{ACTOR, formed};
+use crate::reply::{Refused, Reply, done};
+use crate::route::{Answer, Order};
+use crate::surface::Core;
+use crate::view::View;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// Longest name for people, in bytes; the cluster refuses longer ones too, but later.
+const NAME_BYTES_MAX: usize = 128;
+
+pub(super) async fn join(core: Arc<Core>, order: Order) -> Answer {
+    let view = formed(&core)?;
+    if prefers_redirect(&order.head.headers)
+        && let Some(reply) = redirect(&core, &view, &order)
+    {
+        return Ok(reply);
+    }
+    let request: api::JoinRequest = body::parse(&order.body)?;
+    let wanted = checked(&view, request)?;
+    let outcome = core
+        .backend
+        .execute(Operation::Join(wanted), ACTOR.to_owned())
+        .await?;
+    let Outcome::Joined(joined) = outcome else {
+        return Err(Refused::new(
+            Code::Internal,
+            "joining came to something else; report this",
+        ));
+    };
+    let answer = api::JoinAnswer {
+        success: true,
+        message: "Node joined successfully".to_owned(),
+        data: api::JoinData {
+            cluster_id: joined.cluster_name,
+            node_count: joined.members,
+            node_id: joined.node.to_string(),
+            member: joined.member.0,
+        },
+    };
+    Ok(done(StatusCode::OK, Some(core.view().version()), &answer))
+}
+
+/// Whether the caller asked to be sent to the leader (RFC 7240), as the Go library always does.
+fn prefers_redirect(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(PREFER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|list| {
+            list.split(',')
+                .any(|one| one.trim().eq_ignore_ascii_case("redirect"))
+        })
+}
+
+/// The way to the leader, unless this node is it or knows none.
+fn redirect(core: &Core, view: &View, order: &Order) -> Option<Reply> {
+    let status = core.backend.status();
+    if status.role == Role::Leader {
+        return None;
+    }
+    let leader = view.state().member_by_node(status.leader?.as_str())?;
+    let address = &leader.http_address;
+    let location = HeaderValue::from_str(&format!("http://{address}{}", order.head.uri.path()));
+    let answer = api::JoinRedirect {
+        error: "not the leader".to_owned(),
+        leader_id: leader.node.to_string(),
+        leader_ip: address.clone(),
+        message: format!("Please retry join request to leader at {address}"),
+    };
+    let mut reply = done(
+        StatusCode::TEMPORARY_REDIRECT,
+        Some(view.version()),
+        &answer,
+    );
+    reply.headers_mut().insert(LOCATION, location.ok()?);
+    Some(reply)
+}
+
+/// Checks what can be checked before anybody is dialled.
+fn checked(view: &View, request: api::JoinRequest) -> Result<JoinRequest, Refused> {
+    let api::JoinRequest {
+        node,
+        raft_addr,
+        peer_addr,
+        cluster,
+        weight,
+        domain: path,
+        generation,
+    } = request;
+    let id: NodeId = node.id.parse().map_err(|error: ck_core::IdError| {
+        wrong(Code::InvalidBody, "node.id", &node.id, error.to_string())
+    })?;
+    if node.name.len() > NAME_BYTES_MAX {
+        let detail = format!(
+            "`node.name` has {} bytes; at most {NAME_BYTES_MAX}",
+            node.name.len()
+        );
+        return Err(wrong(Code::InvalidBody, "node.name", &node.name, detail));
+    }
+    let peer_address = peer_addr.or(raft_addr).ok_or_else(|| {
+        let detail = "`peer_addr` is missing; give the address that its peers reach it at";
+        Refused::from(Problem::new(Code::InvalidBody, detail).with_field("peer_addr"))
+    })?;
+    address("peer_addr", &peer_address)?;
+    let http_address = match node.port {
+        0 => node.ip,
+        port => format!("{}:{port}", node.ip),
+    };
+    address("node.ip", &http_address)?;
+    if weight == Some(0) {
+        let detail = "`weight` 0 is not allowed; use 1 or more".to_owned();
+        return Err(wrong(Code::InvalidBody, "weight", "0", detail));
+    }
+    belongs(view, &id, generation, cluster.as_deref())?;
+    Ok(JoinRequest {
+        display_name: if node.name.is_empty() {
+            id.to_string()
+        } else {
+            node.name
+        },
+        node: id,
+        cluster_name: cluster,
+        peer_address,
+        http_address,
+        weight: weight.unwrap_or(1),
+        domain: path.map(|path| domain(&path)).transpose()?,
+        services: node.services,
+        labels: Default::default(),
+        itself: None,
+    })
+}
+
+/// Refuses an older start of a known node, and a node of another cluster.
+fn belongs(
+    view: &View,
+    id: &NodeId,
+    generation: Option<u64>,
+    cluster: Option<&str>,
+) -> Result<(), Refused> {
+    let state = view.state();
+    if let Some((known, got)) = state.member_by_node(id.as_str()).zip(generation)
+        && got < known.generation.0
+    {
+        let known = known.generation;
+        let detail = format!("generation {got} of {id} is older than {known}, the newest known");
+        return Err(wrong(
+            Code::GenerationOld,
+            "generation",
+            &got.to_string(),
+            detail,
+        ));
+    }
+    if let Some((formed, wanted)) = state.formed().zip(cluster)
+        && formed.name != wanted
+    {
+        let actual = &formed.name;
+        let detail = format!(
+            "{id} means to join cluster {wanted:?}, but this is {actual:?}; ask a node of that one"
+        );
+        return Err(wrong(Code::OtherCluster, "cluster", wanted, detail));
+    }
+    Ok(())
+}
+
+fn wrong(code: Code, field: &str, value: &str, detail: String) -> Refused {
+    Problem::new(code, detail)
+        .with_field(field)
+        .with_value(value)
+        .into()
+}
+
+/// `host:port` with a port a node can have.
+fn address(field: &str, value: &str) -> Result<(), Refused> {
+    let parts = value.rsplit_once(':');
+    let good = parts.is_some_and(|(host, port)| {
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let printable = host.bytes().all(|byte| byte.is_ascii_graphic());
+        let colons = host.starts_with('[') && host.ends_with(']') || !host.contains(':');
+        let port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        !host.is_empty() && host.len() <= 253 && printable && colons && digits && port
+    });
+    if good {
+        return Ok(());
+    }
+    let shown: String = value.chars().take(64).collect();
+    let detail = format!("`{field}` {shown:?} is no address; write it as `10.0.0.1:8080`");
+    Err(wrong(Code::InvalidBody, field, value, detail))
+}

@@ -1,0 +1,67 @@
+//! A running node as a backend.
+
+use std::time::Duration;
+
+use ck_control::State;
+use ck_core::{NodeId, Version};
+use ck_node::{Handle, NodeStatus, Operation, OperationError, Outcome};
+
+use crate::backend::{Backend, BoxFuture, Observed};
+
+/// Time a change gets to arrive here after the leader has committed it. A node that lags more
+/// answers with what it has.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Backend for Handle {
+    fn state(&self) -> Observed {
+        self.published().into()
+    }
+
+    fn status(&self) -> NodeStatus {
+        Self::status(self)
+    }
+
+    fn unready(&self) -> Vec<String> {
+        Self::unready(self)
+    }
+
+    fn execute(
+        &self,
+        operation: Operation,
+        actor: String,
+    ) -> BoxFuture<'static, Result<Outcome, OperationError>> {
+        let node = self.clone();
+        Box::pin(async move {
+            let removed = match &operation {
+                Operation::Remove { node } => Some(node.clone()),
+                _ => None,
+            };
+            let outcome = Self::execute(&node, operation, &actor).await?;
+            // The leader may be another node; what it did comes here with the log.
+            let arrived = node.applied_until(|state| has(state, &outcome, removed.as_ref()));
+            if tokio::time::timeout(ARRIVAL_TIMEOUT, arrived)
+                .await
+                .is_err()
+            {
+                tracing::warn!("a change that was committed has not arrived here yet");
+            }
+            Ok(outcome)
+        })
+    }
+}
+
+/// Whether a state has what an operation came to.
+fn has(state: &State, outcome: &Outcome, removed: Option<&NodeId>) -> bool {
+    let reached = |version: &Version| state.version() >= *version;
+    match outcome {
+        Outcome::Partitions { version, .. }
+        | Outcome::Changed { version }
+        | Outcome::Custom { version } => reached(version),
+        Outcome::Plan(plan) => reached(&plan.version),
+        Outcome::Joined(joined) => state.member_by_node(joined.node.as_str()).is_some(),
+        Outcome::Removed => {
+            removed.is_none_or(|node| state.member_by_node(node.as_str()).is_none())
+        }
+        Outcome::Stopped => true,
+    }
+}

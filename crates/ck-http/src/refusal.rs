@@ -1,0 +1,174 @@
+//! What the cluster refuses, as problems.
+
+use ck_api::{Code, Problem};
+use ck_control::{ConfigError, Rejection};
+use ck_node::OperationError;
+
+use crate::reply::Refused;
+
+/// When to try again while an election may be under way.
+const ELECTION_MS: u64 = 500;
+
+impl From<OperationError> for Refused {
+    fn from(error: OperationError) -> Self {
+        operation(&error).into()
+    }
+}
+
+fn operation(error: &OperationError) -> Problem {
+    let detail = error.to_string();
+    let of = |code: Code| Problem::new(code, detail.clone());
+    let problem = match error {
+        OperationError::Rejected(rejection) => return self::rejection(rejection),
+        OperationError::NotLeader { .. } => of(Code::NotLeader).with_retry_after_ms(ELECTION_MS),
+        OperationError::NoLeader { .. } => of(Code::NoLeader).with_retry_after_ms(ELECTION_MS),
+        OperationError::NotFormed { .. } => of(Code::NotFormed).with_retry_after_ms(1000),
+        OperationError::Unknown { .. } => of(Code::OutcomeUnknown),
+        OperationError::Unreachable { address, .. } => of(Code::NodeUnreachable)
+            .with_field("peer_addr")
+            .with_value(address),
+        OperationError::WrongNode { address, .. } => of(Code::WrongNode)
+            .with_field("peer_addr")
+            .with_value(address),
+        OperationError::OtherCluster { wanted, .. } => of(Code::OtherCluster)
+            .with_field("cluster")
+            .with_value(wanted),
+        OperationError::Conflict { field, wanted, .. } => of(Code::ConfigurationConflict)
+            .with_field(field)
+            .with_value(wanted),
+        OperationError::Placement { .. } => of(Code::NoPlacement),
+        OperationError::NoPartitions => of(Code::NoPartitions),
+        OperationError::Busy { .. } => of(Code::Busy).with_retry_after_ms(1000),
+        OperationError::Stopping { .. } => of(Code::Stopping),
+        other => {
+            let (status, code) = if other.is_retryable() {
+                (503, Code::Busy)
+            } else {
+                (409, Code::Conflict)
+            };
+            Problem::refusal(other.code(), status, code.title(), detail.clone())
+        }
+    };
+    debug_assert!(problem.code == error.code() || Code::from_name(error.code()).is_none());
+    problem
+}
+
+/// A refusal of the replicated state, under its own code.
+pub(crate) fn rejection(rejection: &Rejection) -> Problem {
+    let (status, title) = match rejection {
+        Rejection::NotFormed => (503, Code::NotFormed.title()),
+        Rejection::NodeUnknown { .. } | Rejection::MemberUnknown { .. } => {
+            (404, Code::NodeUnknown.title())
+        }
+        Rejection::CustomUnknown { .. } => (404, Code::CustomUnknown.title()),
+        Rejection::CustomVersion { .. } | Rejection::PlanStale { .. } => {
+            (412, Code::PreconditionFailed.title())
+        }
+        Rejection::Length {
+            field, got, max, ..
+        } if got > max && field.contains("value") => (413, Code::BodyTooLarge.title()),
+        Rejection::Config(_)
+        | Rejection::Length { .. }
+        | Rejection::Characters { .. }
+        | Rejection::Count { .. }
+        | Rejection::Range { .. }
+        | Rejection::StateDown
+        | Rejection::NoField => (400, "A field has a value that is not allowed"),
+        Rejection::TooFewNodes { .. } => (409, Code::TooFewNodes.title()),
+        Rejection::NoPartitions => (409, Code::NoPartitions.title()),
+        _ => (409, Code::Conflict.title()),
+    };
+    let mut problem = Problem::refusal(rejection.code(), status, title, rejection.to_string());
+    problem.field = field(rejection);
+    if let Rejection::TooFewNodes { have, need } = rejection {
+        problem = problem.with_count((*have).into(), (*need).into());
+    }
+    if rejection.is_retryable() && status == 503 {
+        problem = problem.with_retry_after_ms(1000);
+    }
+    problem
+}
+
+fn field(rejection: &Rejection) -> Option<String> {
+    match rejection {
+        Rejection::Length { field, .. }
+        | Rejection::Characters { field, .. }
+        | Rejection::Count { field, .. }
+        | Rejection::Range { field, .. }
+        | Rejection::CustomFull { field, .. }
+        | Rejection::Config(
+            ConfigError::Range { field, .. } | ConfigError::Exceeds { field, .. },
+        ) => Some(field.clone()),
+        Rejection::Config(ConfigError::Voters { .. }) => Some("voters".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ck_core::NodeId;
+
+    use super::*;
+
+    fn node() -> NodeId {
+        "node-1".parse().unwrap()
+    }
+
+    #[test]
+    fn a_conflict_is_never_a_500_and_says_what_falls_short() {
+        let problem = rejection(&Rejection::TooFewNodes { have: 2, need: 3 });
+        assert_eq!(
+            (problem.status, problem.have, problem.need),
+            (409, Some(2), Some(3))
+        );
+        assert_eq!(problem.code, "too-few-nodes");
+        let problem = rejection(&Rejection::NodeInUse {
+            node: node(),
+            member: ck_control::MemberNumber(1),
+        });
+        assert_eq!(
+            (problem.status, problem.code.as_str()),
+            (409, "node-in-use")
+        );
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_the_callers_to_mend() {
+        let error = OperationError::Unreachable {
+            node: node(),
+            address: "127.0.0.1:1".into(),
+            reason: "refused".into(),
+        };
+        let problem = operation(&error);
+        assert_eq!(
+            (problem.status, problem.value.as_deref()),
+            (422, Some("127.0.0.1:1"))
+        );
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_come_back() {
+        for error in [
+            OperationError::NotLeader {
+                node: node(),
+                leader: None,
+            },
+            OperationError::NoLeader {
+                reason: "none".into(),
+                voters: 3,
+            },
+            OperationError::NotFormed {
+                node: node(),
+                waiting_for: "1 of 3".into(),
+            },
+            OperationError::Busy { limit: 1 },
+        ] {
+            let problem = operation(&error);
+            assert_eq!(problem.status, 503, "{error}");
+            assert!(problem.retry_after_ms.is_some(), "{error}");
+            assert_eq!(problem.code, error.code());
+        }
+        let unknown = operation(&OperationError::Unknown { after_ms: 5 });
+        assert_eq!((unknown.status, unknown.retry_after_ms), (504, None));
+    }
+}

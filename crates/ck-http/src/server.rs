@@ -1,0 +1,228 @@
+//! A surface on an address of its own.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::connection;
+use crate::surface::Surface;
+
+/// Refused connections that are told so at a time; more are closed without a word.
+const REFUSALS_MAX: usize = 64;
+
+/// Time a refused connection gets to take its answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pause after a failed accept, as when file descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a connection over the limit is answered. Written before any request is read.
+const REFUSAL: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "content-type: application/problem+json\r\n",
+    "connection: close\r\nretry-after: 1\r\ncontent-length: 196\r\n\r\n",
+    r#"{"type":"urn:clusterkit:problem:overloaded","title":"The server is at one of its limits","#,
+    r#""status":503,"detail":"too many connections are open; try again","#,
+    r#""code":"overloaded","retry_after_ms":1000}"#,
+);
+
+/// A bound address, ready to serve.
+///
+/// Binding comes first, so that a node can be told its own address before it starts; callers that
+/// connect meanwhile wait until [`Server::run`].
+///
+/// ```no_run
+/// # async fn example(backend: std::sync::Arc<dyn ck_http::Backend>)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// use ck_http::{Server, Surface, SurfaceConfig};
+/// let server = Server::bind("127.0.0.1:8080").await?;
+/// let surface = Surface::new(SurfaceConfig::default(), backend)?;
+/// server.run(surface, std::future::pending()).await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another process, or another part of this one, listens there.
+    #[error("{address} is in use by another process; choose another port or stop that process")]
+    InUse {
+        /// The address as given.
+        address: String,
+    },
+    /// Anything else, such as a name that does not resolve or a port that needs privileges.
+    #[error("{address} cannot be listened on: {source}; check the name and the port")]
+    Refused {
+        /// The address as given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Listens on `address`, `host:port`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address.
+    pub async fn bind(address: &str) -> Result<Self, BindError> {
+        let bound = match TcpListener::bind(address).await {
+            Ok(listener) => listener.local_addr().map(|address| (listener, address)),
+            Err(error) => Err(error),
+        };
+        match bound {
+            Ok((listener, address)) => Ok(Self { listener, address }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse {
+                address: address.to_owned(),
+            }),
+            Err(source) => Err(BindError::Refused {
+                address: address.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// The address listened on, with the real port.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is done, then lets requests under way end, at most `stop_timeout`.
+    /// Dropping the future ends everything at once.
+    pub async fn run(self, surface: Surface, shutdown: impl Future<Output = ()>) {
+        let limits = &surface.core.config.limits;
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.as_mut() => break,
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+                        Ok(place) => {
+                            tasks.spawn(serve(stream, surface.clone(), stopped.clone(), place));
+                        }
+                        Err(_) => {
+                            surface.core.counters.connection_refused();
+                            // Without a permit the stream is dropped, which closes it.
+                            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                                tasks.spawn(refuse(stream, permit));
+                            }
+                        }
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        // Nobody new from here on: the port is free for the next process.
+        drop(self.listener);
+        stop.send_replace(true);
+        let ending = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(limits.stop_timeout, ending)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                open = tasks.len(),
+                "connections were cut off at the end of the stop"
+            );
+        }
+        tasks.shutdown().await;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    surface: Surface,
+    stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    let _open = Open::new(&surface);
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    connection::serve(stream, surface.clone(), stop).await;
+}
+
+/// Counts a connection for as long as it is open, however it ends.
+struct Open(Surface);
+
+impl Open {
+    fn new(surface: &Surface) -> Self {
+        surface.core.counters.connection_opened();
+        Self(surface.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.core.counters.connection_closed();
+    }
+}
+
+async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    let telling = async {
+        stream.write_all(REFUSAL.as_bytes()).await?;
+        stream.shutdown().await?;
+        // What has been sent is read, or the close would be a reset that overtakes the answer.
+        let mut rest = [0; 1024];
+        for _ in 0..64 {
+            if stream.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whether it could be told makes no difference to us.
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, telling).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_a_whole_problem() {
+        let (head, body) = REFUSAL.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        let problem: ck_api::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(problem.known_code(), Some(ck_api::Code::Overloaded));
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let first = Server::bind("127.0.0.1:0").await.unwrap();
+        let address = first.local_address().to_string();
+        let error = Server::bind(&address).await.unwrap_err();
+        assert!(matches!(error, BindError::InUse { .. }));
+        assert!(error.to_string().contains(&address));
+        let error = Server::bind("no port").await.unwrap_err();
+        assert!(error.to_string().contains("no port"), "{error}");
+    }
+}

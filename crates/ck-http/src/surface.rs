@@ -1,0 +1,293 @@
+//! From a request to an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use ck_api::{Code, Problem};
+use hyper::body::Body;
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode};
+
+use crate::backend::Backend;
+use crate::body;
+use crate::config::{LimitsError, SurfaceConfig};
+use crate::guard;
+use crate::reply::{Refused, Reply};
+use crate::route::{Ask, Found, Handler, Order, Route, Router, nothing, other_methods};
+use crate::view::View;
+
+/// All routes over one backend. Cheap to clone; clones share counters and caches.
+///
+/// A [`Server`](crate::Server) serves it by itself. A service that has an HTTP server of its own
+/// mounts it there with [`Surface::handle`], or beside its own routes with [`Surface::serves`].
+#[derive(Clone)]
+pub struct Surface {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What handlers work with.
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) config: SurfaceConfig,
+    pub(crate) counters: Counters,
+    router: Router,
+    view: ArcSwapOption<View>,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    by_class: [AtomicU64; 5],
+    in_flight: AtomicUsize,
+    connections: AtomicUsize,
+    refused: AtomicU64,
+}
+
+impl Counters {
+    fn answered(&self, status: StatusCode) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if status.as_u16() >= 400 {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(class) = self
+            .by_class
+            .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
+        {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests answered.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Those answered with 400 or above.
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered, by the first digit of the status.
+    pub(crate) fn by_class(&self) -> impl Iterator<Item = (u16, u64)> {
+        (1..).zip(
+            self.by_class
+                .iter()
+                .map(|class| class.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Requests being worked on.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed) as u64
+    }
+
+    /// Connections open.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed) as u64
+    }
+
+    /// Connections refused because there were too many.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A place among the requests in flight, given back when dropped.
+struct Slot<'a>(&'a AtomicUsize);
+
+impl<'a> Slot<'a> {
+    fn take(in_flight: &'a AtomicUsize, most: usize) -> Result<Self, Refused> {
+        let before = in_flight.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(in_flight);
+        if before < most {
+            return Ok(slot);
+        }
+        let detail = format!("{most} requests are being worked on already; try again in a moment");
+        Err(Problem::new(Code::Overloaded, detail)
+            .with_retry_after_ms(1000)
+            .into())
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Surface {
+    /// All routes over `backend`.
+    ///
+    /// # Errors
+    /// [`LimitsError`] when the limits do not fit together.
+    pub fn new(config: SurfaceConfig, backend: Arc<dyn Backend>) -> Result<Self, LimitsError> {
+        let SurfaceConfig {
+            admin_token,
+            hosts,
+            limits,
+        } = config;
+        let config = SurfaceConfig {
+            admin_token,
+            hosts,
+            limits: limits.build()?,
+        };
+        Ok(Self {
+            core: Arc::new(Core {
+                backend,
+                config,
+                counters: Counters::default(),
+                router: Router::new(),
+                view: ArcSwapOption::empty(),
+            }),
+        })
+    }
+
+    /// Whether a path is one of these routes, whatever the method.
+    #[must_use]
+    pub fn serves(&self, path: &str) -> bool {
+        !matches!(
+            self.core.router.find(&hyper::Method::GET, path),
+            Found::Nothing
+        )
+    }
+
+    /// Answers a request. Never fails: what goes wrong is a problem body.
+    pub async fn handle<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: std::fmt::Display,
+    {
+        let core = &self.core;
+        let reply = self
+            .answer(request)
+            .await
+            .unwrap_or_else(|refused| refused.reply());
+        core.counters.answered(reply.status());
+        reply
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Reply, Refused>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: std::fmt::Display,
+    {
+        let core = &self.core;
+        let limits = &core.config.limits;
+        let _slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
+        let (head, body) = request.into_parts();
+        guard::size(&head, limits)?;
+        guard::host(&head, core.config.hosts.as_deref())?;
+        let path = head.uri.path();
+        let (route, segment) = match core.router.find(&head.method, path) {
+            Found::Route(route, segment) => (route, segment),
+            Found::OtherMethods(routes) => return Ok(other_methods(&head.method, path, routes)),
+            Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
+        };
+        if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
+            return Ok(refused.reply());
+        }
+        match route.handler {
+            Handler::Look(look) => look(
+                core,
+                &Ask {
+                    head: &head,
+                    segment,
+                },
+            ),
+            Handler::Act(_) | Handler::ActRaw(_) => {
+                let segment = segment.map(str::to_owned);
+                self.act(route, head, segment, body).await
+            }
+        }
+    }
+
+    async fn act<B>(
+        &self,
+        route: &Route,
+        head: Parts,
+        segment: Option<String>,
+        body: B,
+    ) -> Result<Reply, Refused>
+    where
+        B: Body + Send,
+        B::Error: std::fmt::Display,
+    {
+        let limits = &self.core.config.limits;
+        let (act, bytes_max) = match route.handler {
+            Handler::Act(act) => (act, limits.json_bytes_max),
+            Handler::ActRaw(act) => (act, limits.body_bytes_max),
+            Handler::Look(look) => {
+                return look(
+                    &self.core,
+                    &Ask {
+                        head: &head,
+                        segment: segment.as_deref(),
+                    },
+                );
+            }
+        };
+        if matches!(route.handler, Handler::ActRaw(_)) {
+            body::plain_bytes(&head.headers)?;
+        } else if !body.is_end_stream() {
+            body::is_json(&head.headers)?;
+        }
+        let body = body::read(body, bytes_max, limits.body_timeout).await?;
+        let order = Order {
+            head,
+            segment,
+            body,
+        };
+        let acting = act(Arc::clone(&self.core), order);
+        match tokio::time::timeout(limits.request_timeout, acting).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Refused::new(
+                Code::OutcomeUnknown,
+                format!(
+                    "no answer within {:?}; the operation may have been carried out, look before \
+                     repeating it",
+                    limits.request_timeout
+                ),
+            )),
+        }
+    }
+}
+
+impl Core {
+    /// The present state with what was made from it so far.
+    pub(crate) fn view(&self) -> Arc<View> {
+        let state = self.backend.state();
+        if let Some(view) = &*self.view.load()
+            && view.is_of(&state)
+        {
+            return Arc::clone(view);
+        }
+        let view = Arc::new(View::new(state));
+        self.view.store(Some(Arc::clone(&view)));
+        view
+    }
+}
+
+impl std::fmt::Debug for Surface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surface")
+            .field("config", &self.core.config)
+            .finish_non_exhaustive()
+    }
+}
