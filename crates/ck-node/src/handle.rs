@@ -281,6 +281,16 @@ impl Handle {
         execute::execute(&self.node, operation, actor).await
     }
 
+    /// Waits until this node has applied a state for which `until` holds. Bound it in time.
+    pub async fn applied_until(&self, until: impl Fn(&State) -> bool) {
+        let mut applied = self.node.publisher.applied();
+        while !until(&self.published().state) {
+            if applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Where the leader's HTTP surface and peer port are, when a leader is known.
     #[must_use]
     pub fn leader(&self) -> Option<ck_control::Member> {
