@@ -237,7 +237,7 @@ fn domains(nodes: &[&Node]) -> usize {
     let named: BTreeSet<&str> = nodes
         .iter()
         .filter_map(|node| node.domain.as_ref())
-        .map(|d| d.widest())
+        .map(crate::topology::Domain::widest)
         .collect();
     named.len() + nodes.iter().filter(|node| node.domain.is_none()).count()
 }

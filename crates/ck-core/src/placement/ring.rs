@@ -81,7 +81,7 @@ impl Placement for Ring {
             spec,
             previous,
             |members, needs| Circle::new(*self, members, needs),
-            |circle, offer, partition, draft| circle.fill(offer, partition, draft),
+            Circle::fill,
         )
     }
 }

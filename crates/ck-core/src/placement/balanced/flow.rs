@@ -159,8 +159,8 @@ impl Balance {
     fn set_room(&mut self, labels: &Labels, attained: &[i64]) {
         let pool = self.pool();
         let mut pooled = 0;
-        for at in 0..pool {
-            let mut out = attained[at];
+        for (at, attained) in attained.iter().enumerate().take(pool) {
+            let mut out = *attained;
             if labels.of[at] == labels.of[pool].saturating_add(1) {
                 out += i64::from(self.high[at] - self.keeps[at]);
             }

@@ -151,12 +151,12 @@ impl<'a> Problem<'a> {
 
     /// Failure domains that `members` touch.
     #[inline]
-    pub(super) fn spans(&self, members: impl Iterator<Item = u32> + Clone) -> usize {
+    pub(super) fn spans(&self, mut members: impl Iterator<Item = u32> + Clone) -> usize {
         let mut count = 0;
-        let mut seen = members.clone();
-        while let Some(member) = seen.next() {
+        // Each domain is counted at its last member.
+        while let Some(member) = members.next() {
             let domain = self.domain[member as usize];
-            count += usize::from(!seen.clone().any(|m| self.domain[m as usize] == domain));
+            count += usize::from(!members.clone().any(|m| self.domain[m as usize] == domain));
         }
         count
     }
