@@ -112,7 +112,11 @@ async fn register_as(
     let known = state
         .member_by_node(name.as_str())
         .filter(|member| member.store == itself.store);
-    let member = itself.member.or(known.map(|member| member.number));
+    // The founder has its number before the state knows it, and registers as new.
+    let claimed = itself
+        .member
+        .filter(|number| state.member(*number).is_some() || state.is_removed(*number));
+    let member = claimed.or(known.map(|member| member.number));
     let previous = itself
         .previous
         .or(known.and_then(|member| member.session.or(member.last_session)));

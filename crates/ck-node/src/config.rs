@@ -90,7 +90,9 @@ pub struct Config {
     /// Whether what the application acknowledged survives a kill of the process. A node without
     /// an application declares it. Default true.
     pub durable: bool,
-    /// What a dead consensus core does to the process. Default: ends it.
+    /// What a dead consensus core does to the process. Default: ends it. A node that ends for
+    /// another reason, removed from the cluster for instance, tells it through
+    /// [`Handle::terminated`](crate::Handle::terminated) alone.
     pub on_fatal: OnFatal,
     /// Events kept for a slow reader of the event stream before it is told how many it missed.
     /// Default 4,096.

@@ -10,12 +10,15 @@ use crate::config::OnFatal;
 use crate::consensus::{Consensus, ConsensusError, Start, Substrate};
 use crate::execute;
 use crate::forming::{self, FOUNDER, FormingError};
-use crate::leader::Leader;
+use crate::leader::{Leader, reconcile};
 use crate::operation::{Operation, OperationError, Outcome};
-use crate::shared::{Phase, Shared};
+use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 
 /// Between attempts to open a session.
 const REGISTER_EVERY: Duration = Duration::from_millis(100);
+
+/// Time a removed leader takes to let go.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Exit code of a process whose node can go on no longer.
 const EXIT_FATAL: i32 = 70;
@@ -169,7 +172,12 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
             () = tokio::time::sleep(next) => {}
         }
         let now = status.borrow().clone();
-        check_removed(node)?;
+        if is_removed(node) {
+            hand_over(node).await;
+            return Err(NodeError::Removed {
+                node: node.config.node.clone(),
+            });
+        }
         consensus.bound_log().await;
         next = leader.step(node, &now).await;
         if !has_session(node) && now.leader.is_some() {
@@ -181,16 +189,29 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
     }
 }
 
-fn check_removed(node: &Shared) -> Result<(), NodeError> {
-    let Some(member) = node.member() else {
-        return Ok(());
+fn is_removed(node: &Shared) -> bool {
+    node.member()
+        .is_some_and(|member| node.publisher.current().state.is_removed(member))
+}
+
+/// A leader that was removed lets the others vote without it, and answers what it was asked,
+/// before it ends.
+async fn hand_over(node: &Arc<Shared>) {
+    let handing = async {
+        if node.status().leads()
+            && let Err(source) = reconcile(node).await
+        {
+            tracing::warn!(%source, "the other voters will notice that this one has gone");
+        }
+        let all = u32::try_from(OPERATIONS_MAX).unwrap_or(u32::MAX);
+        let _ = node.operations.acquire_many(all).await;
     };
-    if node.publisher.current().state.is_removed(member) {
-        return Err(NodeError::Removed {
-            node: node.config.node.clone(),
-        });
+    if tokio::time::timeout(HAND_OVER_TIMEOUT, handing)
+        .await
+        .is_err()
+    {
+        tracing::warn!("operations were still under way when this node ended");
     }
-    Ok(())
 }
 
 /// Whether the session this process opened is not known to have ended.

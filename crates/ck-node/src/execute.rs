@@ -29,11 +29,19 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
     };
     let started = Instant::now();
     let mut last = None;
+    let mut unsure = false;
     while started.elapsed() < node.config.operation_timeout {
         let failure = match attempt(node, &operation, actor).await {
             Ok(outcome) => return Ok(outcome),
+            // An attempt whose answer was lost has done it.
+            Err(OperationError::Rejected(Rejection::NodeUnknown { .. }))
+                if unsure && matches!(operation, Operation::Remove { .. }) =>
+            {
+                return Ok(Outcome::Removed);
+            }
             Err(failure) => failure,
         };
+        unsure |= matches!(failure, OperationError::Unknown { .. });
         let again = match &failure {
             OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
             OperationError::Unknown { .. } => operation.is_idempotent(),
@@ -57,6 +65,13 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
                 voters: node.status().voters.len() as u64,
             })
         }
+    }
+}
+
+/// The answer when as many operations as may wait do.
+pub(crate) fn busy() -> OperationError {
+    OperationError::Busy {
+        limit: OPERATIONS_MAX as u64,
     }
 }
 

@@ -186,7 +186,7 @@ async fn take_office(node: &Arc<Shared>, term: u64) -> Result<(), OperationError
 }
 
 /// Makes the members of the log what the state says they are, one change after the other.
-async fn reconcile(node: &Arc<Shared>) -> Result<(), ProposeError> {
+pub(crate) async fn reconcile(node: &Arc<Shared>) -> Result<(), ProposeError> {
     let Some(consensus) = node.consensus.get() else {
         return Ok(());
     };
@@ -259,8 +259,14 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
         voters.insert(candidates.remove(fresh.unwrap_or(0)).number);
     }
     if removed && voters.len() % 2 == 0 {
-        // Two voters stop when either does; the newest goes back to receiving only.
-        voters.pop_last();
+        // Of two voters, either stops the cluster when it stops; the newest that does not lead goes
+        // back to receiving only.
+        let newest = voters
+            .iter()
+            .rev()
+            .find(|voter| Some(**voter) != status.leader)
+            .copied();
+        voters.retain(|voter| Some(*voter) != newest);
     }
     voters
 }

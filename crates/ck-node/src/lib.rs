@@ -31,7 +31,7 @@ pub use driver::NodeError;
 pub use events::{Event, EventKind, Events, Next};
 pub use forming::FormingError;
 pub use handle::{Distribution, Ended, Handle, Partition};
-pub use node::{Node, StartError};
+pub use node::{Bind, Bound, Node, StartError};
 pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
 pub use published::{Published, Reader};
 pub use status::{NodeStatus, Phase, Role};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ck_transport::{Limits, TcpConfig, TcpTransport, Transport, TransportError};
+use ck_transport::{
+    BoxFuture, Limits, PeerId, Service, TcpConfig, TcpTransport, Transport, TransportError,
+};
 
 use crate::config::{Config, ConfigError};
 use crate::consensus::ConsensusError;
@@ -35,6 +37,12 @@ pub enum StartError {
     Consensus(#[from] ConsensusError),
 }
 
+/// Makes the transport of a node, given who the node is and what answers its peers.
+pub type Bind = Box<dyn FnOnce(PeerId, Arc<dyn Service>) -> Bound + Send>;
+
+/// A transport, and the address peers are told.
+pub type Bound = BoxFuture<'static, Result<(Arc<dyn Transport>, String), TransportError>>;
+
 impl Node {
     /// Starts a node that talks to its peers over TCP.
     ///
@@ -45,6 +53,30 @@ impl Node {
     /// [`StartError`] when a value is out of range, the data cannot be used, or the address is
     /// taken. Nothing is left running then.
     pub async fn start(config: Config) -> Result<Handle, StartError> {
+        let limits = Limits {
+            payload_bytes_max: config.payload_bytes_max,
+            ..Limits::default()
+        };
+        let tcp = TcpConfig {
+            limits,
+            ..TcpConfig::listening_at(config.peer_listen.clone())
+        };
+        let (listen, advertise) = (config.peer_listen.clone(), config.advertise.clone());
+        let bind: Bind = Box::new(move |me, service| {
+            Box::pin(async move {
+                let transport = TcpTransport::bind(tcp, me, service).await?;
+                let address = advertised(&listen, advertise.as_deref(), &transport.local_address());
+                Ok((transport as Arc<dyn Transport>, address))
+            })
+        });
+        Self::start_with(config, bind).await
+    }
+
+    /// Starts a node on a transport of one's own, such as the one in memory.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_with(config: Config, bind: Bind) -> Result<Handle, StartError> {
         config.check()?;
         let directory = config.data.clone();
         let opened = tokio::task::spawn_blocking(move || Store::open(&directory)).await;
@@ -56,19 +88,10 @@ impl Node {
         })?;
         let identity = store.begin(&config.node, &config.cluster_name).await?;
         let door = Arc::new(Door::default());
-        let limits = Limits {
-            payload_bytes_max: config.payload_bytes_max,
-            ..Limits::default()
-        };
-        let tcp = TcpConfig {
-            limits,
-            ..TcpConfig::listening_at(config.peer_listen.clone())
-        };
         let me = peer_id(&identity, &config.cluster_name);
-        let transport = TcpTransport::bind(tcp, me, Arc::clone(&door) as Arc<_>).await?;
+        let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
         let publisher = Publisher::new(config.events_kept);
         let node = Shared::new(config, store, identity, publisher);
-        let address = advertised(&node.config, &transport.local_address());
         node.connect(address, transport);
         door.open(&node);
         if let Err(source) = driver::start_consensus(&node).await {
@@ -81,31 +104,30 @@ impl Node {
 }
 
 /// The address peers are told: the host to advertise, or the one listened on, and the real port.
-fn advertised(config: &Config, local: &str) -> String {
+fn advertised(listen: &str, advertise: Option<&str>, local: &str) -> String {
     let port = local.rsplit_once(':').map_or("", |(_, port)| port);
-    let listened = config
-        .peer_listen
+    let listened = listen
         .rsplit_once(':')
         .map(|(host, _)| host)
         .filter(|host| !host.is_empty());
-    let host = config
-        .advertise
-        .as_deref()
-        .or(listened)
-        .unwrap_or("127.0.0.1");
+    let host = advertise.or(listened).unwrap_or("127.0.0.1");
     format!("{host}:{port}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::advertised;
 
     #[test]
     fn advertised_address_has_the_real_port() {
-        let mut config = Config::new("n".parse().unwrap(), "unused");
-        config.peer_listen = "127.0.0.1:0".to_owned();
-        assert_eq!(advertised(&config, "127.0.0.1:4711"), "127.0.0.1:4711");
-        config.advertise = Some("node-1.internal".to_owned());
-        assert_eq!(advertised(&config, "0.0.0.0:4711"), "node-1.internal:4711");
+        assert_eq!(
+            advertised("127.0.0.1:0", None, "127.0.0.1:4711"),
+            "127.0.0.1:4711"
+        );
+        assert_eq!(
+            advertised("0.0.0.0:0", Some("n1.internal"), "0.0.0.0:4711"),
+            "n1.internal:4711"
+        );
+        assert_eq!(advertised("[::1]:0", None, "[::1]:4711"), "[::1]:4711");
     }
 }

@@ -40,7 +40,7 @@ impl Published {
 
 /// Something that happened in the cluster, or the word that some of it was missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// It happened, and is committed.
     Event(Arc<Event>),
     /// Events up to and including `upto` were not seen one by one: a snapshot took their place.

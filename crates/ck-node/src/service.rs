@@ -88,6 +88,9 @@ fn introduce(node: &Shared) -> HelloReply {
 /// Carried out here if this node leads, else passed on to the leader; but only once, so that two
 /// nodes that take each other for the leader do not play ball with it.
 async fn operate(node: &Arc<Shared>, forward: Forward) -> Forwarded {
+    let Ok(_permit) = node.operations.try_acquire() else {
+        return Err(execute::busy());
+    };
     if node.status().leads() {
         return execute::lead(node, forward.operation, &forward.actor).await;
     }

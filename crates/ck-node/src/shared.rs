@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ck_control::{ClusterId, MemberNumber, Nonce, Position, SessionId, State};
+use ck_control::{ClusterId, MemberNumber, Nonce, SessionId, State};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -173,13 +173,6 @@ impl Shared {
                 command_version: ck_control::COMMAND_VERSION,
             }),
         }
-    }
-
-    /// Waits until `position` is applied here.
-    pub(crate) async fn applied(&self, position: Position) {
-        let mut applied = self.publisher.applied();
-        // The sender lives as long as `self`.
-        let _ = applied.wait_for(|now| *now >= position).await;
     }
 
     /// Remembers when a leader was first seen.

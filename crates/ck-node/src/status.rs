@@ -48,6 +48,9 @@ pub struct NodeStatus {
     pub elected_at_ms: Option<u64>,
     /// Members that vote.
     pub voters: Vec<MemberNumber>,
+    /// Whether a change of the voters is half done; until it is done, both the former and the
+    /// new voters are needed for a majority.
+    pub joint: bool,
     /// Other members that receive the log.
     pub peers: u64,
     /// When it applied an entry last, in milliseconds since 1970.
@@ -96,6 +99,7 @@ pub(crate) fn status(node: &Shared) -> NodeStatus {
             .iter()
             .filter(|member| Some(**member) != node.member())
             .count() as u64,
+        joint: consensus.joint,
         voters: consensus.voters.into_iter().collect(),
         applied_at_ms: (applied_at_ms > 0).then_some(applied_at_ms),
         started_at_ms: node.started_at_ms,

@@ -1,1 +1,180 @@
-//! Later.
+use std::sync::Arc;
+
+use ck_control::{Command, Nonce, Proposal};
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
+use openraft::testing::{StoreBuilder, Suite};
+use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
+use tempfile::TempDir;
+
+use super::log_store::LogStore;
+use super::machine::Machine;
+use super::types::{LogEntry, LogId, StorageError, TypeConfig};
+use crate::published::Publisher;
+use crate::store::{Store, StoreError};
+
+struct Builder;
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path()).expect("a new store opens");
+        let machine = Machine::restore(store.clone(), Publisher::new(16), 0)?;
+        Ok((directory, LogStore::new(store), machine))
+    }
+}
+
+/// The library's own suite for what a log and a state machine must do.
+#[test]
+fn store_passes_the_consensus_suite() {
+    Suite::test_all(Builder).unwrap();
+}
+
+fn id(index: u64) -> LogId {
+    LogId::new(CommittedLeaderId::new(1, 1), index)
+}
+
+fn entry(index: u64) -> LogEntry {
+    let command = Command::Office {
+        member: ck_control::MemberNumber(1),
+        nonce: Nonce(7),
+        term: 1,
+    };
+    let proposal = Proposal::new(0, "test".to_owned(), command);
+    LogEntry {
+        log_id: id(index),
+        payload: EntryPayload::Normal(proposal),
+    }
+}
+
+#[tokio::test]
+async fn appended_entries_survive_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let mut log = LogStore::new(Store::open(directory.path()).unwrap());
+        log.blocking_append((1..=5).map(entry)).await.unwrap();
+        log.save_committed(Some(id(3))).await.unwrap();
+        log.save_vote(&openraft::Vote::new(4, 2)).await.unwrap();
+        drop(log);
+    }
+    let mut log = LogStore::new(reopened(directory.path()).await);
+    assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(id(5)));
+    assert_eq!(log.read_committed().await.unwrap(), Some(id(3)));
+    assert_eq!(
+        log.read_vote().await.unwrap(),
+        Some(openraft::Vote::new(4, 2))
+    );
+    assert_eq!(
+        log.try_get_log_entries(2..4).await.unwrap(),
+        vec![entry(2), entry(3)]
+    );
+}
+
+/// The writer's thread lets go of the file a moment after the last handle is dropped.
+async fn reopened(path: &std::path::Path) -> Store {
+    for _ in 0..1_000 {
+        match Store::open(path) {
+            Ok(store) => return store,
+            Err(StoreError::Locked { .. }) => tokio::task::yield_now().await,
+            Err(source) => panic!("{source}"),
+        }
+        std::thread::yield_now();
+    }
+    panic!("the store stayed locked");
+}
+
+#[tokio::test]
+async fn snapshot_restores_the_state_it_was_taken_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let publisher = Publisher::new(16);
+    let mut machine = Machine::restore(store.clone(), Arc::clone(&publisher), 0).unwrap();
+    machine.apply([entry(1), entry(2)]).await.unwrap();
+    machine
+        .get_snapshot_builder()
+        .await
+        .build_snapshot()
+        .await
+        .unwrap();
+    let mut restored = Machine::restore(store, Publisher::new(16), 0).unwrap();
+    assert_eq!(restored.applied_state().await.unwrap().0, Some(id(2)));
+    assert_eq!(publisher.current().state.applied().0, 2);
+}
+
+#[tokio::test]
+async fn store_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let _held = Store::open(directory.path()).unwrap();
+    assert!(matches!(
+        Store::open(directory.path()),
+        Err(StoreError::Locked { .. })
+    ));
+}
+
+fn spoiled(spoil: impl Fn(&std::path::Path)) -> StoreError {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut log = LogStore::new(Store::open(directory.path()).unwrap());
+        log.blocking_append((1..=50).map(entry)).await.unwrap();
+        drop(log);
+        drop(reopened(directory.path()).await);
+        drop(reopened(directory.path()).await);
+    });
+    let file = directory.path().join("node.redb");
+    spoil(&file);
+    let mut last = None;
+    for _ in 0..1_000 {
+        match Store::open(directory.path()) {
+            Err(StoreError::Locked { .. }) => std::thread::yield_now(),
+            other => {
+                last = Some(other);
+                break;
+            }
+        }
+    }
+    match last {
+        Some(Err(source)) => source,
+        Some(Ok(_)) => panic!("a spoiled store was opened"),
+        None => panic!("the store stayed locked"),
+    }
+}
+
+#[test]
+fn truncated_store_is_refused() {
+    let error = spoiled(|file| {
+        let whole = std::fs::metadata(file).unwrap().len();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(file)
+            .unwrap()
+            .set_len(whole / 3)
+            .unwrap();
+    });
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn emptied_store_is_not_taken_for_a_new_one() {
+    let error = spoiled(|file| {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(file)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+    });
+    assert!(error.to_string().contains("missing or empty"), "{error}");
+    let error = spoiled(|file| std::fs::remove_file(file).unwrap());
+    assert!(error.to_string().contains("missing or empty"), "{error}");
+}
+
+#[test]
+fn garbage_is_refused() {
+    let error = spoiled(|file| {
+        let whole = usize::try_from(std::fs::metadata(file).unwrap().len()).unwrap();
+        std::fs::write(file, vec![0x5a; whole]).unwrap();
+    });
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
