@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 
+use redb::ReadableTable;
 use serde_json::Value;
 
 use crate::support::{BOUND, Cluster, Server, run};

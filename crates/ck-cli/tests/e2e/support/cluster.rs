@@ -117,7 +117,7 @@ impl Server {
 }
 
 /// The rows of an answer of `GET /partitions`.
-pub(crate) fn rows(answer: &Value) -> Vec<(String, String, Value)> {
+fn rows(answer: &Value) -> Vec<(String, String, Value)> {
     let text = |value: &Value| value.as_str().expect("an id").to_owned();
     answer["partitions"]
         .as_array()

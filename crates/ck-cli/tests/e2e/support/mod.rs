@@ -6,7 +6,7 @@ pub(crate) mod ports;
 mod process;
 mod wait;
 
-pub(crate) use cluster::{BOUND, Cluster, Server, rows};
+pub(crate) use cluster::{BOUND, Cluster, Server};
 pub(crate) use http::{Reply, request};
 pub(crate) use process::{Process, ck, is_alive, run, run_with};
 pub(crate) use wait::wait_for;
