@@ -285,3 +285,6 @@ impl<'a> Flood<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -306,3 +306,6 @@ impl Table {
         (0..self.partitions()).map(|number| Row::new(self, PartitionId(number)))
     }
 }
+
+#[cfg(test)]
+mod tests;
