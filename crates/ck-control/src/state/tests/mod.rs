@@ -2,8 +2,11 @@
 
 mod custom;
 mod failover;
+mod figures;
 mod form;
+mod identity;
 mod leave;
+mod ops;
 mod plan;
 mod random;
 mod register;

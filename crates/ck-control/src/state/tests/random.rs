@@ -1,1 +1,112 @@
+//! Random sequences of commands, valid and hostile: no panic, no broken rule, the same everywhere.
 
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::ops::{PARTITIONS, command, op};
+use super::world::{World, config, table};
+use crate::Config;
+use crate::MemberNumber;
+use crate::state::{Applied, Command, Entry, Snapshot, State};
+
+/// Nobody is promoted who may lack a write, but by a plan; and nobody without an open session.
+fn check_promotions(command: &Command, before: &State, after: &State) {
+    let planned = matches!(
+        command,
+        Command::CreatePartitions { .. } | Command::ApplyPlan { .. }
+    );
+    for (partition, control) in after.partitions() {
+        let old = before.partition(partition);
+        let Some(holder) = control
+            .holder
+            .filter(|new| old.and_then(|old| old.holder) != Some(*new))
+        else {
+            continue;
+        };
+        assert!(
+            after.session(holder.session).is_some(),
+            "{partition}: granted to nobody"
+        );
+        let Some(old) = old.filter(|_| !planned) else {
+            continue;
+        };
+        let proven = old.is_in_sync(holder.member) && !old.unproven.contains(&holder.member);
+        assert!(
+            proven,
+            "{partition}: {} was promoted by {command:?}",
+            holder.member
+        );
+    }
+}
+
+/// A plan never leaves a partition that had a live copy, or may have one yet, without any.
+fn check_copies(command: &Command, before: &State, after: &State) {
+    if !matches!(command, Command::ApplyPlan { .. }) {
+        return;
+    }
+    for (partition, new) in after.partitions() {
+        let Some(old) = before.partition(partition) else {
+            continue;
+        };
+        let live = |one: &&MemberNumber| before.member(**one).is_some_and(|m| m.session.is_some());
+        if old.last_known || !old.in_sync.iter().any(|one| live(&one)) {
+            let kept = old.in_sync.iter().all(|one| new.is_in_sync(*one));
+            assert!(kept, "{partition}: a plan forgot who may have everything");
+        } else {
+            assert!(
+                new.in_sync.iter().any(|one| live(&one)),
+                "{partition}: a plan lost all copies"
+            );
+        }
+    }
+}
+
+fn restored(state: &State) -> State {
+    let settings = bincode::config::standard();
+    let bytes = bincode::serde::encode_to_vec(Snapshot::of(state), settings).unwrap();
+    let (snapshot, _) = bincode::serde::decode_from_slice::<Snapshot, _>(&bytes, settings).unwrap();
+    snapshot.into_state().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn random_commands_break_no_rule_and_agree_everywhere(
+        formed in prop::bool::weighted(0.95),
+        created in prop::bool::weighted(0.8),
+        ops in prop::collection::vec(op(), 1..80),
+        cut in 0..80_usize,
+    ) {
+        let custom = Config { custom_bytes_max: 50, members_max: 4, ..config(PARTITIONS, 3) };
+        let mut world = if formed { World::of(4, custom) } else { World::empty() };
+        if created && formed {
+            let table = table(&["1 2 3", "2 3 4", "3 4 1", "4 2"]);
+            world.ok(Command::CreatePartitions { table, strategy: None });
+        }
+        let start = world.state.clone();
+        let mut log: Vec<(Entry, Applied)> = Vec::new();
+        for op in ops {
+            let command = command(&world, op);
+            let before = world.state.clone();
+            let applied = world.apply(command.clone());
+            check_promotions(&command, &before, &world.state);
+            check_copies(&command, &before, &world.state);
+            world.position -= 1;
+            log.push((world.entry(command), applied));
+        }
+        let (mut replica, mut late) = (start.clone(), start);
+        for (at, (entry, applied)) in log.iter().enumerate() {
+            if at == cut.min(log.len() - 1) {
+                late = restored(&replica);
+            }
+            prop_assert_eq!(&replica.apply(entry).unwrap(), applied);
+            if at >= cut.min(log.len() - 1) {
+                prop_assert_eq!(&late.apply(entry).unwrap(), applied);
+            }
+        }
+        prop_assert!(replica == world.state);
+        prop_assert!(late == world.state);
+    }
+}
