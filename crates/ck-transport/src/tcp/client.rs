@@ -1,5 +1,7 @@
 //! The dialling end of a connection: calls, and what comes back for them.
 
+mod pending;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::codec::Frame;
-use crate::limits::{Budget, Held};
+use crate::limits::Budget;
 use crate::{Body, CHUNK_BYTES_MAX, Limits, PeerId, Reply, Request, TransportError, WireError};
 
 use super::link::{Class, Link, Progress};
-use super::stream::{Assembly, Fault, Inflow, Inlet, Outlet, Pump, inlet, send_pieces};
+use super::stream::{Inflow, Outlet, send_pieces};
 use super::wire::FrameReader;
+
+use self::pending::{Answer, Pending};
 
 /// A connection that this side dialled.
 pub(super) struct Connection {
@@ -30,23 +34,6 @@ pub(super) struct Connection {
     calls: Mutex<HashMap<u64, Pending>>,
     retired: AtomicBool,
     used: Mutex<Instant>,
-}
-
-/// A call that waits for something.
-struct Pending {
-    answer: Option<oneshot::Sender<Result<Answer, TransportError>>>,
-    arriving: Option<Assembly>,
-    body: Option<(Pump, Body)>,
-    inlet: Option<Inlet>,
-    outlet: Option<Arc<Outlet>>,
-}
-
-/// What came back.
-struct Answer {
-    peer: Arc<PeerId>,
-    payload: Bytes,
-    body: Option<(Pump, Body)>,
-    _held: Held,
 }
 
 /// Why a call failed.
@@ -338,58 +325,6 @@ impl Connection {
             calls.remove(&id);
         }
         Ok(())
-    }
-}
-
-impl Pending {
-    fn begin(
-        &mut self,
-        id: u64,
-        total: u64,
-        body: bool,
-        first: Bytes,
-        refused: Result<(), TransportError>,
-        held: Held,
-    ) -> Result<(), WireError> {
-        if self.answer.is_none() || self.arriving.is_some() {
-            // The answer failed here, or there are two of them; the first one counts.
-            return Ok(());
-        }
-        let begun = refused
-            .map_err(Fault::Refused)
-            .and_then(|()| Assembly::begin(id, total, first, held))
-            .map(|assembly| self.arriving = Some(assembly));
-        if begun.is_ok() && body {
-            let (inlet, pump, reader) = inlet();
-            self.inlet = Some(inlet);
-            self.body = Some((pump, reader));
-        }
-        self.settle(begun)
-    }
-
-    /// Fails the call when its answer cannot be taken; the caller's guard then cancels it.
-    fn settle(&mut self, outcome: Result<(), Fault>) -> Result<(), WireError> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Fault::Malformed(wire)) => Err(wire),
-            Err(Fault::Refused(error)) => {
-                self.arriving = None;
-                self.inlet = None;
-                if let Some(answer) = self.answer.take() {
-                    // A caller that has gone needs no reason.
-                    let _ = answer.send(Err(error));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn inflow(&self, id: u64, part: Inflow) -> Result<(), WireError> {
-        // Nobody reads any more when it is not taken; the pump tells the other end.
-        self.inlet
-            .as_ref()
-            .map_or(Ok(true), |inlet| inlet.put(id, part))
-            .map(drop)
     }
 }
 

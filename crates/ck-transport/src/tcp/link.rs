@@ -328,3 +328,6 @@ impl Outbox {
         codec::encode(&frame, out).expect("frames of requests are cut to fit");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod connections;
 mod hostile;
+mod requests;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -46,11 +47,10 @@ async fn a_dial_outlives_the_call_that_began_it() {
     let (address, count, _relaying) = relay(server.local_address()).await;
     let client = bind(TcpConfig::default(), 1).await;
     let to = Address::anyone(&address);
-    let cut_short = client.call(&to, Request::new(1, ""), Duration::ZERO).await;
-    assert!(
-        matches!(cut_short, Err(TransportError::Timeout { .. })),
-        "{cut_short:?}"
-    );
+    let mut cut_short = client.call(&to, Request::new(1, ""), PATIENCE);
+    // Begun, and dropped before anything can have happened.
+    assert!((&mut cut_short).now_or_never().is_none());
+    drop(cut_short);
     ask(&client, &address).await.unwrap();
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
@@ -278,8 +278,9 @@ async fn small_calls_go_on_beside_large_ones() {
             }
         }
     }
+    // How many is up to the buffers of the sockets; behind the large ones there were one at most.
     assert!(
-        small >= 10,
+        small >= 2,
         "only {small} small calls were answered beside the large ones"
     );
 }

@@ -11,10 +11,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::codec::{self, FRAME_BYTES_MAX, Frame, GREETING_BYTES};
-use crate::limits::BODY_WINDOW;
 use crate::{Limits, WireError};
 
-fn frames(frames: &[Frame]) -> BytesMut {
+pub(super) fn frames(frames: &[Frame]) -> BytesMut {
     let mut out = BytesMut::new();
     for frame in frames {
         codec::encode(frame, &mut out).unwrap();
@@ -28,7 +27,7 @@ fn hello(member: u64) -> BytesMut {
     out
 }
 
-fn request(id: u64, payload_bytes: u64, first: &'static [u8]) -> Frame {
+pub(super) fn request(id: u64, payload_bytes: u64, first: &'static [u8]) -> Frame {
     let first = Bytes::from_static(first);
     Frame::Request {
         id,
@@ -41,7 +40,7 @@ fn request(id: u64, payload_bytes: u64, first: &'static [u8]) -> Frame {
 }
 
 /// A socket that has said hello and has been answered.
-async fn greeted(address: &str) -> TcpStream {
+pub(super) async fn greeted(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(&hello(99)).await.unwrap();
     let mut greeting = [0; GREETING_BYTES];
@@ -51,7 +50,7 @@ async fn greeted(address: &str) -> TcpStream {
 }
 
 /// The next frame but pings; none when the connection has ended.
-async fn next(socket: &mut TcpStream) -> Option<Frame> {
+pub(super) async fn next(socket: &mut TcpStream) -> Option<Frame> {
     loop {
         let read = async {
             let mut prefix = [0; 4];
@@ -70,7 +69,7 @@ async fn next(socket: &mut TcpStream) -> Option<Frame> {
     }
 }
 
-async fn is_closed(mut socket: TcpStream) {
+pub(super) async fn is_closed(mut socket: TcpStream) {
     let ended = async {
         let mut room = [0; 4096];
         // A reset is an end as well.
@@ -82,7 +81,7 @@ async fn is_closed(mut socket: TcpStream) {
 }
 
 /// A server that has little patience, and an honest peer to ask it.
-async fn server() -> (Arc<TcpTransport>, String, Arc<TcpTransport>) {
+pub(super) async fn server() -> (Arc<TcpTransport>, String, Arc<TcpTransport>) {
     let config = TcpConfig {
         limits: limits(),
         hello_timeout: Duration::from_millis(200),
@@ -140,190 +139,6 @@ async fn an_announced_4_gib_frame_ends_the_connection_at_its_length() {
         ended.expect("closed at once, not after the silence");
     }
     ask(&honest, &address).await.unwrap();
-}
-
-#[tokio::test]
-async fn an_announced_payload_over_the_limit_is_refused_and_the_connection_goes_on() {
-    let (_server, address, _honest) = server().await;
-    let mut socket = greeted(&address).await;
-    let limit = limits().payload_bytes_max as u64;
-    socket
-        .write_all(&frames(&[request(1, u64::MAX, b"x"), request(2, 2, b"ok")]))
-        .await
-        .unwrap();
-    let refused = next(&mut socket).await.unwrap();
-    let refusal = crate::codec::Refusal::TooLarge {
-        got: u64::MAX,
-        limit,
-    };
-    assert_eq!(refused, Frame::Refusal { id: 1, refusal });
-    assert!(matches!(
-        next(&mut socket).await,
-        Some(Frame::Reply { id: 2, .. })
-    ));
-}
-
-#[tokio::test]
-async fn frames_that_have_no_place_end_the_connection() {
-    let (_server, address, honest) = server().await;
-    let data = Bytes::from_static(b"x");
-    let stuck = || Frame::Request {
-        id: 1,
-        kind: 2,
-        deadline_ms: 60_000,
-        payload_bytes: 0,
-        body: true,
-        first: Bytes::new(),
-    };
-    let flood = (0..=BODY_WINDOW + 8).map(|_| Frame::Chunk {
-        id: 1,
-        data: data.clone(),
-    });
-    let cases: Vec<(&str, Vec<Frame>)> = vec![
-        ("a second hello", vec![Frame::Hello(id("raw", 9))]),
-        (
-            "an answer",
-            vec![Frame::Reply {
-                id: 1,
-                payload_bytes: 0,
-                body: false,
-                first: Bytes::new(),
-            }],
-        ),
-        (
-            "an id in use",
-            vec![request(1, 9, b"x"), request(1, 9, b"x")],
-        ),
-        ("a longer beginning", vec![request(1, 1, b"xy")]),
-        (
-            "a longer payload",
-            vec![
-                request(1, 2, b"x"),
-                Frame::Piece {
-                    id: 1,
-                    data: "yz".into(),
-                },
-            ],
-        ),
-        (
-            "a piece of a whole",
-            vec![
-                stuck(),
-                Frame::Piece {
-                    id: 1,
-                    data: data.clone(),
-                },
-            ],
-        ),
-        (
-            "a body too early",
-            vec![
-                request(1, 9, b"x"),
-                Frame::Chunk {
-                    id: 1,
-                    data: data.clone(),
-                },
-            ],
-        ),
-        (
-            "chunks without credit",
-            std::iter::once(stuck()).chain(flood).collect(),
-        ),
-        (
-            "credit for nothing",
-            vec![
-                stuck(),
-                Frame::Credit {
-                    id: 1,
-                    chunks: u32::MAX,
-                },
-            ],
-        ),
-        ("a stop", vec![Frame::Stop { id: 1 }]),
-    ];
-    for (what, sent) in cases {
-        let mut socket = greeted(&address).await;
-        // It may be closed before all of it is written.
-        let _ = socket.write_all(&frames(&sent)).await;
-        let closed = timeout(Duration::from_millis(500), is_closed(socket)).await;
-        assert!(closed.is_ok(), "{what}: the connection is still open");
-    }
-    ask(&honest, &address).await.unwrap();
-}
-
-#[tokio::test]
-async fn frames_for_requests_that_are_over_are_discarded() {
-    let (_server, address, _honest) = server().await;
-    let mut socket = greeted(&address).await;
-    let (id, data) = (77, Bytes::from_static(b"late"));
-    let late = [
-        Frame::Piece {
-            id,
-            data: data.clone(),
-        },
-        Frame::Chunk { id, data },
-        Frame::End { id },
-        Frame::Abort { id },
-        Frame::Credit { id, chunks: 1 },
-        Frame::Cancel { id },
-        request(78, 2, b"ok"),
-    ];
-    socket.write_all(&frames(&late)).await.unwrap();
-    assert!(matches!(
-        next(&mut socket).await,
-        Some(Frame::Reply { id: 78, .. })
-    ));
-}
-
-#[tokio::test]
-async fn more_requests_than_allowed_are_refused_and_payloads_that_stop_expire() {
-    let (_server, address, _honest) = server().await;
-    let mut socket = greeted(&address).await;
-    let many = limits().calls_per_connection_max as u64;
-    // Each announces two bytes and sends one, with a short deadline.
-    let begun: Vec<Frame> = (1..=many)
-        .map(|id| match request(id, 2, b"x") {
-            Frame::Request {
-                kind,
-                payload_bytes,
-                body,
-                first,
-                ..
-            } => Frame::Request {
-                id,
-                kind,
-                deadline_ms: 50,
-                payload_bytes,
-                body,
-                first,
-            },
-            other => other,
-        })
-        .collect();
-    socket.write_all(&frames(&begun)).await.unwrap();
-    socket
-        .write_all(&frames(&[request(500, 2, b"ok")]))
-        .await
-        .unwrap();
-    let refusal = crate::codec::Refusal::Busy { limit: many };
-    assert_eq!(
-        next(&mut socket).await,
-        Some(Frame::Refusal { id: 500, refusal })
-    );
-    // Pings, as a live peer sends them, until the abandoned ones have made room.
-    let admitted = async {
-        for id in 501.. {
-            socket
-                .write_all(&frames(&[Frame::Ping, request(id, 2, b"ok")]))
-                .await
-                .unwrap();
-            if let Some(Frame::Reply { .. }) = next(&mut socket).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, admitted).await.expect("room again");
 }
 
 #[tokio::test]
