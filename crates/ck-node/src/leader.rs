@@ -258,7 +258,7 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
             .position(|c| c.domain.is_none() || !taken.contains(&c.domain.as_ref()));
         voters.insert(candidates.remove(fresh.unwrap_or(0)).number);
     }
-    if removed && voters.len() % 2 == 0 {
+    if removed && voters.len().is_multiple_of(2) {
         // Of two voters, either stops the cluster when it stops; the newest that does not lead goes
         // back to receiving only.
         let newest = voters
@@ -273,7 +273,7 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
 
 /// The largest odd number up to `count`.
 fn odd(count: usize) -> usize {
-    if count % 2 == 0 {
+    if count.is_multiple_of(2) {
         count.saturating_sub(1)
     } else {
         count

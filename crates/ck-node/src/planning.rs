@@ -90,7 +90,7 @@ pub(crate) async fn rebalance(
                 return Ok(Outcome::Plan(outcome));
             }
             Err(source @ OperationError::Rejected(Rejection::PlanStale { .. })) => {
-                stale = Some(source)
+                stale = Some(source);
             }
             Err(source) => return Err(source),
         }

@@ -3,6 +3,11 @@
 //! Everything else sees [`Substrate`]: propose an entry, confirm that one still leads, watch, and
 //! change the members.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the errors of storage traits are the library's, and large"
+)]
+
 mod log_store;
 mod machine;
 mod network;

@@ -120,12 +120,10 @@ impl Store {
         let read = || -> Result<Option<u64>, redb::Error> {
             let txn = self.inner.db.begin_read()?;
             let table = txn.open_table(LOG)?;
-            let mut expected = first;
-            for item in table.range(first..)? {
+            for (expected, item) in (first..).zip(table.range(first..)?) {
                 if item?.0.value() != expected {
                     return Ok(Some(expected));
                 }
-                expected += 1;
             }
             Ok(None)
         };
