@@ -23,12 +23,12 @@ fn id(n: u64) -> NodeId {
     NodeId::new(&format!("n{n}")).unwrap()
 }
 
-fn random_node(dice: &mut Dice, n: u64, zones: u64, skew: u64) -> Node {
+fn random_node(dice: &mut Dice, n: u64, domains: u64, skew: u64) -> Node {
     let node = Node::new(id(n)).with_weight(1 + dice.roll(skew) as u32);
-    if zones == 0 {
+    if domains == 0 {
         return node;
     }
-    node.with_domain(Domain::new(&format!("d{}", dice.roll(zones))).unwrap())
+    node.with_domain(Domain::new(&format!("d{}", dice.roll(domains))).unwrap())
 }
 
 fn random_table(dice: &mut Dice, partitions: u64, width: u64, nodes: u64) -> Table {
@@ -53,22 +53,22 @@ struct Tally {
 fn check(seed: u64, tally: &mut Tally) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let count = 2 + dice.roll(9);
-    let zones = dice.roll(6);
+    let domains = dice.roll(6);
     let skew = [1, 1, 3, 40][dice.roll(4) as usize];
     let partitions = 1 + dice.roll(40);
     let factor = 1 + dice.roll(5.min(count));
     let spread = 1 + dice.roll(factor);
     let mut nodes: Vec<Node> = (0..count)
-        .map(|n| random_node(&mut dice, n, zones, skew))
+        .map(|n| random_node(&mut dice, n, domains, skew))
         .collect();
     let topology = Topology::new(nodes.clone()).unwrap();
     let spec = Spec::new(partitions as u32, factor as u8, spread as u8).unwrap();
     let mut previous = Balanced::new().place(&topology, &spec, None).unwrap().table;
     let (mut factor, mut spread) = (factor, spread);
     match dice.roll(9) {
-        0 => nodes.push(random_node(&mut dice, count, zones, skew)),
+        0 => nodes.push(random_node(&mut dice, count, domains, skew)),
         1 => drop(nodes.remove(dice.roll(count) as usize)),
-        2 => nodes[0] = random_node(&mut dice, 0, zones, skew),
+        2 => nodes[0] = random_node(&mut dice, 0, domains, skew),
         3 => nodes[0].weight *= 2,
         4 => spread = (spread + 1).min(factor),
         5 => factor += 1,
@@ -82,8 +82,8 @@ fn check(seed: u64, tally: &mut Tally) {
         }
         _ => {
             nodes.remove(dice.roll(count) as usize);
-            nodes.push(random_node(&mut dice, count, zones, skew));
-            nodes.push(random_node(&mut dice, count + 1, zones, skew));
+            nodes.push(random_node(&mut dice, count, domains, skew));
+            nodes.push(random_node(&mut dice, count + 1, domains, skew));
         }
     }
     let spec = Spec::new(partitions as u32, factor as u8, spread as u8).unwrap();

@@ -125,7 +125,7 @@ fn topologies_have_distinct_nodes_with_weights() {
     assert!(topology.node("c").is_none());
     for hostile in [
         r#"[{"id":"a","weight":0}]"#,
-        r#"[{"id":"a","zone":"x"}]"#,
+        r#"[{"id":"a","rack":"x"}]"#,
         r#"[{"id":""}]"#,
     ] {
         assert!(

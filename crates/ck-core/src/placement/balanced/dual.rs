@@ -20,18 +20,17 @@ pub(super) fn prices(
     let mut labels = Labels {
         of: vec![0; nodes + 1],
     };
-    let mut next = labels.clone();
     let mut attained = vec![0; nodes + 1];
     loop {
         *budget = budget.checked_sub(exchange.effort())?;
-        let mut fell = exchange.relax(&labels, &mut next, &mut attained);
+        let mut fell = exchange.relax(&mut labels, &mut attained);
         for (at, count) in counts.iter().enumerate() {
-            if *count < problem.boxes.high[at] && labels.of[nodes] < next.of[at] {
-                next.of[at] = labels.of[nodes];
+            if *count < problem.boxes.high[at] && labels.of[nodes] < labels.of[at] {
+                labels.of[at] = labels.of[nodes];
                 fell = true;
             }
-            if *count > problem.boxes.low[at] && labels.of[at] < next.of[nodes] {
-                next.of[nodes] = labels.of[at];
+            if *count > problem.boxes.low[at] && labels.of[at] < labels.of[nodes] {
+                labels.of[nodes] = labels.of[at];
                 fell = true;
             }
         }
@@ -44,7 +43,6 @@ pub(super) fn prices(
                     .collect(),
             );
         }
-        labels.of.clone_from(&next.of);
     }
 }
 

@@ -135,21 +135,21 @@ impl Exchange<'_, '_> {
 }
 
 impl Arcs for Exchange<'_, '_> {
-    fn relax(&self, labels: &Labels, next: &mut Labels, attained: &mut [i64]) -> bool {
+    fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool {
         let ranking = Ranking::new(self.problem, labels);
         let lowest = ranking.order.first().map_or(FAR, |first| first.0);
         let mut fell = false;
         for partition in 0..self.problem.partitions() {
             let touched = self.rows.touched[partition];
             for (place, member) in self.rows.row(partition).iter().enumerate() {
-                let present = next.of[*member as usize];
+                let present = labels.of[*member as usize];
                 // What every row could offer at best; most rows stop here.
                 if !touched && present < lowest + 1 + COST {
                     continue;
                 }
                 let found = self.cheapest(labels, &ranking, partition, place);
                 if found < present {
-                    next.of[*member as usize] = found;
+                    labels.of[*member as usize] = found;
                     fell = true;
                 }
                 attained[*member as usize] += i64::from(found < FAR && found <= present);

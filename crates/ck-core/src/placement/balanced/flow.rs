@@ -43,9 +43,9 @@ pub(super) struct Balance {
 
 /// The arcs between nodes.
 pub(super) trait Arcs {
-    /// Lowers labels in `next` by one arc over labels in `labels`, counting for each node the
-    /// rows that attain its label. Returns whether any label fell.
-    fn relax(&self, labels: &Labels, next: &mut Labels, attained: &mut [i64]) -> bool;
+    /// Lowers labels by one more arc, and counts for each node the rows that attain its label.
+    /// Returns whether any label fell.
+    fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool;
 
     /// Pushes excess along arcs that lie on shortest paths. Returns the units pushed.
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64;
@@ -111,16 +111,18 @@ impl Balance {
         self.excess.iter().all(|excess| *excess == 0)
     }
 
-    fn relax_pool(&self, labels: &Labels, next: &mut Labels) -> bool {
+    fn relax_pool(&self, labels: &mut Labels) -> bool {
         let pool = self.pool();
         let mut fell = false;
         for at in 0..pool {
-            if self.keeps[at] < self.high[at] && labels.of[pool] + 1 < next.of[at] {
-                next.of[at] = labels.of[pool] + 1;
+            if self.keeps[at] > self.low[at] && labels.of[at] + 1 < labels.of[pool] {
+                labels.of[pool] = labels.of[at] + 1;
                 fell = true;
             }
-            if self.keeps[at] > self.low[at] && labels.of[at] + 1 < next.of[pool] {
-                next.of[pool] = labels.of[at] + 1;
+        }
+        for at in 0..pool {
+            if self.keeps[at] < self.high[at] && labels.of[pool] + 1 < labels.of[at] {
+                labels.of[at] = labels.of[pool] + 1;
                 fell = true;
             }
         }
@@ -190,16 +192,14 @@ fn label(
     let mut labels = Labels {
         of: balance.excess.iter().map(start).collect(),
     };
-    let mut next = labels.clone();
     loop {
         *budget = budget.checked_sub(arcs.effort())?;
         attained.fill(0);
-        let rows = arcs.relax(&labels, &mut next, attained);
-        let pool = balance.relax_pool(&labels, &mut next);
+        let pool = balance.relax_pool(&mut labels);
+        let rows = arcs.relax(&mut labels, attained);
         if !rows && !pool {
             return Some(labels);
         }
-        labels.of.clone_from(&next.of);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Primaries for fixed rows: every node its quota, as few changes as possible.
 
+use alloc::vec::Vec;
+
 use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels, Settled, settle};
 use crate::placement::balanced::problem::{NONE, Problem};
 use crate::placement::balanced::rows::Rows;
@@ -12,12 +14,15 @@ const CHANGED: i64 = 1 << 22;
 struct Roles<'p, 'm> {
     problem: &'p Problem<'m>,
     rows: &'p mut Rows,
+    /// The rows whose role may move, or all.
+    scope: Option<Vec<u32>>,
 }
 
 /// Gives every row a primary, within the quota of primaries, with the fewest changes there are for
 /// these rows; among those, with the fewest replacements of a dead primary by a node that does not
 /// have the data yet.
 pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -> Settled {
+    let mut orphaned = Vec::new();
     for partition in 0..problem.partitions() {
         // Each row by itself at least cost, as the flow demands.
         let before = problem
@@ -26,13 +31,25 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
             .map_or(NONE, |old| old.primary(partition));
         if before != NONE && rows.row(partition).contains(&before) {
             rows.lead(partition, before);
-        } else if rows.leads[partition] == NONE {
+            continue;
+        }
+        orphaned.push(partition as u32);
+        if rows.leads[partition] == NONE {
             let first = promoted(problem, rows, partition);
             rows.lead(partition, first);
         }
     }
+    // Rows that have to change anyway settle among themselves first: they are few, and moving a
+    // role there costs nothing. No cheaper path leads through the other rows.
     let mut balance = Balance::new(&rows.led, &problem.lead_boxes);
-    settle(&mut Roles { problem, rows }, &mut balance, budget)
+    let mut roles = Roles {
+        problem,
+        rows,
+        scope: Some(orphaned),
+    };
+    settle(&mut roles, &mut balance, budget);
+    roles.scope = None;
+    settle(&mut roles, &mut balance, budget)
 }
 
 /// A copy that has the data, and whose node is furthest below its target of primaries.
@@ -60,6 +77,12 @@ impl Roles<'_, '_> {
         CHANGED + i64::from(cold)
     }
 
+    fn partitions(&self) -> impl Iterator<Item = usize> + '_ {
+        let scope = self.scope.as_deref();
+        let count = scope.map_or(self.rows.leads.len(), <[u32]>::len);
+        (0..count).map(move |at| scope.map_or(at, |scope| scope[at] as usize))
+    }
+
     fn arcs(&self, partition: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
         let lead = self.rows.leads[partition];
         let row = self.rows.row(partition);
@@ -77,10 +100,11 @@ impl Roles<'_, '_> {
 }
 
 impl Arcs for Roles<'_, '_> {
-    fn relax(&self, labels: &Labels, next: &mut Labels, attained: &mut [i64]) -> bool {
+    fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool {
         let mut fell = false;
-        for (partition, lead) in self.rows.leads.iter().enumerate() {
-            if *lead == NONE {
+        for partition in self.partitions() {
+            let lead = self.rows.leads[partition];
+            if lead == NONE {
                 continue;
             }
             let reach = |(member, cost): (u32, i64)| {
@@ -88,8 +112,8 @@ impl Arcs for Roles<'_, '_> {
                 if label < FAR { label + cost } else { FAR }
             };
             let found = self.arcs(partition).map(reach).min().unwrap_or(FAR);
-            let present = &mut next.of[*lead as usize];
-            attained[*lead as usize] += i64::from(found < FAR && found <= *present);
+            let present = &mut labels.of[lead as usize];
+            attained[lead as usize] += i64::from(found < FAR && found <= *present);
             if found < *present {
                 *present = found;
                 fell = true;
@@ -100,7 +124,8 @@ impl Arcs for Roles<'_, '_> {
 
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
         let mut pushed = 0;
-        for partition in 0..self.rows.leads.len() {
+        for at in 0..self.effort() as usize {
+            let partition = self.scope.as_ref().map_or(at, |scope| scope[at] as usize);
             let lead = self.rows.leads[partition];
             if lead == NONE || !balance.gives(lead) {
                 continue;
@@ -120,6 +145,6 @@ impl Arcs for Roles<'_, '_> {
     }
 
     fn effort(&self) -> u64 {
-        self.rows.leads.len() as u64
+        self.scope.as_ref().map_or(self.rows.leads.len(), Vec::len) as u64
     }
 }
