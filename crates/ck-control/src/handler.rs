@@ -1,6 +1,8 @@
 //! What the application implements: the work that goes with a copy and with a primary role.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
@@ -25,25 +27,24 @@ pub struct Copying {
     pub transfer: TransferId,
     /// An in-sync node to copy from.
     pub source: NodeId,
-    /// Where the source's peers and clients reach it: its registered services' addresses are in
-    /// the table.
-    pub source_address: alloc::string::String,
+    /// The services the source registered, name to address: where its application answers.
+    pub services: BTreeMap<String, String>,
 }
 
 impl Copying {
-    /// A copy of `partition` from `source`, which answers at `source_address`.
+    /// A copy of `partition` from `source`, whose application answers at `services`.
     #[must_use]
     pub const fn new(
         partition: PartitionId,
         transfer: TransferId,
         source: NodeId,
-        source_address: alloc::string::String,
+        services: BTreeMap<String, String>,
     ) -> Self {
         Self {
             partition,
             transfer,
             source,
-            source_address,
+            services,
         }
     }
 }
@@ -191,7 +192,6 @@ impl Handler for NoHandler {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::String;
     use core::task::{Context, Poll, Waker};
 
     struct Still;
@@ -228,7 +228,7 @@ mod tests {
         let handler: Box<dyn Handler> = Box::new(NoHandler);
         let node = NodeId::new("node-1").unwrap();
         let partition = PartitionId(3);
-        let copying = Copying::new(partition, TransferId(9), node, String::from("127.0.0.1:1"));
+        let copying = Copying::new(partition, TransferId(9), node, BTreeMap::new());
         ready(handler.prepare(&Still, copying.clone())).unwrap();
         ready(handler.catch_up(&Still, copying)).unwrap();
         ready(handler.become_primary(&Still, "1.3.1".parse().unwrap())).unwrap();

@@ -4,6 +4,7 @@ mod custom;
 mod failover;
 mod figures;
 mod form;
+mod golden;
 mod identity;
 mod leave;
 mod ops;
