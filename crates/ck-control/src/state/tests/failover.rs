@@ -203,3 +203,29 @@ fn a_clean_stop_keeps_rows_and_in_sync_sets() {
         }
     );
 }
+
+#[test]
+fn a_grant_to_an_ended_session_counts_for_nothing() {
+    let mut world = World::with_rows(3, &["2", "1 2 3"]);
+    world.come_back(2, false);
+    let plan = world.plan(&["2", "1 2 3"]);
+    world.ok(plan);
+    world.check(&[
+        "2 epoch 1 lost 2 known 2 unproven 2 unavailable",
+        "1 2 3 epoch 1 held 1 sync 1 2 3 stable",
+    ]);
+    world.expire(&[1]);
+    assert_eq!(world.show(1), "2 1 3 epoch 2 held 2 sync 2 3 degraded");
+}
+
+#[test]
+fn a_last_known_set_is_not_shrunk_for_those_it_doubts() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.expire(&[1, 2, 3]);
+    world.come_back(2, false);
+    world.come_back(3, false);
+    world.expire(&[3]);
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 2 3 unproven 2 3 unavailable"]);
+    world.come_back(1, true);
+    world.check(&["1 2 3 epoch 2 held 1 sync 1 degraded"]);
+}

@@ -40,6 +40,23 @@ fn check_promotions(command: &Command, before: &State, after: &State) {
     }
 }
 
+/// A set that is only last known stays as it is until one of its members has proof, or is removed.
+fn check_last_known(command: &Command, before: &State, after: &State) {
+    for (partition, new) in after.partitions() {
+        let old = before
+            .partition(partition)
+            .filter(|old| old.last_known && new.last_known);
+        let Some(old) = old.filter(|_| !matches!(command, Command::Remove { .. })) else {
+            continue;
+        };
+        assert_eq!(old.in_sync, new.in_sync, "{partition}: {command:?}");
+        assert!(
+            old.unproven.iter().all(|one| new.unproven.contains(one)),
+            "{partition}"
+        );
+    }
+}
+
 /// A plan never leaves a partition that had a live copy, or may have one yet, without any.
 fn check_copies(command: &Command, before: &State, after: &State) {
     if !matches!(command, Command::ApplyPlan { .. }) {
@@ -92,6 +109,7 @@ proptest! {
             let before = world.state.clone();
             let applied = world.apply(command.clone());
             check_promotions(&command, &before, &world.state);
+            check_last_known(&command, &before, &world.state);
             check_copies(&command, &before, &world.state);
             world.position -= 1;
             log.push((world.entry(command), applied));
