@@ -16,6 +16,8 @@ mod backend;
 mod body;
 mod config;
 mod connection;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod guard;
 mod handlers;
 mod node;

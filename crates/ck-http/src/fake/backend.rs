@@ -1,0 +1,70 @@
+//! What the surface asks of the fake, and what its nodes register with.
+
+use std::collections::BTreeMap;
+
+use ck_control::{Generation, Registration, StoreId};
+use ck_node::{NodeStatus, Operation, OperationError, Outcome};
+
+use super::{AT_MS, Fake, TERM, id, unpoisoned};
+use crate::backend::{Backend, BoxFuture, Observed};
+
+/// What the node of that number registers with: the addresses of the captured cluster.
+pub(super) fn registration(number: usize) -> Registration {
+    let port = |base: usize| format!("127.0.0.1:{}", base + number);
+    Registration {
+        node: id(number),
+        display_name: format!("Server-{number}"),
+        store: StoreId(number as u128),
+        generation: Generation(1),
+        member: None,
+        previous: None,
+        holds_store: true,
+        durable: true,
+        served: false,
+        peer_address: port(20_080),
+        http_address: port(18_080),
+        weight: 1,
+        domain: None,
+        services: [("kv".to_owned(), port(19_080))].into(),
+        labels: BTreeMap::new(),
+        command_version: ck_control::COMMAND_VERSION,
+    }
+}
+
+impl Backend for Fake {
+    fn state(&self) -> Observed {
+        self.state.load_full().into()
+    }
+
+    fn status(&self) -> NodeStatus {
+        let mut status = unpoisoned(&self.status).clone();
+        let applied = self.state.load().applied().0;
+        if applied > 0 {
+            (status.term, status.last_log_term) = (TERM, TERM);
+            status.last_log_index = applied;
+            status.commit_index = applied;
+            status.applied_index = applied;
+            status.applied_at_ms = Some(AT_MS);
+        }
+        status
+    }
+
+    fn unready(&self) -> Vec<String> {
+        let state = self.state.load();
+        if state.formed().is_none() {
+            return vec!["waiting for 1 of 3 nodes".to_owned()];
+        }
+        match state.table() {
+            None => vec!["the partitions do not exist yet".to_owned()],
+            Some(_) => Vec::new(),
+        }
+    }
+
+    fn execute(
+        &self,
+        operation: Operation,
+        _actor: String,
+    ) -> BoxFuture<'static, Result<Outcome, OperationError>> {
+        Box::pin(std::future::ready(self.operate(operation)))
+    }
+}

@@ -1,0 +1,10 @@
+//! The surface over real sockets, on a backend whose state is real.
+
+mod bad_input;
+mod client;
+mod figures;
+mod fixtures;
+mod limits;
+mod look;
+mod operate;
+mod support;
