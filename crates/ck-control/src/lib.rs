@@ -31,9 +31,10 @@ pub use id::{
     StoreId, SwitchId, TransferId, UuidError,
 };
 pub use state::{
-    Applied, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event, EventKind,
-    Founder, Genesis, Halt, HistoryEntry, Holder, InvariantError, Member, MemberChange, Office,
-    PartitionControl, PartitionState, Party, Proposal, Registration, Rejection, SNAPSHOT_FORMAT,
-    Session, Snapshot, SnapshotError, Stage, State, Transfer, Trigger,
+    Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
+    EventKind, Founder, Genesis, Halt, HistoryEntry, Holder, InvariantError, Member, MemberChange,
+    Office, PartitionControl, PartitionState, Party, PastLease, Proposal, Raise, Rebalance,
+    Registration, Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State,
+    Transfer, Trigger,
 };
 pub use token::{Fence, FenceError, FencingToken, TokenError};

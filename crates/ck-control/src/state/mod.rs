@@ -8,6 +8,7 @@ mod invariants;
 mod member;
 mod octets;
 mod partition;
+mod pending;
 mod rejection;
 mod snapshot;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use history::HistoryEntry;
 pub use invariants::InvariantError;
 pub use member::{Member, Office, Session};
 pub use partition::{Holder, PartitionControl, PartitionState};
+pub use pending::{Brake, PastLease, Raise, Rebalance};
 pub use rejection::Rejection;
 pub use snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotError};
 pub use transfer::{Party, Stage, Transfer};
@@ -106,6 +108,10 @@ pub struct State {
     strategy: Option<String>,
     partitions: Arc<Vec<PartitionControl>>,
     transfers: Arc<BTreeMap<TransferId, Transfer>>,
+    rebalance: Option<Arc<Rebalance>>,
+    brake: Option<Brake>,
+    raise: Option<Arc<Raise>>,
+    past_lease: Option<PastLease>,
     customs: Arc<BTreeMap<Arc<str>, Custom>>,
     custom_bytes: u64,
     history: Arc<VecDeque<Arc<HistoryEntry>>>,
@@ -279,6 +285,30 @@ impl State {
     #[must_use]
     pub fn transfer(&self, transfer: TransferId) -> Option<&Transfer> {
         self.transfers.get(&transfer)
+    }
+
+    /// The plan being carried out by transfers.
+    #[must_use]
+    pub fn rebalance(&self) -> Option<&Rebalance> {
+        self.rebalance.as_deref()
+    }
+
+    /// Set while too much is lost to move anything.
+    #[must_use]
+    pub const fn brake(&self) -> Option<&Brake> {
+        self.brake.as_ref()
+    }
+
+    /// The mode on its way up.
+    #[must_use]
+    pub fn raise(&self) -> Option<&Raise> {
+        self.raise.as_deref()
+    }
+
+    /// The longer lease terms before the present ones, while they may still bind the leader.
+    #[must_use]
+    pub const fn past_lease(&self) -> Option<&PastLease> {
+        self.past_lease.as_ref()
     }
 
     /// A custom value.

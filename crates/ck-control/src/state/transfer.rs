@@ -73,6 +73,11 @@ pub struct Transfer {
     pub leaving: Option<MemberNumber>,
     /// The open switch, from release on. An acknowledgement that names another is refused.
     pub switch: Option<SwitchId>,
+    /// Position at which the role was taken from the source without its consent: the target is
+    /// granted it only after the source's lease has run out, counted from there.
+    pub revoked: Option<Position>,
+    /// In-sync copies when it began; it never leaves fewer.
+    pub in_sync_before: u8,
     /// Why it was planned.
     pub reason: Trigger,
     /// Units copied, in the application's measure.

@@ -151,6 +151,12 @@ pub enum InvariantError {
         /// What does not fit.
         what: String,
     },
+    /// Something under way that cannot be.
+    #[error("{what} under way does not fit")]
+    Pending {
+        /// What: a rebalance, a raise of the mode.
+        what: String,
+    },
     /// The bytes counted are not the bytes there are.
     #[error("custom values have {actual} bytes, {counted} are counted")]
     CustomBytes {
@@ -220,6 +226,7 @@ impl State {
         self.check_sessions()?;
         self.check_partitions()?;
         self.check_transfers()?;
+        self.check_pending()?;
         self.check_customs()?;
         self.check_history()
     }
@@ -256,6 +263,34 @@ impl State {
         let office = self.office.map_or(0, |office| office.id.0);
         ahead("the office", office, applied)?;
         ahead("the placement version", self.planned_on.0, version)
+    }
+
+    fn check_pending(&self) -> Result<(), InvariantError> {
+        let rebalance = self.rebalance().is_some_and(|one| {
+            one.target.partitions() != self.config.partitions || one.done > one.total
+        });
+        let raise = self.raise().is_some_and(|one| {
+            one.mode <= self.config.mode
+                || one
+                    .waiting
+                    .iter()
+                    .any(|session| self.session(*session).is_none())
+        });
+        for (wrong, what) in [(rebalance, "a rebalance"), (raise, "a raise of the mode")] {
+            if wrong {
+                return Err(InvariantError::Pending { what: what.into() });
+            }
+        }
+        let since = [
+            self.rebalance().map(|one| one.since),
+            self.raise().map(|one| one.since),
+            self.brake().map(|one| one.since),
+            self.past_lease().map(|one| one.since),
+        ];
+        let newest = since.into_iter().flatten().max().unwrap_or_default();
+        ahead("something under way", newest.0, self.applied.0)?;
+        let base = self.rebalance().map_or(0, |one| one.base.0);
+        ahead("the version of a plan", base, self.version.0)
     }
 
     fn check_customs(&self) -> Result<(), InvariantError> {

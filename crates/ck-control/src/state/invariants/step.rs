@@ -131,6 +131,14 @@ impl State {
             ("the table", self.table != before.table),
             ("a partition", self.partitions != before.partitions),
             ("a transfer", self.transfers != before.transfers),
+            (
+                "a rebalance",
+                self.rebalance != before.rebalance || self.brake != before.brake,
+            ),
+            (
+                "the terms",
+                self.raise != before.raise || self.past_lease != before.past_lease,
+            ),
             ("a custom value", self.customs != before.customs),
             ("the configuration", self.config != before.config),
         ];

@@ -10,8 +10,10 @@ use alloc::vec;
 use ck_core::{NodeState, Version};
 
 use crate::state::tests::world::{World, node};
-use crate::state::{Command, InvariantError, PartitionControl, State};
-use crate::{Incarnation, MemberNumber, Position, SessionId, StoreId};
+use crate::state::{
+    Brake, Command, InvariantError, PartitionControl, PastLease, Raise, Rebalance, State, Trigger,
+};
+use crate::{Incarnation, LeaseTerms, MemberNumber, Mode, Position, SessionId, StoreId};
 
 /// Two partitions on four nodes, a custom value, all sessions open.
 fn sound() -> State {
@@ -179,6 +181,69 @@ fn sessions_that_disagree_with_their_member_fire() {
         },
         SessionMember { .. }
     );
+}
+
+#[test]
+fn what_cannot_be_under_way_fires() {
+    use InvariantError::{Ahead, Pending};
+    let raise = |mode, since, waiting| {
+        Some(Arc::new(Raise {
+            mode,
+            since: Position(since),
+            waiting,
+        }))
+    };
+    fires!(
+        |state| state.raise = raise(Mode::Fenced, 1, vec![]),
+        Pending { .. }
+    );
+    fires!(
+        |state| {
+            state.config.mode = Mode::Advisory;
+            state.raise = raise(Mode::Fenced, 1, vec![SessionId(999)]);
+        },
+        Pending { .. }
+    );
+    let rebalance = |state: &State, done, since, base| {
+        let target = state.table().unwrap().clone();
+        let (trigger, actor) = (Trigger::Join, "operator".to_string());
+        let (since, base) = (Position(since), Version(base));
+        let rebalance = Rebalance {
+            since,
+            trigger,
+            actor,
+            base,
+            target,
+            started_at_ms: 0,
+            total: 1,
+            done,
+            paused: false,
+        };
+        Some(Arc::new(rebalance))
+    };
+    fires!(
+        |state| state.rebalance = rebalance(state, 2, 1, 1),
+        Pending { .. }
+    );
+    fires!(
+        |state| state.rebalance = rebalance(state, 1, 999, 1),
+        Ahead { .. }
+    );
+    fires!(
+        |state| state.rebalance = rebalance(state, 1, 1, 999),
+        Ahead { .. }
+    );
+    let brake = Brake {
+        since: Position(999),
+        lost: 1,
+        at_ms: 0,
+    };
+    fires!(|state| state.brake = Some(brake), Ahead { .. });
+    let lease = PastLease {
+        terms: LeaseTerms::default(),
+        since: Position(999),
+    };
+    fires!(|state| state.past_lease = Some(lease), Ahead { .. });
 }
 
 #[test]

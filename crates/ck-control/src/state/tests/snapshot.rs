@@ -11,10 +11,10 @@ use ck_core::{Domain, NodeState, PartitionId};
 
 use super::world::{World, config, node, registration, table};
 use crate::state::{
-    Command, InvariantError, MemberChange, Party, Registration, SNAPSHOT_FORMAT, Snapshot,
-    SnapshotError, Stage, State, Transfer, Trigger,
+    Brake, Command, InvariantError, MemberChange, Party, PastLease, Raise, Rebalance, Registration,
+    SNAPSHOT_FORMAT, Snapshot, SnapshotError, Stage, State, Transfer, Trigger,
 };
-use crate::{Config, MemberNumber, Position, SwitchId, TransferId};
+use crate::{Config, LeaseTerms, MemberNumber, Mode, Position, Profile, SwitchId, TransferId};
 
 /// A state in which every part of the schema has something.
 fn full() -> State {
@@ -51,6 +51,13 @@ fn full() -> State {
     world.come_back(3, false);
     world.ok(Command::Close { node: node(2) });
     let mut state = world.state;
+    begin_transfer(&mut state);
+    begin_changes(&mut state);
+    assert_eq!(state.check_invariants(), Ok(()));
+    state
+}
+
+fn begin_transfer(state: &mut State) {
     let party = |member, session| Party {
         member: MemberNumber(member),
         session,
@@ -67,6 +74,8 @@ fn full() -> State {
         handoff: true,
         leaving: Some(MemberNumber(1)),
         switch: Some(SwitchId(5)),
+        revoked: None,
+        in_sync_before: 3,
         reason: Trigger::Drain,
         done: 2,
         total: 3,
@@ -78,8 +87,36 @@ fn full() -> State {
     };
     Arc::make_mut(&mut state.transfers).insert(id, transfer);
     Arc::make_mut(&mut state.partitions)[2].transfer = Some(id);
-    assert_eq!(state.check_invariants(), Ok(()));
-    state
+}
+
+fn begin_changes(state: &mut State) {
+    state.rebalance = Some(Arc::new(Rebalance {
+        since: Position(9),
+        trigger: Trigger::Drain,
+        actor: "operator".to_string(),
+        base: state.version,
+        target: state.table().unwrap().clone(),
+        started_at_ms: 10,
+        total: 3,
+        done: 1,
+        paused: true,
+    }));
+    state.brake = Some(Brake {
+        since: Position(10),
+        lost: 3,
+        at_ms: 11,
+    });
+    state.past_lease = Some(PastLease {
+        terms: LeaseTerms::of(Profile::Wan),
+        since: Position(11),
+    });
+    state.config.mode = Mode::Leased;
+    let waiting = state.sessions().map(|session| session.id).collect();
+    state.raise = Some(Arc::new(Raise {
+        mode: Mode::Fenced,
+        since: Position(12),
+        waiting,
+    }));
 }
 
 fn encode(snapshot: &Snapshot) -> Vec<u8> {

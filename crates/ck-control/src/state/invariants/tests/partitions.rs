@@ -140,6 +140,8 @@ fn with_transfer(state: &mut State, spoil: impl FnOnce(&mut Transfer)) {
         handoff: true,
         leaving: Some(MemberNumber(1)),
         switch: Some(SwitchId(4)),
+        revoked: None,
+        in_sync_before: 3,
         reason: Trigger::Join,
         done: 1,
         total: 1,
