@@ -111,6 +111,20 @@ pub async fn a_dropped_download_stops_its_writer_and_frees_its_slot(fixture: &dy
         .expect("the next call is answered");
 }
 
+/// That nobody reads is told even while there is nothing to read.
+pub async fn a_download_dropped_in_silence_stops_its_writer_at_once(fixture: &dyn Fixture) {
+    let (one, two) = pair(fixture).await;
+    let mut body = download(&one, &two, STALL, 0).await;
+    let first = soon("a chunk", body.next_chunk()).await;
+    assert!(matches!(first, Some(Ok(_))), "{first:?}");
+    drop(body);
+    let stopped = reaches("the writer's end", &two.probe.stopped, 1);
+    let before = limits().body_stall_max / 2;
+    tokio::time::timeout(before, stopped)
+        .await
+        .expect("before the body counts as stalled");
+}
+
 /// A caller that goes away ends both the handler and its own writer.
 pub async fn a_dropped_upload_call_cuts_the_body_off(fixture: &dyn Fixture) {
     let (one, two) = pair(fixture).await;

@@ -135,6 +135,7 @@ macro_rules! conformance_tests {
             a_slow_reader_of_a_download_holds_its_writer_and_nobody_else
             a_slow_reader_of_an_upload_holds_its_writer_and_nobody_else
             a_dropped_download_stops_its_writer_and_frees_its_slot
+            a_download_dropped_in_silence_stops_its_writer_at_once
             a_dropped_upload_call_cuts_the_body_off
             a_body_cut_off_is_never_taken_for_complete
             a_stalled_body_is_given_up

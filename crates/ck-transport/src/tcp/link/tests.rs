@@ -55,6 +55,14 @@ fn chunk(id: u64) -> Frame {
     }
 }
 
+#[test]
+fn small_messages_without_a_body_are_urgent() {
+    assert_eq!(Class::of(0, false), Class::Urgent);
+    assert_eq!(Class::of(1000, false), Class::Urgent);
+    assert_eq!(Class::of(0, true), Class::Bulk);
+    assert_eq!(Class::of(CHUNK_BYTES_MAX, false), Class::Bulk);
+}
+
 #[tokio::test(start_paused = true)]
 async fn small_frames_overtake_large_ones_without_starving_them() {
     let mut test = written(async |link| {

@@ -142,6 +142,26 @@ async fn an_announced_4_gib_frame_ends_the_connection_at_its_length() {
 }
 
 #[tokio::test]
+async fn a_peer_of_another_cluster_is_told_who_we_are_and_closed() {
+    let (_server, address, honest) = server().await;
+    let stranger = PeerId {
+        cluster: Some(ClusterId(8)),
+        ..id("raw", 9)
+    };
+    let mut socket = TcpStream::connect(&address).await.unwrap();
+    socket.write_all(&codec::greeting()).await.unwrap();
+    let sent = frames(&[Frame::Hello(stranger), request(1, 2, b"ok")]);
+    socket.write_all(&sent).await.unwrap();
+    let mut greeting = [0; GREETING_BYTES];
+    socket.read_exact(&mut greeting).await.unwrap();
+    assert_eq!(next(&mut socket).await, Some(Frame::Hello(id("node-2", 2))));
+    // Well before the silence would end it, and without an answer.
+    let ended = timeout(Duration::from_millis(500), next(&mut socket)).await;
+    assert_eq!(ended.expect("closed at once"), None);
+    ask(&honest, &address).await.unwrap();
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_are_told_so_and_the_others_go_on() {
     let config = TcpConfig {
         connections_max: 3,
