@@ -169,14 +169,14 @@ fn values_are_written_listed_and_deleted() {
     assert!(text(&cluster, &["custom", "list"]).contains("app/greeting"));
     json(&cluster, &["custom", "delete", "raw"]);
     let (code, error) = refused(&cluster, &["custom", "get", "raw"]);
-    assert_eq!((code, &error["code"]), (1, &"unknown-key".into()));
+    assert_eq!((code, &error["code"]), (1, &"custom-unknown".into()));
 }
 
 #[test]
 fn failures_have_their_exit_codes() {
     let cluster = Cluster::ready(1, &["--replication-factor", "1"]);
     let (code, error) = refused(&cluster, &["partition", "partition-99"]);
-    assert_eq!((code, &error["code"]), (1, &"unknown-partition".into()));
+    assert_eq!((code, &error["code"]), (1, &"partition-unknown".into()));
     let (code, error) = refused(&cluster, &["remove", "absent"]);
     assert!(code == 1 || code == 4, "{code} {error}");
     let absent = format!("127.0.0.1:{}", ports::block(1));

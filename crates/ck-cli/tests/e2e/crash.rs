@@ -142,7 +142,7 @@ fn a_stopped_node_stays_a_member_and_comes_back() {
         said.contains("node-3 has stopped; stays a member"),
         "{said}"
     );
-    let node = cluster.servers[0].get("/nodes/node-3").json();
+    let node = cluster.servers[0].get("/v1/nodes/node-3").json();
     assert_eq!(node["node"]["status"], "stopped", "{node}");
     commit(&cluster.servers[0], "meanwhile");
     let server = &mut cluster.servers[2];
@@ -151,7 +151,7 @@ fn a_stopped_node_stays_a_member_and_comes_back() {
     assert_has(server, "meanwhile");
     assert_eq!(server.rows(), rows);
     assert_eq!(
-        server.get("/nodes/node-3").json()["node"]["status"],
+        server.get("/v1/nodes/node-3").json()["node"]["status"],
         "active"
     );
 }

@@ -16,7 +16,11 @@ struct Dev {
 
 impl Dev {
     fn start(flags: &[&str]) -> Self {
-        let base = ports::block(3).to_string();
+        Self::start_at(ports::block(3), flags)
+    }
+
+    fn start_at(base: u16, flags: &[&str]) -> Self {
+        let base = base.to_string();
         let mut command = ck();
         command
             .args(["dev", "--json", "--http-base", &base])
@@ -123,13 +127,23 @@ fn kept_data_is_there_the_next_time() {
     let directory = tempfile::tempdir().unwrap();
     let keep = directory.path().join("kept");
     let flags = ["--keep", keep.to_str().unwrap(), "--partitions", "16"];
-    let mut dev = Dev::start(&flags);
+    let base = ports::block(3);
+    let mut dev = Dev::start_at(base, &flags);
     let rows = dev.get(0, "/partitions")["partitions"].clone();
     let uuid = dev.get(0, "/cluster")["cluster"]["uuid"].clone();
     dev.process.signal("TERM");
     assert_eq!(dev.process.wait_for_end(BOUND).code(), Some(0));
-    // Other ports this time: where a node listens is no part of who it is.
-    let dev = Dev::start(&flags);
+    let elsewhere = run(&[
+        "dev",
+        "--http-base",
+        "9000",
+        "--keep",
+        keep.to_str().unwrap(),
+    ]);
+    assert_eq!(elsewhere.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&elsewhere.stderr);
+    assert!(said.contains(&format!("--http-base {base}")), "{said}");
+    let dev = Dev::start_at(base, &flags);
     let ids = |rows: &Value| -> Vec<(Value, Value, Value)> {
         let row = |row: &Value| {
             (

@@ -130,7 +130,7 @@ fn a_fourth_node_gets_its_share_without_being_asked_and_does_not_vote() {
         let replicas = stats["replicas_per_node"]["node-4"].as_u64()?;
         (primaries == 8 && primaries + replicas == 24).then_some(())
     });
-    let node = fourth.get("/nodes/node-4").json();
+    let node = fourth.get("/v1/nodes/node-4").json();
     assert_eq!(node["node"]["services"]["kv"], "127.0.0.1:7");
     assert_eq!(node["node"]["domain"], "d/r");
     let consensus = fourth.get("/consensus/stats").json();

@@ -44,7 +44,7 @@ fn acknowledge_then_cut(server: &mut Server) {
         let path = format!("/v1/custom/change-{change}");
         let bound = Duration::from_secs(10);
         let reply = request(server.http, "PUT", &path, &[], b"acknowledged", bound).unwrap();
-        assert_eq!(reply.status, 201, "{}", reply.text());
+        assert_eq!(reply.status, 200, "{}", reply.text());
     }
     server.kill();
 }

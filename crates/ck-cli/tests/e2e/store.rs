@@ -153,7 +153,7 @@ fn a_wiped_disk_is_refused_until_the_node_is_removed() {
     fs::remove_dir_all(&server.data).unwrap();
     server.start();
     server.wait_until_ready();
-    let node = server.get("/nodes/node-3").json();
+    let node = server.get("/v1/nodes/node-3").json();
     assert_eq!(node["node"]["member"], 4, "{node}");
     assert_goes_on(&cluster, "back");
 }

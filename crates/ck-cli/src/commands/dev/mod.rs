@@ -4,6 +4,7 @@ mod banner;
 mod child;
 mod terminal;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -74,7 +75,6 @@ impl Directory {
 
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
-    let addresses = addresses(args)?;
     let directory = match &args.keep {
         Some(path) => std::fs::create_dir_all(path)
             .and_then(|()| path.canonicalize())
@@ -87,10 +87,33 @@ pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
                 .context("cannot make a temporary directory; name one with --keep")?,
         ),
     };
+    let addresses = addresses(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(serve(args, &addresses, &directory, output))
+}
+
+/// The directory of `--keep`, which remembers the ports: the nodes know each other by them.
+fn kept(path: &Path, http_base: u16) -> Result<PathBuf, Failure> {
+    let shown = path.display();
+    let cannot = || format!("cannot use --keep {shown}");
+    std::fs::create_dir_all(path).with_context(cannot)?;
+    let path = path.canonicalize().with_context(cannot)?;
+    let marker = path.join("http-base");
+    match std::fs::read_to_string(&marker) {
+        Ok(former) if former.trim() != http_base.to_string() => Err(Failure::usage(format!(
+            "--keep {shown} was made with --http-base {}, not {http_base}; use that, or another \
+             directory",
+            former.trim()
+        ))),
+        Ok(_) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::write(&marker, format!("{http_base}\n")).with_context(cannot)?;
+            Ok(path)
+        }
+        Err(error) => Err(anyhow::Error::from(error).context(cannot()).into()),
+    }
 }
 
 /// The HTTP addresses, all free, their peer ports too.

@@ -82,7 +82,7 @@ pub(crate) struct ServeArgs {
     /// Failure domain of this node, such as eu-1a or eu-1a/rack-3. Default: one of its own.
     #[arg(long, env = "CK_DOMAIN", value_name = "PATH")]
     pub(super) domain: Option<Domain>,
-    /// Share of this node relative to the others'. Default: 1.
+    /// Share of this node relative to the others'. Default: what the cluster knows, else 1.
     #[arg(long, env = "CK_WEIGHT")]
     pub(super) weight: Option<u32>,
     /// Host name or address that peers and clients are told. Default: the host listened on.

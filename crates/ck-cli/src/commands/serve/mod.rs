@@ -23,8 +23,9 @@ use resolver::AskOverHttp;
 use settings::Settings;
 use signals::Stops;
 
-/// What is logged unless `CK_LOG` says otherwise: everything of ours, faults of the rest.
-const LOG_DEFAULT: &str = "info,openraft=error,hyper=warn";
+/// What is logged unless `CK_LOG` says otherwise. The consensus library calls every peer that is
+/// away an error; what matters of it, ck-node reports.
+const LOG_DEFAULT: &str = "info,openraft=off,hyper=warn";
 
 /// Runs the node until it is told to stop, or cannot go on.
 pub(crate) fn run(args: &ServeArgs, output: Output) -> Done {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::wait_for;
@@ -25,6 +26,9 @@ pub(crate) fn ck() -> Command {
     command
 }
 
+/// Most time a command may take that is to end by itself.
+const COMMAND_BOUND: Duration = Duration::from_secs(60);
+
 /// Runs `ck` to its end with `input` on standard input.
 #[track_caller]
 pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Output {
@@ -37,11 +41,38 @@ pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Output {
         .expect("ck starts");
     let mut stdin = child.stdin.take().expect("stdin is a pipe");
     let input = input.to_vec();
-    let feeder = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().expect("ck ends");
     // A command may well end without reading all of it.
-    let _ = feeder.join();
-    output
+    std::thread::spawn(move || stdin.write_all(&input));
+    let stdout = collect(child.stdout.take().expect("stdout is a pipe"));
+    let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it can be asked") {
+            break status;
+        }
+        if begun.elapsed() > COMMAND_BOUND {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it can be waited for");
+            let said = String::from_utf8_lossy(&stderr.join().expect("it is read")).into_owned();
+            panic!("ck {args:?} did not end within {COMMAND_BOUND:?}: {said}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let stdout = stdout.join().expect("it is read");
+    let stderr = stderr.join().expect("it is read");
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).expect("a pipe can be read");
+        all
+    })
 }
 
 /// Runs `ck` to its end.
