@@ -1,5 +1,6 @@
 //! Who belongs to the cluster: joining, registering at each start, leaving for good.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -133,15 +134,32 @@ async fn register_as(
         served: false,
         peer_address: request.peer_address,
         http_address: request.http_address,
-        weight: request.weight,
-        domain: request.domain,
-        services: request.services,
-        labels: request.labels,
+        weight: request
+            .weight
+            .or(known.map(|member| member.weight))
+            .unwrap_or(1),
+        domain: request
+            .domain
+            .or_else(|| known.and_then(|member| member.domain.clone())),
+        services: kept(request.services, known.map(|member| &member.services)),
+        labels: kept(request.labels, known.map(|member| &member.labels)),
         command_version: itself.command_version,
     };
     let (position, _) = propose(node, Command::Register(registration), actor).await?;
     node.wake.notify_one();
     joined(node, &name, Some(position))
+}
+
+/// What a node says, or, when it says nothing, what is known of it.
+fn kept(
+    said: BTreeMap<String, String>,
+    known: Option<&BTreeMap<String, String>>,
+) -> BTreeMap<String, String> {
+    if said.is_empty() {
+        known.cloned().unwrap_or_default()
+    } else {
+        said
+    }
 }
 
 fn joined(node: &Shared, name: &NodeId, position: Option<Position>) -> Forwarded {

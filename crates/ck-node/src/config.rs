@@ -79,13 +79,15 @@ pub struct Config {
     /// Consensus timing of this process, read at start. Default: the profile in `choices`, else
     /// `lan`.
     pub profile: Option<Profile>,
-    /// Its share of the partitions relative to the others', 1 or more. Default 1.
-    pub weight: u32,
-    /// Its failure domain. Default: one of its own.
+    /// Its share of the partitions relative to the others', 1 or more. Default: what the cluster
+    /// knows of it from before, else 1; so that a change made while it ran outlasts a restart.
+    pub weight: Option<u32>,
+    /// Its failure domain. Default: what the cluster knows, else one of its own.
     pub domain: Option<Domain>,
-    /// Addresses of the application's services by name, shown by `/cluster`.
+    /// Addresses of the application's services by name, shown by `/cluster`. Empty: what the
+    /// cluster knows.
     pub services: BTreeMap<String, String>,
-    /// Labels for people and filters.
+    /// Labels for people and filters. Empty: what the cluster knows.
     pub labels: BTreeMap<String, String>,
     /// Whether what the application acknowledged survives a kill of the process. A node without
     /// an application declares it. Default true.
@@ -122,7 +124,7 @@ impl Config {
             resolver: Arc::new(PeerAddresses),
             choices: ConfigChoices::default(),
             profile: None,
-            weight: 1,
+            weight: None,
             domain: None,
             services: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -140,7 +142,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the field, the value and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.weight == 0 {
+        if self.weight == Some(0) {
             return Err(ConfigError::Weight);
         }
         if self.cluster_name.is_empty() || self.cluster_name.len() > 128 {

@@ -82,13 +82,13 @@ pub struct JoinRequest {
     pub peer_address: String,
     /// Where its HTTP surface is, `host:port`; empty when it has none.
     pub http_address: String,
-    /// Its share of the partitions, relative to the others'.
-    pub weight: u32,
-    /// Its failure domain.
+    /// Its share of the partitions, relative to the others'; absent keeps what is known, else 1.
+    pub weight: Option<u32>,
+    /// Its failure domain; absent keeps what is known.
     pub domain: Option<Domain>,
-    /// Addresses of the application's own services, by name.
+    /// Addresses of the application's own services, by name; none keeps what is known.
     pub services: BTreeMap<String, String>,
-    /// Labels for people and filters.
+    /// Labels for people and filters; none keeps what is known.
     pub labels: BTreeMap<String, String>,
     /// What only the node itself can say; absent when an operator announces a node.
     pub itself: Option<Itself>,

@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ck_control::MemberChange;
 use ck_core::{PartitionId, Version};
 use ck_node::{EventKind, Handle, Next, OperationError, Phase};
 use support::{World, address, eventually};
@@ -427,4 +428,31 @@ async fn every_node_tells_each_event_once() {
         assert_eq!((joined, started, completed), (1, 2, 2));
         assert!(moved >= 96, "{moved}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_weight_changed_while_running_outlasts_a_restart() {
+    let world = World::new(13);
+    let mut handles = world.cluster(3).await;
+    let node: ck_core::NodeId = "node-3".parse().unwrap();
+    let change = MemberChange {
+        weight: Some(5),
+        ..MemberChange::default()
+    };
+    handles[0].update(node.clone(), change).await.unwrap();
+    handles.pop().unwrap().stop().await;
+    let third = world.restart(3, world.config(3, 3)).await;
+    eventually("it is ready", || third.unready().is_empty()).await;
+    assert_eq!(third.state().member_by_node("node-3").unwrap().weight, 5);
+    let mut config = world.config(3, 3);
+    config.weight = Some(2);
+    third.stop().await;
+    drop(third);
+    let third = world.restart(3, config).await;
+    eventually("it is ready", || third.unready().is_empty()).await;
+    assert_eq!(
+        third.state().member_by_node("node-3").unwrap().weight,
+        2,
+        "what it says counts"
+    );
 }

@@ -136,7 +136,7 @@ fn checked(view: &View, request: api::JoinRequest) -> Result<JoinRequest, Refuse
         cluster_name: cluster,
         peer_address,
         http_address,
-        weight: weight.unwrap_or(1),
+        weight,
         domain: path.map(|path| domain(&path)).transpose()?,
         services: node.services,
         labels: Default::default(),
