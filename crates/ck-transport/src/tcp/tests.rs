@@ -16,8 +16,8 @@ use crate::{ClusterId, ServiceError};
 struct Loopback(String);
 
 impl Loopback {
-    /// A port that was free a moment ago, for the case in which nobody answers. Nobody listens at
-    /// port 1 of a test machine.
+    /// Nobody listens at port 1, and no listener is ever given it, unlike a port that was free a
+    /// moment ago.
     fn new() -> Self {
         Self("127.0.0.1:1".into())
     }

@@ -34,7 +34,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The next frame. Not cancel-safe only in that time passes: no byte is lost.
+    /// The next frame. Cancel-safe: no byte is lost.
     ///
     /// # Errors
     /// [`TransportError::Timeout`] after `silence_max` without a byte,
