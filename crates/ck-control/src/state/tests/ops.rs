@@ -95,6 +95,11 @@ fn rows() -> impl Strategy<Value = Rows> {
     ]
 }
 
+/// True once in `n` times.
+pub(super) fn one_in(n: u32) -> impl Strategy<Value = bool> {
+    (0..n).prop_map(|drawn| drawn == 0)
+}
+
 pub(super) fn op() -> impl Strategy<Value = Op> {
     let n = || 1..=NODES;
     let expected = || prop::option::of(0..40_u64);
@@ -107,7 +112,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             |(n, durable, holds, served, starts)| Op::Return { n, durable, holds, served, starts }
         ),
         3 => n().prop_map(|n| Op::Stop { n }),
-        3 => (prop::collection::vec(n(), 0..4), prop::bool::weighted(0.1))
+        3 => (prop::collection::vec(n(), 0..4), one_in(10))
             .prop_map(|(nodes, stale)| Op::Expire { nodes, stale }),
         2 => n().prop_map(|n| Op::Close { n }),
         2 => (n(), 0..4_u8).prop_map(|(n, office)| Op::Remove { n, office }),
