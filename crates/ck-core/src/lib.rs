@@ -22,7 +22,9 @@ pub mod topology;
 pub use fraction::Fraction;
 pub use id::{Epoch, IdError, NodeId, PartitionId, Version};
 pub use key::KeyHash;
-pub use placement::{Balanced, Placement, PlacementError, Plan, Rendezvous, Ring};
+pub use placement::{
+    Balanced, Certificate, Placement, PlacementError, Plan, Rendezvous, Ring, VerifyError,
+};
 pub use spec::{Spec, SpecError};
 pub use table::{DiffError, Row, RowChange, Stats, Table, TableDiff, TableError, TableText};
 pub use topology::{Domain, Node, NodeState, Topology, TopologyError};

@@ -91,6 +91,8 @@ fn check(seed: u64, tally: &mut Tally) {
     let plan = Balanced::new()
         .place(&topology, &spec, Some(&previous))
         .unwrap();
+    plan.verify(&topology, &spec, Some(&previous))
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let stats = plan.table.stats(&topology, &spec);
     let at = format!("seed {seed}: {spec:?} {topology:?}");
     assert_eq!(

@@ -75,7 +75,8 @@ fn table(partitions: usize) -> impl Strategy<Value = Table> {
 }
 
 /// Quota, spread, bound: everything a plan over active nodes promises.
-fn check(plan: &Plan, topology: &Topology, spec: &Spec) {
+fn check(plan: &Plan, topology: &Topology, spec: &Spec, previous: Option<&Table>) {
+    plan.verify(topology, spec, previous).unwrap();
     let stats = plan.table.stats(topology, spec);
     assert_eq!(stats.copies_off_quota, 0, "copies: {stats:?}");
     assert_eq!(stats.primaries_off_quota, 0, "primaries: {stats:?}");
@@ -105,7 +106,7 @@ proptest! {
         spec in (1_u32..200).prop_flat_map(spec),
     ) {
         let plan = Balanced::new().place(&topology, &spec, None).unwrap();
-        check(&plan, &topology, &spec);
+        check(&plan, &topology, &spec, None);
         prop_assert_eq!(plan.copies_moved, plan.lower_bound);
         prop_assert_eq!(plan.primaries_changed, 0);
     }
@@ -116,7 +117,7 @@ proptest! {
         (spec, previous) in (1_u32..80).prop_flat_map(|p| (spec(p), table(p as usize))),
     ) {
         let plan = Balanced::new().place(&topology, &spec, Some(&previous)).unwrap();
-        check(&plan, &topology, &spec);
+        check(&plan, &topology, &spec, Some(&previous));
     }
 
     #[test]
@@ -127,7 +128,7 @@ proptest! {
         let mut previous: Option<Table> = None;
         for topology in steps {
             let plan = Balanced::new().place(&topology, &spec, previous.as_ref()).unwrap();
-            check(&plan, &topology, &spec);
+            check(&plan, &topology, &spec, previous.as_ref());
             let again = Balanced::new().place(&topology, &spec, Some(&plan.table)).unwrap();
             prop_assert_eq!((again.copies_moved, again.primaries_changed), (0, 0));
             previous = Some(plan.table);
@@ -153,7 +154,9 @@ proptest! {
                     prop_assert!(fine, "{row:?}: {id} is {state}");
                 }
             }
-            prop_assert!(plan.copies_moved >= plan.lower_bound);
+            if let Err(error) = plan.verify(&topology, &spec, previous.as_ref()) {
+                prop_assert!(false, "{error}: {plan:?}");
+            }
             previous = Some(plan.table);
         }
     }
@@ -166,6 +169,7 @@ proptest! {
     ) {
         let stopped = Balanced::new().with_work_budget(budget);
         let stopped = stopped.place(&topology, &spec, Some(&previous)).unwrap();
+        stopped.verify(&topology, &spec, Some(&previous)).unwrap();
         let full = Balanced::new().place(&topology, &spec, Some(&previous)).unwrap();
         let stats = stopped.table.stats(&topology, &spec);
         if stopped.optimal {

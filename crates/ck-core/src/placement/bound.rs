@@ -64,18 +64,31 @@ fn keepable(members: &Members<'_>, needs: &Needs, previous: &Table) -> u64 {
     sum
 }
 
-/// Whether a table gives every member its quota of copies, rounded down or up.
+/// Whether a table gives every member its quota of copies and of primaries, rounded down or up.
+///
+/// Where rows have different lengths, primaries cannot always be spread that evenly: there only the
+/// copies count.
 pub(crate) fn within_quota(members: &Members<'_>, needs: &Needs, table: &Table) -> bool {
-    let (copies, spare) = needs.totals(members.spec.partitions());
-    let boxes = Boxes::around(&members.quotas(copies, spare));
+    let partitions = members.spec.partitions();
+    let (copies, spare) = needs.totals(partitions);
+    let shares = members.quotas(copies, spare);
     let held = crate::placement::held(table);
+    let mut led = vec![0_u32; held.len()];
+    for row in table.rows() {
+        if let Some(primary) = row.indexes().first() {
+            led[*primary as usize] += 1;
+        }
+    }
     let mut counts = vec![0; members.list.len()];
-    for (id, held) in table.nodes().iter().zip(held) {
+    let mut primaries = counts.clone();
+    for (index, id) in table.nodes().iter().enumerate() {
         match members.index_of(id.as_str()) {
-            Some(at) => counts[at as usize] = held,
-            None if held > 0 => return false,
+            Some(at) => (counts[at as usize], primaries[at as usize]) = (held[index], led[index]),
+            None if held[index] > 0 => return false,
             None => {}
         }
     }
-    boxes.holds(&counts)
+    let boxes = Boxes::around(&shares);
+    let lead_boxes = Boxes::around(&needs.lead_shares(&shares, partitions));
+    boxes.holds(&counts) && (needs.are_uneven() || lead_boxes.holds(&primaries))
 }

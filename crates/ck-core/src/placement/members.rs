@@ -184,7 +184,11 @@ impl Needs {
                     .filter_map(|index| number[*index as usize]),
             )
         };
-        Self::Each(table.rows().map(need).collect())
+        let needs: Vec<Need> = table.rows().map(need).collect();
+        if needs.iter().all(|need| *need == needs[0]) {
+            return Self::Same(needs[0]);
+        }
+        Self::Each(needs)
     }
 
     #[inline]
@@ -193,6 +197,21 @@ impl Needs {
             Self::Same(need) => *need,
             Self::Each(needs) => needs[partition],
         }
+    }
+
+    /// Whether rows differ in what they have to hold.
+    pub(crate) fn are_uneven(&self) -> bool {
+        matches!(self, Self::Each(_))
+    }
+
+    /// The exact shares of primaries: those of copies, scaled to one a row.
+    pub(crate) fn lead_shares(&self, shares: &[Fraction], partitions: u32) -> Vec<Fraction> {
+        let rows = Fraction::from(u64::from(self.owned(partitions)));
+        let copies = Fraction::from(self.totals(partitions).0);
+        shares
+            .iter()
+            .map(|share| share.scaled(rows, copies))
+            .collect()
     }
 
     /// Rows that hold at least one copy.

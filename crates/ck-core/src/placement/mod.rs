@@ -9,11 +9,13 @@ mod ring;
 mod select;
 mod share;
 mod targets;
+mod verify;
 
 pub use balanced::Balanced;
-pub use plan::Plan;
+pub use plan::{Certificate, Plan};
 pub use rendezvous::Rendezvous;
 pub use ring::Ring;
+pub use verify::VerifyError;
 
 pub(crate) use members::{Members, Needs, held};
 use plan::Proof;

@@ -22,13 +22,26 @@ pub struct Plan {
     /// optimal plan may have to move more.
     pub lower_bound: u64,
     /// Whether it is proved that no plan within quota moves fewer copies than this one, and this
-    /// one is within quota.
+    /// one is within quota, of copies and of primaries.
     pub optimal: bool,
     /// By how much `copies_moved` may exceed the fewest possible; 0 when `optimal`.
     pub gap: u64,
     /// Whether a row has fewer copies than the replication factor, or touches fewer failure
     /// domains than the spread, because there are too few usable nodes.
     pub degraded: bool,
+    /// Why no plan within quota moves less than `copies_moved - gap`.
+    pub certificate: Certificate,
+}
+
+/// What proves that a number of moves is needed; [`Plan::verify`] checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Certificate {
+    /// The counts alone: nodes, or rows, lack that many copies.
+    Counts,
+    /// A price for each of [`Table::nodes`], in copies: dear where copies are to leave, cheap where
+    /// they are to go. At these prices no row can be had for less.
+    Prices(Vec<i64>),
 }
 
 impl Plan {
@@ -97,12 +110,13 @@ impl Plan {
             optimal: proof.within && copies_moved <= proved,
             gap: copies_moved.saturating_sub(proved),
             degraded: proof.degraded,
+            certificate: proof.certificate,
         })
     }
 }
 
 /// What is known of a table before it is compared with the previous one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Proof {
     /// From the counts.
     pub(super) lower_bound: u64,
@@ -110,6 +124,7 @@ pub(super) struct Proof {
     pub(super) proved: u64,
     pub(super) within: bool,
     pub(super) degraded: bool,
+    pub(super) certificate: Certificate,
 }
 
 impl Proof {
@@ -127,6 +142,7 @@ impl Proof {
             proved: lower_bound,
             within,
             degraded: falls_short(table, members),
+            certificate: Certificate::Counts,
         }
     }
 }

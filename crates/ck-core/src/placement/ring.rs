@@ -9,7 +9,7 @@ use crate::placement::{Members, Needs, Placement, PlacementError, Plan};
 use crate::{Fraction, PartitionId, Spec, Table, Topology};
 
 /// Most virtual nodes on one ring; beyond that all nodes have fewer, in proportion.
-const POINTS_MAX: u64 = 1 << 20;
+const POINTS_MAX: u64 = 1 << 18;
 
 /// A consistent-hash ring (Karger and others, 1997): agreement without a table.
 ///
@@ -53,7 +53,7 @@ impl Ring {
     }
 
     /// Places on the ring per unit of weight; 0 counts as 1. More make shares more even, and
-    /// building the ring slower. At most a million are used for the whole ring.
+    /// building the ring slower. At most 262,144 are used for the whole ring.
     #[must_use]
     pub const fn with_points(mut self, points: u32) -> Self {
         self.points = if points == 0 { 1 } else { points };

@@ -120,7 +120,7 @@ fn serialized_tables_are_validated_when_read() {
 fn a_partition_takes_twelve_bytes_at_three_copies() {
     let rows = (0..10_000_u32).map(|p| [p % 3, (p + 1) % 3, (p + 2) % 3]);
     let table = Table::from_rows([id("a"), id("b"), id("c")].to_vec(), 3, rows).unwrap();
-    assert_eq!(table.cells().len() * size_of::<u32>(), 12 * 10_000);
+    assert_eq!(size_of_val(table.cells()), 12 * 10_000);
     assert!(table.heap_bytes() >= 12 * 10_000);
 }
 

@@ -16,7 +16,7 @@ mod wants;
 use alloc::vec::Vec;
 
 use crate::placement::plan::Proof;
-use crate::placement::{Needs, Placement, PlacementError, Plan, members};
+use crate::placement::{Certificate, Needs, Placement, PlacementError, Plan, members};
 use crate::{NodeId, Spec, Table, Topology};
 use dual::{bound, prices};
 use exchange::Exchange;
@@ -92,15 +92,16 @@ impl Placement for Balanced {
         let members = members(topology, spec, previous)?;
         let problem = Problem::new(members, previous);
         let mut budget = self.work_budget;
-        let (mut rows, lower_bound, proved) = match &problem.old {
-            None => (initial::deal(&problem), problem.copies, problem.copies),
+        let (mut rows, bound) = match &problem.old {
+            None => (initial::deal(&problem), Bound::by_counts(problem.copies)),
             Some(old) => incremental(&problem, old, &mut budget),
         };
         // Roles always get their share of the work, whatever the copies took.
         let mut budget = budget.max(self.work_budget / 4);
         primaries::assign(&problem, &mut rows, &mut budget);
 
-        let within = problem.boxes.holds(&rows.counts);
+        let roles_within = problem.needs.are_uneven() || problem.lead_boxes.holds(&rows.led);
+        let within = problem.boxes.holds(&rows.counts) && roles_within;
         let degraded = falls_short(&problem, &rows);
         let nodes: Vec<NodeId> = problem
             .members
@@ -111,21 +112,41 @@ impl Placement for Balanced {
         let cells = rows.into_cells(&problem);
         let table = Table::from_cells(nodes, spec.replication_factor(), cells)
             .expect("planned rows are whole and name each node once");
-        Plan::assemble(
-            table,
-            previous,
-            Proof {
-                lower_bound,
-                proved,
-                within,
-                degraded,
-            },
-        )
+        let Bound {
+            lower_bound,
+            proved,
+            certificate,
+        } = bound;
+        let proof = Proof {
+            lower_bound,
+            proved,
+            within,
+            degraded,
+            certificate,
+        };
+        Plan::assemble(table, previous, proof)
     }
 }
 
-/// Rows within quota, starting from surviving ones; the bound by counts, and the best one proved.
-fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, u64, u64) {
+/// How many moves are proved to be needed, and why.
+struct Bound {
+    lower_bound: u64,
+    proved: u64,
+    certificate: Certificate,
+}
+
+impl Bound {
+    fn by_counts(lower_bound: u64) -> Self {
+        Self {
+            lower_bound,
+            proved: lower_bound,
+            certificate: Certificate::Counts,
+        }
+    }
+}
+
+/// Rows within quota, starting from surviving ones, and how many moves that takes at least.
+fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bound) {
     let (rows, kept) = survivors::keep(problem, old);
     let wanted: u64 = problem
         .targets
@@ -138,7 +159,7 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, u64
     direct::settle(problem, &mut quick);
     let evened = problem.boxes.holds(&quick.counts);
     if evened && moved(problem, &quick) == lower_bound {
-        return (quick, lower_bound, lower_bound);
+        return (quick, Bound::by_counts(lower_bound));
     }
 
     let mut balance = Balance::new(&rows.counts, &problem.boxes);
@@ -151,10 +172,20 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, u64
     }
     // The proof is made from the result, whichever way that was found.
     let mut allowance = (*budget).max(exchange.rows.leads.len() as u64 * 64);
-    let proved = prices(&exchange, &exchange.rows.counts, &mut allowance)
-        .and_then(|prices| u64::try_from(bound(problem, &prices)).ok())
-        .map_or(lower_bound, |proved| proved.max(lower_bound));
-    (exchange.rows, lower_bound, proved)
+    let bound = match prices(&exchange, &exchange.rows.counts, &mut allowance) {
+        Some(prices) => {
+            let proved = u64::try_from(bound(problem, &prices))
+                .unwrap_or(0)
+                .max(lower_bound);
+            Bound {
+                lower_bound,
+                proved,
+                certificate: Certificate::Prices(prices),
+            }
+        }
+        None => Bound::by_counts(lower_bound),
+    };
+    (exchange.rows, bound)
 }
 
 /// Copies that were not there before.
@@ -178,8 +209,8 @@ fn falls_short(problem: &Problem<'_>, rows: &Rows) -> bool {
         usize::from(spec.replication_factor()),
         usize::from(spec.spread()),
     );
-    if let Needs::Same(_) = problem.needs {
-        return !problem.members.suffice();
+    if let Needs::Same(need) = &problem.needs {
+        return usize::from(need.copies) < copies || usize::from(need.domains) < spread;
     }
     (0..problem.partitions()).any(|partition| {
         let row = rows.row(partition);

@@ -3,9 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::Table;
 use crate::placement::targets::{Boxes, Whole, whole};
 use crate::placement::{Members, Needs};
-use crate::{Fraction, Table};
 
 /// No node: filler of short rows, and nodes that are gone.
 pub(super) const NONE: u32 = u32::MAX;
@@ -77,9 +77,7 @@ impl<'a> Problem<'a> {
         let (copies, spare) = needs.totals(partitions);
         let shares = members.quotas(copies, spare);
         let owned = u64::from(needs.owned(partitions));
-        let (rows, all) = (Fraction::from(owned), Fraction::from(copies));
-        let lead_shares: Vec<Fraction> =
-            shares.iter().map(|share| share.scaled(rows, all)).collect();
+        let lead_shares = needs.lead_shares(&shares, partitions);
         let (boxes, lead_boxes) = (Boxes::around(&shares), Boxes::around(&lead_shares));
         let old = previous.map(|table| Old::new(&members, table));
 
