@@ -15,7 +15,7 @@ const HELP_WIDTH: usize = 100;
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 /// 2 usage, 3 unreachable or timed out, 4 refused.
 #[derive(Debug, Parser)]
-#[command(name = "ck", version, propagate_version = true, max_term_width = HELP_WIDTH)]
+#[command(name = "ck", version, max_term_width = HELP_WIDTH)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Example, a cluster of three nodes on this machine:\n  ck dev")]
 pub(crate) struct Cli {

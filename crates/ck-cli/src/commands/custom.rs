@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -116,7 +116,12 @@ fn get(args: &GetArgs, output: Output) -> Done {
             json!({ "key": key, "version": version, "bytes": bytes, "value_base64": encoded })
         }
     };
-    output.show(&shown, |out| out.write_all(&value))
+    output.show(&shown, |out| {
+        out.write_all(&value)?;
+        // A terminal's prompt should not stand behind the value; a pipe gets its bytes alone.
+        let open = !value.ends_with(b"\n") && io::stdout().is_terminal();
+        if open { out.write_all(b"\n") } else { Ok(()) }
+    })
 }
 
 fn set(args: SetArgs, output: Output) -> Done {

@@ -63,6 +63,8 @@ pub(super) fn node_table(nodes: &[Node], stats: &PartitionStats) -> Table {
         "replicas",
         "services",
     ]);
+    let mut nodes: Vec<&Node> = nodes.iter().collect();
+    nodes.sort_by(|a, b| a.id.cmp(&b.id));
     for node in nodes {
         let held = |counts: &std::collections::BTreeMap<String, u64>| {
             figure(counts.get(&node.id).copied().unwrap_or_default())

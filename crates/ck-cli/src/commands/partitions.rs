@@ -176,6 +176,9 @@ pub(crate) fn stats(args: &StatsArgs, output: Output) -> Done {
             nodes.add_row(vec![Cell::new(node), figure(primaries), figure(replicas)]);
         }
         write_table(out, &nodes)?;
+        if stats.domains.is_empty() {
+            return Ok(());
+        }
         writeln!(out)?;
         let mut domains = table(["domain", "nodes", "copies", "primaries"]);
         for (name, domain) in &stats.domains {

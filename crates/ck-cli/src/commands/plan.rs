@@ -81,7 +81,7 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
     };
     writeln!(
         out,
-        "{what}: {} to move ({least}; lower bound {}), {}, version {}.{}",
+        "{what}: {} to move ({least}; lower bound {}), {}",
         count(plan.copies_moved, "copy", "copies"),
         plan.lower_bound,
         count(
@@ -89,9 +89,8 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
             "primary changes",
             "primaries change"
         ),
-        plan.incarnation,
-        plan.version,
     )?;
+    writeln!(out, "version {}.{}", plan.incarnation, plan.version)?;
     if plan.degraded {
         writeln!(
             out,

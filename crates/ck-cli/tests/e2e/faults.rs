@@ -93,35 +93,52 @@ fn nonsense_in_a_query_is_refused_and_hangs_nothing() {
     assert_commits(server, "goes-on");
 }
 
+/// A body of `POST /join`, with more fields beside the node.
+fn join(id: &str, ip: &str, more: Value) -> String {
+    let mut body = json!({ "node": { "id": id, "ip": ip, "port": 0, "name": id } });
+    for (name, value) in more.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body.to_string()
+}
+
+/// An address nobody listens at.
+const DEAD: &str = "127.0.0.1:1";
+
+/// The ids of all members, as every node lists them; each goes on committing.
+#[track_caller]
+fn assert_untouched(cluster: &Cluster) {
+    for server in &cluster.servers {
+        let page = server.get("/nodes").json();
+        let mut ids: Vec<&str> = page["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|node| node["id"].as_str())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["node-1", "node-2", "node-3"]);
+        assert_commits(server, "goes-on");
+    }
+}
+
 #[test]
-fn bogus_joins_change_nothing() {
+fn nodes_that_are_not_there_do_not_join() {
     let cluster = Cluster::ready(3, &[]);
     let server = &cluster.servers[0];
-    let before = server.get("/nodes").json();
-    let join = |id: &str, ip: &str, more: Value| {
-        let mut body = json!({ "node": { "id": id, "ip": ip, "port": 0, "name": id } });
-        for (name, value) in more.as_object().unwrap() {
-            body[name] = value.clone();
-        }
-        body.to_string()
-    };
-    let dead = "127.0.0.1:1";
     for bogus in ["a", "b", "c"] {
-        let body = join(bogus, dead, json!({ "raft_addr": dead }));
+        let body = join(bogus, DEAD, json!({ "raft_addr": DEAD }));
         let reply = server.send("POST", "/join", &body);
         assert!((400..500).contains(&reply.status), "{}", reply.text());
         assert_eq!(reply.json()["code"], "node-unreachable", "{}", reply.text());
     }
+    let theirs = join("x", DEAD, json!({ "raft_addr": DEAD, "cluster": "theirs" }));
+    assert_eq!(code(server, "POST", "/join", &theirs, 409), "other-cluster");
+    // Another node's address, under a new id and under a known one.
     let ours = server.http.to_string();
-    let other_cluster = join("x", dead, json!({ "raft_addr": dead, "cluster": "theirs" }));
-    assert_eq!(
-        code(server, "POST", "/join", &other_cluster, 409),
-        "wrong-cluster"
-    );
-    // Another node's address, and another node's id.
     let peer = cluster.servers[1].get("/v1/peer").json()["peer_address"].clone();
-    for (id, address) in [("x", peer.clone()), ("node-3", peer)] {
-        let body = join(id, &ours, json!({ "raft_addr": address }));
+    for id in ["x", "node-3"] {
+        let body = join(id, &ours, json!({ "raft_addr": peer }));
         let reply = server.send("POST", "/join", &body);
         assert!(
             (400..500).contains(&reply.status),
@@ -130,49 +147,43 @@ fn bogus_joins_change_nothing() {
             reply.text()
         );
     }
+    assert_untouched(&cluster);
+}
+
+#[test]
+fn a_join_that_is_no_join_is_refused_before_it_is_believed() {
+    let cluster = Cluster::ready(3, &[]);
+    let server = &cluster.servers[0];
     for body in ["", "{", "[]", "null", "\"x\"", "{}", r#"{"node":7}"#] {
         let reply = server.send("POST", "/join", body);
         assert_eq!(reply.status, 400, "{body}: {}", reply.text());
     }
-    let unknown = join("x", dead, json!({ "raft_addr": dead, "voter": true }));
+    let unknown = join("x", DEAD, json!({ "raft_addr": DEAD, "voter": true }));
     let reply = server.send("POST", "/join", &unknown);
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("voter"), "{}", reply.text());
-    let huge = join(&"n".repeat(10_000_000), dead, json!({}));
-    let reply = request(
-        server.http,
-        "POST",
-        "/join",
-        &[("Content-Type", "application/json")],
-        huge.as_bytes(),
-        Duration::from_secs(10),
+    let post = |kind: &str, body: &[u8]| {
+        let headers = [("Content-Type", kind)];
+        request(
+            server.http,
+            "POST",
+            "/join",
+            &headers,
+            body,
+            Duration::from_secs(10),
+        )
+    };
+    let huge = post(
+        "application/json",
+        join(&"n".repeat(10_000_000), DEAD, json!({})).as_bytes(),
     );
     // Refused by its declared length, before it is read: the connection may break while we write.
     assert!(
-        reply.as_ref().map_or(true, |reply| reply.status == 413),
-        "{reply:?}"
+        huge.as_ref().map_or(true, |reply| reply.status == 413),
+        "{huge:?}"
     );
-    let plain = request(
-        server.http,
-        "POST",
-        "/join",
-        &[("Content-Type", "text/plain")],
-        b"{}",
-        PROMPT,
-    );
-    assert_eq!(plain.unwrap().status, 415);
-    for server in &cluster.servers {
-        let ids = |page: &Value| -> Vec<Value> {
-            page["nodes"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|node| node["id"].clone())
-                .collect()
-        };
-        assert_eq!(ids(&server.get("/nodes").json()), ids(&before));
-        assert_commits(server, "goes-on");
-    }
+    assert_eq!(post("text/plain", b"{}").unwrap().status, 415);
+    assert_untouched(&cluster);
 }
 
 #[test]

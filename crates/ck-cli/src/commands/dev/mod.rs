@@ -76,10 +76,7 @@ impl Directory {
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
     let directory = match &args.keep {
-        Some(path) => std::fs::create_dir_all(path)
-            .and_then(|()| path.canonicalize())
-            .map(Directory::Kept)
-            .with_context(|| format!("cannot use --keep {}", path.display()))?,
+        Some(path) => Directory::Kept(kept(path, args.http_base)?),
         None => Directory::Temporary(
             tempfile::Builder::new()
                 .prefix("ck-dev-")
