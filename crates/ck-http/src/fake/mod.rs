@@ -2,6 +2,8 @@
 //!
 //! For tests and benches of the surface, and of whatever calls it. Behind the feature `fake`.
 
+mod backend;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,8 +17,6 @@ use ck_core::{NodeId, Placement, Rendezvous, Table, Version};
 use ck_node::{
     JoinRequest, Joined, NodeStatus, Operation, OperationError, Outcome, Phase, PlanOutcome, Role,
 };
-
-mod backend;
 
 use backend::registration;
 
@@ -327,7 +327,7 @@ impl Fake {
             display_name: request.display_name,
             peer_address: address,
             http_address: request.http_address,
-            weight: request.weight,
+            weight: request.weight.unwrap_or(1),
             domain: request.domain,
             services: request.services,
             labels: request.labels,
