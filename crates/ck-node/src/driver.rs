@@ -47,6 +47,25 @@ pub enum NodeError {
         /// The node.
         node: ck_core::NodeId,
     },
+    /// Members of another cluster of the same name take it for one of theirs: its disk was lost, and
+    /// it has formed a cluster of its own instead of joining them.
+    #[error(
+        "{peer} of cluster {name:?} {theirs} takes this node for its member {member}, but it formed \
+         cluster {ours} of that name; take it out there with `ck remove`, then start it with an \
+         empty data directory and --join one of theirs"
+    )]
+    Astray {
+        /// Who said so.
+        peer: ck_core::NodeId,
+        /// The name of both clusters.
+        name: String,
+        /// The other cluster.
+        theirs: ck_control::ClusterId,
+        /// The member it has there.
+        member: u64,
+        /// The cluster of this node.
+        ours: ck_control::ClusterId,
+    },
     /// The cluster refuses its registration.
     #[error("the cluster refused to open a session: {0}")]
     Refused(#[source] OperationError),
@@ -109,6 +128,28 @@ async fn watch_core(
     }
 }
 
+/// A peer of another cluster was refused. When it takes this node for a member of its own, and
+/// this node is alone in its cluster, it is this node that went astray.
+pub(crate) fn meet_stranger(node: &Arc<Shared>, from: &ck_transport::PeerId, expects: Option<u64>) {
+    let published = node.publisher.current();
+    let alone = published.state.members().len() <= 1;
+    let (Some(member), Some(theirs), Some(ours)) = (expects, from.cluster, node.membership())
+    else {
+        return;
+    };
+    if !alone || from.cluster_name != node.config.cluster_name {
+        return;
+    }
+    let failure = NodeError::Astray {
+        peer: from.node.clone(),
+        name: from.cluster_name.clone(),
+        theirs: ck_control::ClusterId(theirs.0),
+        member,
+        ours: ours.cluster,
+    };
+    fail(node, &failure);
+}
+
 /// Records why the node ends, and ends the process unless it was configured not to.
 fn fail(node: &Shared, failure: &NodeError) {
     let mut reason = failure.to_string();
@@ -133,6 +174,9 @@ fn fail(node: &Shared, failure: &NodeError) {
 pub(crate) async fn run(node: Arc<Shared>) {
     if let Err(failure) = live(&node).await {
         fail(&node, &failure);
+    }
+    // A stop ends them itself, in its own order.
+    if matches!(*node.phase.borrow(), Phase::Ended { failure: Some(_) }) {
         if let Some(consensus) = node.consensus.get() {
             consensus.shutdown().await;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::ArcSwap;
 use ck_control::{Event, Position, State};
 use ck_core::{KeyHash, Row, Table};
 use tokio::sync::{broadcast, watch};
@@ -50,9 +50,17 @@ pub(crate) enum Notice {
     },
 }
 
+/// The newest published state, and how many there were before it.
+#[derive(Default)]
+struct Current {
+    published: ArcSwap<Published>,
+    /// Raised after each swap, so that who sees the number sees that state or a newer one.
+    swaps: AtomicU64,
+}
+
 /// Where the state machine puts what it has applied.
 pub(crate) struct Publisher {
-    current: Arc<ArcSwap<Published>>,
+    current: Arc<Current>,
     applied: watch::Sender<Position>,
     events: broadcast::Sender<Notice>,
     applied_at_ms: AtomicU64,
@@ -61,7 +69,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(events_kept: usize) -> Arc<Self> {
         Arc::new(Self {
-            current: Arc::new(ArcSwap::from_pointee(Published::default())),
+            current: Arc::default(),
             applied: watch::channel(Position(0)).0,
             events: broadcast::channel(events_kept).0,
             applied_at_ms: AtomicU64::new(0),
@@ -69,7 +77,10 @@ impl Publisher {
     }
 
     pub(crate) fn publish(&self, state: &State, applied: Position, notices: Vec<Notice>) {
-        self.current.store(Arc::new(Published::new(state.clone())));
+        self.current
+            .published
+            .store(Arc::new(Published::new(state.clone())));
+        self.current.swaps.fetch_add(1, Ordering::Release);
         self.applied_at_ms.store(now_ms(), Ordering::Relaxed);
         self.applied.send_replace(applied);
         for notice in notices {
@@ -79,12 +90,16 @@ impl Publisher {
     }
 
     pub(crate) fn current(&self) -> Arc<Published> {
-        self.current.load_full()
+        self.current.published.load_full()
     }
 
     pub(crate) fn reader(&self) -> Reader {
+        let seen = self.current.swaps.load(Ordering::Acquire);
+        let published = self.current.published.load_full();
         Reader {
-            cache: Cache::new(Arc::clone(&self.current)),
+            current: Arc::clone(&self.current),
+            seen,
+            published,
         }
     }
 
@@ -116,25 +131,67 @@ pub(crate) fn now_ms() -> u64 {
 /// Clone one for each thread.
 #[derive(Clone)]
 pub struct Reader {
-    cache: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
+    current: Arc<Current>,
+    /// Number of swaps when `published` was taken, or fewer.
+    seen: u64,
+    published: Arc<Published>,
 }
 
 impl Reader {
     /// The row a key falls into by the last committed table; `None` before the partitions exist.
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Option<Row<'_>> {
-        self.cache.load().lookup(key)
+        self.published().lookup(key)
     }
 
     /// Everything that was committed last.
     #[inline]
     pub fn published(&mut self) -> &Arc<Published> {
-        self.cache.load()
+        let swaps = self.current.swaps.load(Ordering::Acquire);
+        if swaps != self.seen {
+            self.refresh(swaps);
+        }
+        &self.published
+    }
+
+    /// Kept out of the way of the look-up, which rarely comes here.
+    #[cold]
+    #[inline(never)]
+    fn refresh(&mut self, swaps: u64) {
+        self.published = self.current.published.load_full();
+        self.seen = swaps;
     }
 }
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_sees_what_was_published_before_its_look_up() {
+        let publisher = Publisher::new(1);
+        let mut reader = publisher.reader();
+        let mut clone = reader.clone();
+        for position in 1..=3 {
+            publisher.publish(&State::default(), Position(position), Vec::new());
+            for reader in [&mut reader, &mut clone] {
+                assert!(Arc::ptr_eq(reader.published(), &publisher.current()));
+            }
+        }
+    }
+
+    #[test]
+    fn reader_keeps_its_state_while_nothing_is_published() {
+        let publisher = Publisher::new(1);
+        publisher.publish(&State::default(), Position(1), Vec::new());
+        let mut reader = publisher.reader();
+        let first = Arc::clone(reader.published());
+        assert!(Arc::ptr_eq(reader.published(), &first));
     }
 }

@@ -6,6 +6,7 @@ use ck_control::MemberNumber;
 use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
 use parking_lot::RwLock;
 
+use crate::driver;
 use crate::execute;
 use crate::shared::Shared;
 use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
@@ -36,6 +37,12 @@ impl Service for Door {
             answer(&node, &from, request).await
         })
     }
+
+    fn stranger(&self, from: &PeerId, expects: Option<u64>) {
+        if let Some(node) = self.node.read().upgrade() {
+            driver::meet_stranger(&node, from, expects);
+        }
+    }
 }
 
 async fn answer(
@@ -51,7 +58,11 @@ async fn answer(
         }
         kind::OPERATE => {
             let forward: Forward = wire::request(&request.payload)?;
-            let done: Forwarded = operate(node, forward).await;
+            // What was begun is finished, though the one who asked goes away meanwhile.
+            let node = Arc::clone(node);
+            let done: Forwarded = tokio::spawn(async move { operate(&node, forward).await })
+                .await
+                .map_err(|source| ServiceError::new(ServiceError::PANICKED, source))?;
             wire::reply(&done)
         }
         kind::INVITE => {

@@ -34,7 +34,12 @@ const MESSAGE_BYTES_MAX: usize = 4096 - 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Frame {
     /// First frame of each side: who it is.
-    Hello(PeerId),
+    Hello {
+        /// The side that speaks.
+        me: PeerId,
+        /// The member number the other side is expected to have, when it matters.
+        expects: Option<u64>,
+    },
     /// Instead of a hello: no room for another connection.
     Full { limit: u64 },
     /// Who the sender is from now on.
@@ -124,7 +129,7 @@ impl Frame {
     /// The kind of frame, for messages.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Hello(_) => "hello",
+            Self::Hello { .. } => "hello",
             Self::Full { .. } => "full",
             Self::Identify(_) => "identify",
             Self::Ping => "ping",
@@ -144,7 +149,7 @@ impl Frame {
     /// The request it belongs to; 0 when it belongs to the connection.
     pub(crate) const fn id(&self) -> u64 {
         match self {
-            Self::Hello(_) | Self::Full { .. } | Self::Identify(_) | Self::Ping => 0,
+            Self::Hello { .. } | Self::Full { .. } | Self::Identify(_) | Self::Ping => 0,
             Self::Request { id, .. }
             | Self::Reply { id, .. }
             | Self::Refusal { id, .. }

@@ -114,6 +114,13 @@ pub trait Service: Send + Sync + 'static {
         from: PeerId,
         request: Request,
     ) -> BoxFuture<'static, Result<Reply, ServiceError>>;
+
+    /// A peer of another cluster said hello and was refused. `expects` is the member number it
+    /// took this side for, if it took it for one. Called before the peer learns of the refusal;
+    /// must not block. Does nothing by itself.
+    fn stranger(&self, from: &PeerId, expects: Option<u64>) {
+        let _ = (from, expects);
+    }
 }
 
 /// Carries requests to peers and their requests to a [`Service`]. The crate's documentation

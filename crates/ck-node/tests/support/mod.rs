@@ -1,4 +1,5 @@
 //! Several nodes in one process, on a network in memory, each with a data directory of its own.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +94,17 @@ impl World {
 
 pub(crate) fn address(number: usize) -> String {
     format!("node-{number}:1")
+}
+
+/// Waits until three members vote, and every node knows that the change is complete.
+pub(crate) async fn three_voters(handles: &[Handle]) {
+    for handle in handles {
+        eventually("three voters", || {
+            let status = handle.status();
+            status.voters.len() == 3 && !status.joint
+        })
+        .await;
+    }
 }
 
 /// Waits until `holds`, looking again and again.

@@ -30,7 +30,10 @@ fn every_kind() -> Vec<Frame> {
     let data = Bytes::from_static(b"xy");
     let (id, first) = (300, data.clone());
     vec![
-        Frame::Hello(me()),
+        Frame::Hello {
+            me: me(),
+            expects: Some(3),
+        },
         Frame::Full { limit: 5 },
         Frame::Identify(PeerId {
             member: None,
@@ -74,7 +77,7 @@ fn every_kind() -> Vec<Frame> {
 fn the_bytes_of_version_1_are_frozen() {
     assert_eq!(hex(&greeting()), "636b706565720d0a0001");
     let expected = [
-        "0000001300066e6f64652d310107fb020101fb04030163",
+        "0000001500066e6f64652d310107fb020101fb040301630103",
         "000000020105",
         "0000000f02066e6f64652d3100fb0201000163",
         "0000000103",
@@ -146,10 +149,13 @@ fn a_full_chunk_fits_and_an_overlong_name_does_not() {
     let name = "n".repeat(FRAME_BYTES_MAX);
     let mut out = BytesMut::from("before");
     let refused = encode(
-        &Frame::Hello(PeerId {
-            cluster_name: name,
-            ..me()
-        }),
+        &Frame::Hello {
+            me: PeerId {
+                cluster_name: name,
+                ..me()
+            },
+            expects: None,
+        },
         &mut out,
     );
     assert!(

@@ -36,7 +36,10 @@ pub(super) async fn run(
         });
     };
     let (from, there) = (caller.me.read().clone(), answerer.me.read().clone());
-    from.check_cluster(&to.peer, &there)?;
+    if let Err(refused) = from.check_cluster(&to.peer, &there) {
+        answerer.service.stranger(&from, to.expected);
+        return Err(refused);
+    }
     to.check(&there)?;
 
     if fate.duplicated && request.body.is_none() {

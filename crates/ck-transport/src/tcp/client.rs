@@ -240,7 +240,7 @@ impl Connection {
         let pending = calls.get_mut(&id);
         match (frame, pending) {
             (Frame::Ping, _) => Ok(()),
-            (frame @ (Frame::Hello(_) | Frame::Identify(_) | Frame::Full { .. }), _)
+            (frame @ (Frame::Hello { .. } | Frame::Identify(_) | Frame::Full { .. }), _)
             | (frame @ (Frame::Request { .. } | Frame::Cancel { .. }), _) => {
                 Err(frame.unexpected())
             }

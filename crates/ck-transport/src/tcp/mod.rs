@@ -183,7 +183,7 @@ impl Core {
     ) -> Result<(PeerId, Reply), TransportError> {
         let mut again = true;
         loop {
-            let (connection, fresh) = self.connection(&to.peer).await?;
+            let (connection, fresh) = self.connection(to).await?;
             let peer = connection.link.peer();
             self.me.borrow().check_cluster(&to.peer, &peer)?;
             if let Err(wrong) = to.check(&peer) {
@@ -253,7 +253,11 @@ impl Core {
         let mut me = self.me.subscribe();
         let hello = me.borrow_and_update().clone();
         let mut reader = FrameReader::new(socket, from.to_string());
-        let peer = match timeout(self.config.hello_timeout, wire::welcome(&mut reader, hello)).await
+        let peer = match timeout(
+            self.config.hello_timeout,
+            wire::welcome(&mut reader, hello, &*self.service),
+        )
+        .await
         {
             Ok(Ok(peer)) => peer,
             Ok(Err(failure)) => {

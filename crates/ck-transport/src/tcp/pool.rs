@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::Address;
 use crate::TransportError;
 
 use super::client::Connection;
@@ -63,8 +64,9 @@ impl Core {
     /// this call.
     pub(super) async fn connection(
         self: &Arc<Self>,
-        address: &str,
+        to: &Address,
     ) -> Result<(Arc<Connection>, bool), TransportError> {
+        let address = to.peer.as_str();
         let mut dial = {
             let mut slots = self.pool.0.lock();
             match slots.get(address) {
@@ -75,7 +77,7 @@ impl Core {
                     return Err(error.clone());
                 }
                 Some(Slot::Dialling(dial)) => dial.clone(),
-                _ => self.begin(&mut slots, address)?,
+                _ => self.begin(&mut slots, address, to.expected)?,
             }
         };
         let dialled = match dial.wait_for(Option::is_some).await {
@@ -91,6 +93,7 @@ impl Core {
         self: &Arc<Self>,
         slots: &mut HashMap<String, Slot>,
         address: &str,
+        expects: Option<u64>,
     ) -> Result<watch::Receiver<Option<Dialled>>, TransportError> {
         let max = self.config.connections_max;
         if slots.len() >= max && !slots.contains_key(address) {
@@ -111,7 +114,7 @@ impl Core {
             let dialled = tokio::select! {
                 biased;
                 reason = core.closing.closed() => Err(reason),
-                dialled = core.dial(&address) => dialled,
+                dialled = core.dial(&address, expects) => dialled,
             };
             let slot = match &dialled {
                 Ok(connection) => Slot::Open(Arc::clone(connection)),
@@ -129,7 +132,7 @@ impl Core {
         Ok(dial)
     }
 
-    async fn dial(self: &Arc<Self>, address: &str) -> Dialled {
+    async fn dial(self: &Arc<Self>, address: &str, expects: Option<u64>) -> Dialled {
         let unreachable = |error: io::Error| TransportError::Unreachable {
             address: address.to_owned(),
             source: Arc::new(error),
@@ -142,7 +145,7 @@ impl Core {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for target in resolved.take(RESOLVED_MAX) {
             match timeout(limit, TcpStream::connect(target)).await {
-                Ok(Ok(socket)) => return self.open(address, socket).await,
+                Ok(Ok(socket)) => return self.open(address, expects, socket).await,
                 Ok(Err(error)) => failed = error,
                 Err(_) => failed = io::ErrorKind::TimedOut.into(),
             }
@@ -151,7 +154,12 @@ impl Core {
     }
 
     /// Says hello, and sets the connection going.
-    async fn open(self: &Arc<Self>, address: &str, socket: TcpStream) -> Dialled {
+    async fn open(
+        self: &Arc<Self>,
+        address: &str,
+        expects: Option<u64>,
+        socket: TcpStream,
+    ) -> Dialled {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(address, %error, "small frames may be delayed");
         }
@@ -159,7 +167,12 @@ impl Core {
         let hello = me.borrow_and_update().clone();
         let mut reader = FrameReader::new(socket, address.to_owned());
         let hello_timeout = self.config.hello_timeout;
-        let peer = match timeout(hello_timeout, wire::greet(&mut reader, hello.clone())).await {
+        let peer = match timeout(
+            hello_timeout,
+            wire::greet(&mut reader, hello.clone(), expects),
+        )
+        .await
+        {
             Ok(greeted) => greeted.map_err(|failure| failure.at(address))?,
             Err(_) => {
                 let address = address.to_owned();

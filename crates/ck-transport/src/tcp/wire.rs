@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::codec::{self, FRAME_BYTES_MAX, Frame, GREETING_BYTES, VERSION};
-use crate::{PeerId, TransportError, WireError};
+use crate::{PeerId, Service, TransportError, WireError};
 
 /// Read at once, at most; the buffer grows with what has arrived.
 const READ_BYTES: usize = 16 * 1024;
@@ -153,12 +153,13 @@ impl Failure {
 pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     reader: &mut FrameReader<S>,
     me: PeerId,
+    expects: Option<u64>,
 ) -> Result<PeerId, Failure> {
-    write_hello(&mut reader.socket, &Frame::Hello(me)).await?;
+    write_hello(&mut reader.socket, &Frame::Hello { me, expects }).await?;
     let version = reader.greeting().await?;
     check_version(&reader.address, version)?;
     match reader.first_frame().await? {
-        Frame::Hello(peer) => Ok(peer),
+        Frame::Hello { me: peer, .. } => Ok(peer),
         Frame::Full { limit } => Err(TransportError::Busy { limit }.into()),
         frame => Err(reader.malformed(frame.unexpected()).into()),
     }
@@ -169,6 +170,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
 pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     reader: &mut FrameReader<S>,
     me: PeerId,
+    service: &dyn Service,
 ) -> Result<PeerId, Failure> {
     let version = reader.greeting().await?;
     if let Err(refused) = check_version(&reader.address, version) {
@@ -176,12 +178,15 @@ pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         linger(&mut reader.socket).await;
         return Err(refused.into());
     }
-    let peer = match reader.first_frame().await? {
-        Frame::Hello(peer) => peer,
+    let (peer, expects) = match reader.first_frame().await? {
+        Frame::Hello { me, expects } => (me, expects),
         frame => return Err(reader.malformed(frame.unexpected()).into()),
     };
     let verdict = me.check_cluster(&reader.address, &peer);
-    write_hello(&mut reader.socket, &Frame::Hello(me)).await?;
+    if verdict.is_err() {
+        service.stranger(&peer, expects);
+    }
+    write_hello(&mut reader.socket, &Frame::Hello { me, expects: None }).await?;
     verdict?;
     Ok(peer)
 }

@@ -108,7 +108,14 @@ async fn a_peer_that_falls_silent_is_given_up_before_the_deadline() {
     let silent = async {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut out = bytes::BytesMut::from(&crate::codec::greeting()[..]);
-        crate::codec::encode(&crate::codec::Frame::Hello(id("raw", 2)), &mut out).unwrap();
+        crate::codec::encode(
+            &crate::codec::Frame::Hello {
+                me: id("raw", 2),
+                expects: None,
+            },
+            &mut out,
+        )
+        .unwrap();
         socket.write_all(&out).await.unwrap();
         // Reads, as a kernel does for a frozen process, and says nothing.
         let mut room = [0; 4096];

@@ -23,7 +23,10 @@ pub(super) fn frames(frames: &[Frame]) -> BytesMut {
 
 fn hello(member: u64) -> BytesMut {
     let mut out = BytesMut::from(&codec::greeting()[..]);
-    out.extend_from_slice(&frames(&[Frame::Hello(id("raw", member))]));
+    out.extend_from_slice(&frames(&[Frame::Hello {
+        me: id("raw", member),
+        expects: None,
+    }]));
     out
 }
 
@@ -45,7 +48,7 @@ pub(super) async fn greeted(address: &str) -> TcpStream {
     socket.write_all(&hello(99)).await.unwrap();
     let mut greeting = [0; GREETING_BYTES];
     socket.read_exact(&mut greeting).await.unwrap();
-    assert!(matches!(next(&mut socket).await, Some(Frame::Hello(_))));
+    assert!(matches!(next(&mut socket).await, Some(Frame::Hello { .. })));
     socket
 }
 
@@ -150,11 +153,23 @@ async fn a_peer_of_another_cluster_is_told_who_we_are_and_closed() {
     };
     let mut socket = TcpStream::connect(&address).await.unwrap();
     socket.write_all(&codec::greeting()).await.unwrap();
-    let sent = frames(&[Frame::Hello(stranger), request(1, 2, b"ok")]);
+    let sent = frames(&[
+        Frame::Hello {
+            me: stranger,
+            expects: None,
+        },
+        request(1, 2, b"ok"),
+    ]);
     socket.write_all(&sent).await.unwrap();
     let mut greeting = [0; GREETING_BYTES];
     socket.read_exact(&mut greeting).await.unwrap();
-    assert_eq!(next(&mut socket).await, Some(Frame::Hello(id("node-2", 2))));
+    assert_eq!(
+        next(&mut socket).await,
+        Some(Frame::Hello {
+            me: id("node-2", 2),
+            expects: None
+        })
+    );
     // Well before the silence would end it, and without an answer.
     let ended = timeout(Duration::from_millis(500), next(&mut socket)).await;
     assert_eq!(ended.expect("closed at once"), None);
@@ -270,7 +285,7 @@ async fn an_answer_that_breaks_the_protocol_fails_the_call_and_its_connection() 
         let mut greeting = [0; GREETING_BYTES];
         socket.read_exact(&mut greeting).await.unwrap();
         socket.write_all(&answer[..hello(2).len()]).await.unwrap();
-        assert!(matches!(next(&mut socket).await, Some(Frame::Hello(_))));
+        assert!(matches!(next(&mut socket).await, Some(Frame::Hello { .. })));
         assert!(matches!(
             next(&mut socket).await,
             Some(Frame::Request { id: 1, .. })

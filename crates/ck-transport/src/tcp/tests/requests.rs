@@ -45,6 +45,13 @@ fn stuck() -> Frame {
 }
 
 /// What is sent, and the frames.
+fn hello_again() -> Frame {
+    Frame::Hello {
+        me: id("raw", 9),
+        expects: None,
+    }
+}
+
 fn misplaced() -> Vec<(&'static str, Vec<Frame>)> {
     let data = Bytes::from_static(b"x");
     let flood = (0..=BODY_WINDOW + 8).map(|_| Frame::Chunk {
@@ -52,7 +59,7 @@ fn misplaced() -> Vec<(&'static str, Vec<Frame>)> {
         data: data.clone(),
     });
     vec![
-        ("a second hello", vec![Frame::Hello(id("raw", 9))]),
+        ("a second hello", vec![hello_again()]),
         (
             "an answer",
             vec![Frame::Reply {

@@ -1,0 +1,200 @@
+//! What a service that embeds a node asks of it.
+
+mod look;
+mod operate;
+
+pub use look::{Distribution, Partition};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ck_control::MemberNumber;
+use ck_core::NodeId;
+use tokio::sync::broadcast;
+
+use crate::events::{Event, Events};
+use crate::execute;
+use crate::operation::Operation;
+use crate::shared::{Phase, Shared};
+use crate::status::{self, NodeStatus};
+
+/// A running node. Clones are the same node; it runs until [`Handle::stop`].
+///
+/// Everything that only looks reads the last committed state of this node: it never waits, and
+/// never asks another node. On many look-ups a second use a [`Reader`] for each thread.
+#[derive(Clone)]
+pub struct Handle {
+    node: Arc<Shared>,
+}
+
+/// Time a stop waits for its entry to be committed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Handle {
+    pub(crate) fn new(node: Arc<Shared>) -> Self {
+        Self { node }
+    }
+
+    /// The id of this node.
+    #[must_use]
+    pub fn node_id(&self) -> &NodeId {
+        &self.node.config.node
+    }
+
+    /// Where its peers reach it.
+    #[must_use]
+    pub fn peer_address(&self) -> String {
+        self.node.peer_address()
+    }
+
+    /// This node's account of itself.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        status::status(&self.node)
+    }
+
+    /// Whether this node is alive: its consensus core runs, or it waits for a cluster.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !matches!(*self.node.phase.borrow(), Phase::Ended { .. })
+    }
+
+    /// Why this node does not serve yet, in words; empty when it does.
+    #[must_use]
+    pub fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match &*self.node.phase.borrow() {
+            Phase::Waiting { waiting_for } => reasons.push(format!("waiting for {waiting_for}")),
+            Phase::Stopping => reasons.push("the node is stopping".to_owned()),
+            Phase::Ended { failure } => {
+                reasons.push(
+                    failure
+                        .clone()
+                        .unwrap_or_else(|| "the node has stopped".to_owned()),
+                );
+            }
+            Phase::Member => {}
+        }
+        let status = self.status();
+        if reasons.is_empty() {
+            if status.session.is_none() {
+                reasons.push("the node has no open session yet".to_owned());
+            }
+            if status.leader.is_none() {
+                reasons.push("no leader is known".to_owned());
+            }
+            if status.joint {
+                reasons.push("a change of the voters is half done".to_owned());
+            }
+            if self.table().is_none() {
+                reasons.push("the partitions do not exist yet".to_owned());
+            }
+        }
+        reasons
+    }
+
+    /// Waits until this node serves: it is a member with an open session, and the partitions exist.
+    ///
+    /// # Errors
+    /// The reason, when the node ends before that.
+    pub async fn ready(&self) -> Result<(), Ended> {
+        let mut applied = self.node.publisher.applied();
+        let mut phase = self.node.phase.subscribe();
+        loop {
+            if self.unready().is_empty() {
+                return Ok(());
+            }
+            if let Phase::Ended { failure } = &*phase.borrow_and_update() {
+                return Err(Ended {
+                    failure: failure.clone(),
+                });
+            }
+            tokio::select! {
+                _ = applied.changed() => {}
+                _ = phase.changed() => {}
+                // Who leads is not part of the applied state.
+                () = tokio::time::sleep(READY_EVERY) => {}
+            }
+        }
+    }
+
+    /// Waits until the node has ended: `failure` says why, when it was not asked to.
+    pub async fn terminated(&self) -> Ended {
+        let mut phase = self.node.phase.subscribe();
+        loop {
+            if let Phase::Ended { failure } = &*phase.borrow_and_update() {
+                return Ended {
+                    failure: failure.clone(),
+                };
+            }
+            if phase.changed().await.is_err() {
+                return Ended { failure: None };
+            }
+        }
+    }
+
+    /// What happens in the cluster from now on, after it is committed, in order. Never blocks the
+    /// node: a slow reader is told how many events it missed.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.node.publisher.subscribe())
+    }
+
+    /// Calls `hook` for every event from now on, until the node ends. The hook runs on a task of
+    /// its own and may ask the node anything; a panic inside it is contained.
+    pub fn on_event(&self, hook: impl FnMut(&Event) + Send + 'static) {
+        tokio::spawn(self.events().call(hook));
+    }
+
+    /// Stops the node: ends its session, then consensus. It stays a member, and comes back with
+    /// its data. Returns whether the end of the session was committed.
+    pub async fn stop(&self) -> bool {
+        let node = &self.node;
+        let was = node.phase.send_replace(Phase::Stopping);
+        let session = node.session.lock().take();
+        let clean = match (node.member(), session) {
+            (Some(member), Some(session)) if was == Phase::Member => {
+                let actor = node.config.node.as_str().to_owned();
+                let stop = execute::execute(node, Operation::Stop { member, session }, &actor);
+                matches!(tokio::time::timeout(STOP_TIMEOUT, stop).await, Ok(Ok(_)))
+            }
+            _ => false,
+        };
+        if let Some(consensus) = node.consensus.get() {
+            consensus.shutdown().await;
+        }
+        node.transport().shutdown().await;
+        if !matches!(was, Phase::Ended { .. }) {
+            node.phase.send_replace(Phase::Ended { failure: None });
+        }
+        clean
+    }
+
+    /// The number of this node as a member, once it is one.
+    #[must_use]
+    pub fn member(&self) -> Option<MemberNumber> {
+        self.node.member()
+    }
+}
+
+/// Between looks at who leads, while waiting to be ready.
+const READY_EVERY: Duration = Duration::from_millis(20);
+
+/// A node has ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the node has ended{}", failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+pub struct Ended {
+    /// Why, when it was not asked to.
+    pub failure: Option<String>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("node", self.node_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A receiver of what is published.
+pub(crate) type Receiver = broadcast::Receiver<crate::published::Notice>;

@@ -1,0 +1,164 @@
+//! Who may belong to a cluster, who waits, and who is turned away.
+
+mod support;
+
+use ck_node::{Handle, Phase};
+use support::{World, eventually, three_voters};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_disk_is_refused_until_the_node_is_removed() {
+    let world = World::new(7);
+    let mut handles = world.cluster(4).await;
+    let number = 4;
+    handles.pop().unwrap().stop().await;
+    let data = world.data(number);
+    eventually("its data can be wiped", || {
+        std::fs::remove_dir_all(&data).is_ok()
+    })
+    .await;
+    let wiped = world.start(number, world.config(number, 3)).await.unwrap();
+    let ended = wiped.terminated().await;
+    let failure = ended.failure.unwrap();
+    assert!(failure.contains("ck remove node-4"), "{failure}");
+    handles[0].remove("node-4".parse().unwrap()).await.unwrap();
+    eventually("its partitions are elsewhere", || {
+        handles[0].partitions_of("node-4").is_empty() && handles[0].nodes().len() == 3
+    })
+    .await;
+    std::fs::remove_dir_all(&data).unwrap();
+    let back = world.restart(number, world.config(number, 3)).await;
+    eventually("it is a new member", || {
+        back.member().is_some_and(|member| member.0 == 5)
+    })
+    .await;
+    eventually("and gets its share", || {
+        back.partitions_of("node-4").len() == 48
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_names_and_values_are_refused() {
+    let world = World::new(9);
+    let handles = world.cluster(3).await;
+    let mut other_cluster = world.config(4, 3);
+    other_cluster.cluster_name = "elsewhere".to_owned();
+    let ended = world
+        .start(4, other_cluster)
+        .await
+        .unwrap()
+        .terminated()
+        .await;
+    let failure = ended.failure.unwrap();
+    assert!(
+        failure.contains("clusterkit") && failure.contains("elsewhere"),
+        "{failure}"
+    );
+
+    let mut other_count = world.config(5, 3);
+    other_count.choices.partitions = Some(128);
+    let ended = world
+        .start(5, other_count)
+        .await
+        .unwrap()
+        .terminated()
+        .await;
+    let failure = ended.failure.unwrap();
+    assert!(
+        failure.contains("128") && failure.contains("64"),
+        "{failure}"
+    );
+
+    // Another store under an id in use.
+    let mut taken = world.config(6, 3);
+    taken.node = "node-2".parse().unwrap();
+    let ended = world.start(6, taken).await.unwrap().terminated().await;
+    assert!(ended.failure.unwrap().contains("ck remove node-2"));
+    assert_eq!(handles[0].nodes().len(), 3, "nothing of it was admitted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_nodes_is_an_answer_and_holds_nothing_up() {
+    let world = World::new(10);
+    let mut config = world.config(1, 1);
+    config.choices.auto_create = Some(false);
+    let first = world.start(1, config).await.unwrap();
+    eventually("it leads", || first.status().session.is_some()).await;
+    for _ in 0..3 {
+        let refused = first.create_partitions().await.unwrap_err();
+        assert_eq!(refused.code(), "too-few-nodes");
+        assert!(
+            refused.to_string().contains('1') && refused.to_string().contains('3'),
+            "{refused}"
+        );
+    }
+    first
+        .set_custom("still", b"working".to_vec(), None)
+        .await
+        .unwrap();
+    let second = world.start(2, world.config(2, 1)).await.unwrap();
+    let third = world.start(3, world.config(3, 1)).await.unwrap();
+    for handle in [&second, &third] {
+        eventually("they join", || handle.status().session.is_some()).await;
+    }
+    assert!(third.create_partitions().await.unwrap());
+    eventually("everybody sees it", || first.partitions().len() == 64).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_waits_for_the_others_and_says_for_whom() {
+    let world = World::new(11);
+    let first = world.start(1, world.config(1, 3)).await.unwrap();
+    let second = world.start(2, world.config(2, 3)).await.unwrap();
+    for handle in [&first, &second] {
+        eventually("it says who is missing", || {
+            matches!(handle.status().phase, Phase::Waiting { waiting_for }
+                if waiting_for.contains("2 of 3 up") && waiting_for.contains("node-3:1"))
+        })
+        .await;
+        let refused = handle.create_partitions().await.unwrap_err();
+        assert_eq!(refused.code(), "not-formed");
+    }
+    let third = world.start(3, world.config(3, 3)).await.unwrap();
+    for handle in [&first, &second, &third] {
+        eventually("now it forms", || handle.unready().is_empty()).await;
+    }
+    assert_eq!(
+        first.member().unwrap().0,
+        1,
+        "the smallest address formed it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_that_formed_a_cluster_of_its_own_ends_when_its_peers_find_it() {
+    let world = World::new(14);
+    let mut handles = world.cluster(3).await;
+    three_voters(&handles).await;
+    let leads = |handle: &Handle| {
+        handle
+            .leader()
+            .is_some_and(|leader| leader.node == *handle.node_id())
+    };
+    let victim = handles.iter().position(|handle| !leads(handle)).unwrap();
+    let number = victim + 1;
+    handles.remove(victim).stop().await;
+    let data = world.data(number);
+    eventually("its data can be wiped", || {
+        std::fs::remove_dir_all(&data).is_ok()
+    })
+    .await;
+    let mut alone = world.config(number, 0);
+    alone.choices.auto_create = Some(false);
+    let wiped = world.start(number, alone).await.unwrap();
+    let failure = wiped.terminated().await.failure.unwrap();
+    let cluster = handles[0].state().formed().unwrap().cluster.to_string();
+    assert!(
+        failure.contains(&cluster) && failure.contains("ck remove"),
+        "{failure}"
+    );
+    handles[0]
+        .set_custom("unharmed", b"yes".to_vec(), None)
+        .await
+        .unwrap();
+}
