@@ -21,6 +21,17 @@ use crate::view::View;
 ///
 /// A [`Server`](crate::Server) serves it by itself. A service that has an HTTP server of its own
 /// mounts it there with [`Surface::handle`], or beside its own routes with [`Surface::serves`].
+///
+/// ```
+/// use ck_http::{Reply, Surface};
+/// use hyper::{Request, body::Incoming};
+/// async fn answer(surface: &Surface, request: Request<Incoming>) -> Reply {
+///     if surface.serves(request.uri().path()) {
+///         return surface.handle(request).await;
+///     }
+///     Reply::new("the service's own routes".into())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Surface {
     pub(crate) core: Arc<Core>,

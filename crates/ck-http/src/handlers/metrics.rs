@@ -3,7 +3,7 @@
 use ck_api as api;
 use ck_node::{NodeStatus, Role};
 use hyper::StatusCode;
-use hyper::header::{ACCEPT, HeaderValue};
+use hyper::header::{ACCEPT, HeaderValue, VARY};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -21,10 +21,14 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) fn metrics(core: &Core, ask: &Ask<'_>) -> Answer {
-    match wanted(ask) {
+    let mut reply = match wanted(ask) {
         Form::Json => json(core),
         Form::Text(kind) => text(core, kind),
-    }
+    }?;
+    reply
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
+    Ok(reply)
 }
 
 #[derive(Debug, PartialEq, Eq)]
