@@ -125,7 +125,8 @@ fn checked(view: &View, request: api::JoinRequest) -> Result<JoinRequest, Refuse
         let detail = "`weight` 0 is not allowed; use 1 or more".to_owned();
         return Err(wrong(Code::InvalidBody, "weight", "0", detail));
     }
-    belongs(view, &id, generation, cluster.as_deref())?;
+    let addresses = (peer_address.as_str(), http_address.as_str());
+    belongs(view, &id, addresses, generation, cluster.as_deref())?;
     Ok(JoinRequest {
         display_name: if node.name.is_empty() {
             id.to_string()
@@ -144,10 +145,12 @@ fn checked(view: &View, request: api::JoinRequest) -> Result<JoinRequest, Refuse
     })
 }
 
-/// Refuses an older start of a known node, and a node of another cluster.
+/// Refuses an older start of a known node, a node id that is in use elsewhere, and a node of
+/// another cluster.
 fn belongs(
     view: &View,
     id: &NodeId,
+    addresses: (&str, &str),
     generation: Option<u64>,
     cluster: Option<&str>,
 ) -> Result<(), Refused> {
@@ -163,6 +166,22 @@ fn belongs(
             &got.to_string(),
             detail,
         ));
+    }
+    if let Some(known) = state.member_by_node(id.as_str()) {
+        // Announcing a member as it is does no harm; giving it other addresses would.
+        let (peer, http) = addresses;
+        let mut theirs = [
+            ("peer_addr", peer, &known.peer_address),
+            ("node.ip", http, &known.http_address),
+        ]
+        .into_iter();
+        if let Some((field, got, known)) = theirs.find(|(_, got, known)| got != known) {
+            let detail = format!(
+                "node id {id} is in use at {known:?}, not at {got:?}; choose another id, or \
+                 `ck remove {id}` first"
+            );
+            return Err(wrong(Code::NodeInUse, field, got, detail));
+        }
     }
     if let Some((formed, wanted)) = state.formed().zip(cluster)
         && formed.name != wanted

@@ -115,7 +115,8 @@ async fn a_bogus_join_is_refused_and_changes_nothing() {
             "generation-old",
         ),
         // An address of another node, an id that is taken, an address where nobody is.
-        (join("node-1", peer, ""), 409, "wrong-node"),
+        (join("node-1", peer, ""), 409, "node-in-use"),
+        (join("node-8", peer, ""), 409, "wrong-node"),
         (join("node-1", "127.0.0.1:20098", ""), 409, "node-in-use"),
         (
             join("node-9", "127.0.0.1:20097", ""),
