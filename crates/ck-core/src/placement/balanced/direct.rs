@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::placement::balanced::problem::Problem;
+use crate::placement::balanced::problem::{NONE, Problem};
 use crate::placement::balanced::rows::Rows;
 use crate::placement::balanced::survivors::lacking;
 use crate::placement::balanced::wants::Wants;
 
-/// Moves what single exchanges can: first copies whose primary role has to go to the same node
+/// Moves what single exchanges can: first copies that take a primary role along which has to move
 /// anyway, then copies without the role, last the rest.
 pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
     let wants = |lacks| Wants::new(&problem.domain, problem.members.domains, lacks);
@@ -19,13 +19,15 @@ pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
             .map(|(at, lack)| if problem.open(at as u32) { lack } else { 0 })
             .collect()
     };
-    let roles = lacking(&problem.lead_targets, &rows.led);
-    let both = lacks(rows)
-        .iter()
-        .zip(&roles)
-        .map(|(copies, roles)| *copies.min(roles))
-        .collect();
-    pass(problem, rows, wants(both), Pass::WithRole);
+    for kind in [Pass::WithRole, Pass::TakeOver] {
+        let roles = lacking(&problem.lead_targets, &rows.led);
+        let both = lacks(rows)
+            .iter()
+            .zip(&roles)
+            .map(|(copies, roles)| *copies.min(roles))
+            .collect();
+        pass(problem, rows, wants(both), kind);
+    }
     for kind in [Pass::WithoutRole, Pass::Rest] {
         let lacks = lacks(rows);
         pass(problem, rows, wants(lacks), kind);
@@ -36,6 +38,8 @@ pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
 enum Pass {
     /// The primary's copy goes, and the role with it.
     WithRole,
+    /// Another copy goes, and its taker takes the role from a primary that has too many.
+    TakeOver,
     /// Another copy goes.
     WithoutRole,
     /// The primary's copy goes; who leads is decided afterwards.
@@ -57,12 +61,13 @@ fn pass(problem: &Problem<'_>, rows: &mut Rows, mut wants: Wants, kind: Pass) {
         }
         for place in 0..rows.row(partition).len() {
             let member = rows.row(partition)[place];
-            let leads = rows.leads[partition] == member;
+            let lead = rows.leads[partition];
+            let leads = lead == member;
+            let spares =
+                lead != NONE && rows.led[lead as usize] > problem.lead_targets[lead as usize];
             let gives = match kind {
-                Pass::WithRole => {
-                    let at = member as usize;
-                    leads && rows.led[at] > problem.lead_targets[at]
-                }
+                Pass::WithRole => leads && spares,
+                Pass::TakeOver => !leads && spares,
                 Pass::WithoutRole => !leads,
                 Pass::Rest => true,
             };
@@ -73,7 +78,7 @@ fn pass(problem: &Problem<'_>, rows: &mut Rows, mut wants: Wants, kind: Pass) {
                 continue;
             };
             rows.replace(partition, place, taker);
-            if kind == Pass::WithRole {
+            if matches!(kind, Pass::WithRole | Pass::TakeOver) {
                 rows.lead(partition, taker);
             }
             left -= 1;

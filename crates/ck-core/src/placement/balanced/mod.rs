@@ -1,5 +1,6 @@
 //! The default strategy: exact balance, fewest moves, spread, few primary changes.
 
+mod alternate;
 mod direct;
 mod dual;
 mod exchange;
@@ -20,7 +21,7 @@ use crate::placement::{Certificate, Needs, Placement, PlacementError, Plan, memb
 use crate::{NodeId, Spec, Table, Topology};
 use dual::{bound, prices};
 use exchange::Exchange;
-use flow::{Balance, settle};
+use flow::{Balance, Settled, settle};
 use problem::{Old, Problem};
 use rows::Rows;
 
@@ -98,7 +99,10 @@ impl Placement for Balanced {
         };
         // Roles always get their share of the work, whatever the copies took.
         let mut budget = budget.max(self.work_budget / 4);
-        primaries::assign(&problem, &mut rows, &mut budget);
+        let assigned = primaries::assign(&problem, &mut rows, &mut budget);
+        if assigned == Settled::Done && problem.boxes.holds(&rows.counts) {
+            alternate::improve(&problem, &mut rows, &mut budget);
+        }
 
         let roles_within = problem.needs.are_uneven() || problem.lead_boxes.holds(&rows.led);
         let within = problem.boxes.holds(&rows.counts) && roles_within;
@@ -147,7 +151,7 @@ impl Bound {
 
 /// Rows within quota, starting from surviving ones, and how many moves that takes at least.
 fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bound) {
-    let (rows, kept) = survivors::keep(problem, old);
+    let (rows, kept) = survivors::keep(problem, old, budget);
     let wanted: u64 = problem
         .targets
         .iter()

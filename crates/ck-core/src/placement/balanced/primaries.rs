@@ -1,10 +1,12 @@
 //! Primaries for fixed rows: every node its quota, as few changes as possible.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels, Settled, settle};
 use crate::placement::balanced::problem::{NONE, Problem};
 use crate::placement::balanced::rows::Rows;
+use crate::placement::targets::Boxes;
 
 /// A change of primary, in units of one that has to wait for its data.
 const CHANGED: i64 = 1 << 22;
@@ -34,7 +36,12 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
             continue;
         }
         orphaned.push(partition as u32);
-        if rows.leads[partition] == NONE {
+        let lead = rows.leads[partition];
+        let cold = before == NONE && lead != NONE && !problem.had(partition, lead);
+        if cold {
+            rows.lead(partition, NONE);
+        }
+        if cold || lead == NONE {
             let first = promoted(problem, rows, partition);
             rows.lead(partition, first);
         }
@@ -50,6 +57,50 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
     settle(&mut roles, &mut balance, budget);
     roles.scope = None;
     settle(&mut roles, &mut balance, budget)
+}
+
+/// Gives rows that lost their primary to survivors that lack primaries, as many as can be; returns
+/// the rows that remain without one.
+pub(super) fn adopt(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -> Vec<usize> {
+    let orphans: Vec<u32> = (0..problem.partitions())
+        .filter(|partition| rows.leads[*partition] == NONE)
+        .map(|partition| partition as u32)
+        .collect();
+    if orphans.is_empty() {
+        return Vec::new();
+    }
+    for partition in &orphans {
+        let first = promoted(problem, rows, *partition as usize);
+        rows.lead(*partition as usize, first);
+    }
+    let high = problem.lead_targets.clone();
+    let boxes = Boxes {
+        low: vec![0; high.len()],
+        high,
+    };
+    let mut balance = Balance::new(&rows.led, &boxes);
+    let mut roles = Roles {
+        problem,
+        rows,
+        scope: Some(orphans),
+    };
+    settle(&mut roles, &mut balance, budget);
+    let Roles { rows, scope, .. } = roles;
+    let mut left = Vec::new();
+    for partition in scope
+        .into_iter()
+        .flatten()
+        .map(|partition| partition as usize)
+    {
+        let lead = rows.leads[partition];
+        if lead != NONE && rows.led[lead as usize] > problem.lead_targets[lead as usize] {
+            rows.lead(partition, NONE);
+        }
+        if rows.leads[partition] == NONE {
+            left.push(partition);
+        }
+    }
+    left
 }
 
 /// A copy that has the data, and whose node is furthest below its target of primaries.

@@ -105,6 +105,26 @@ impl Rows {
         problem.spans(after) >= need
     }
 
+    /// Whether a further copy in that domain leaves room for the domains that are still missing.
+    pub(super) fn has_room_for(
+        &self,
+        problem: &Problem<'_>,
+        partition: usize,
+        domain: u32,
+    ) -> bool {
+        let need = problem.needs.of(partition);
+        if need.domains <= 1 {
+            return true;
+        }
+        let row = self.row(partition);
+        let taken = row
+            .iter()
+            .any(|member| problem.domain[*member as usize] == domain);
+        let spans = problem.spans(row.iter().copied()) + usize::from(!taken);
+        let missing = usize::from(need.domains).saturating_sub(spans);
+        row.len() + 1 + missing <= usize::from(need.copies)
+    }
+
     /// Cells in the order in which they are published: primary first, then copies that were there
     /// before in their old order, then new ones.
     pub(super) fn into_cells(mut self, problem: &Problem<'_>) -> Vec<u32> {

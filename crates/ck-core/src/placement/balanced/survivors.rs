@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
+use crate::placement::balanced::primaries;
 use crate::placement::balanced::problem::{Old, Problem};
 use crate::placement::balanced::rows::Rows;
 use crate::placement::balanced::wants::Wants;
 
 /// Rows that keep as many surviving copies as each can by itself, and are full; with the number of
 /// copies kept.
-pub(super) fn keep(problem: &Problem<'_>, old: &Old) -> (Rows, u64) {
+pub(super) fn keep(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, u64) {
     let mut rows = Rows::empty(problem);
     let mut held: Vec<u32> = problem
         .members
@@ -30,7 +31,8 @@ pub(super) fn keep(problem: &Problem<'_>, old: &Old) -> (Rows, u64) {
         }
     }
     let kept = rows.counts.iter().map(|count| u64::from(*count)).sum();
-    fill(problem, &mut rows);
+    let orphans = primaries::adopt(problem, &mut rows, budget);
+    fill(problem, &mut rows, &orphans);
     (rows, kept)
 }
 
@@ -72,36 +74,41 @@ fn trim(
     }
 }
 
-/// Fills every empty slot, with nodes below their targets where the row can take one.
-fn fill(problem: &Problem<'_>, rows: &mut Rows) {
-    let lacks = lacking(&problem.targets, &rows.counts);
-    let lacks = (0..lacks.len())
-        .map(|at| {
-            if problem.open(at as u32) {
-                lacks[at]
-            } else {
-                0
-            }
-        })
+/// Fills every empty slot, with nodes below their targets where the row can take one. Rows that
+/// found no primary among their survivors come first, and get a node that lacks primaries too.
+fn fill(problem: &Problem<'_>, rows: &mut Rows, orphans: &[usize]) {
+    let mut lacks = lacking(&problem.targets, &rows.counts);
+    for (at, lack) in lacks.iter_mut().enumerate() {
+        *lack = if problem.open(at as u32) { *lack } else { 0 };
+    }
+    let roles = lacking(&problem.lead_targets, &rows.led);
+    let both = lacks
+        .iter()
+        .zip(&roles)
+        .map(|(copies, roles)| *copies.min(roles))
         .collect();
-    let mut wants = Wants::new(&problem.domain, problem.members.domains, lacks);
+    let domains = problem.members.domains;
+    let slots = |rows: &Rows, partition: usize| {
+        usize::from(problem.needs.of(partition).copies) - rows.row(partition).len()
+    };
+    let mut wants = Wants::new(&problem.domain, domains, both);
+    for partition in orphans.iter().copied() {
+        if slots(rows, partition) == 0 {
+            continue;
+        }
+        if let Some(member) = wants.take_for(problem, rows, partition) {
+            rows.push(partition, member);
+            rows.lead(partition, member);
+            rows.touched[partition] = true;
+            lacks[member as usize] -= 1;
+        }
+    }
+    let mut wants = Wants::new(&problem.domain, domains, lacks);
     for partition in 0..problem.partitions() {
-        let need = problem.needs.of(partition);
-        while rows.row(partition).len() < usize::from(need.copies) {
-            let row = rows.row(partition);
-            let domains = problem.spans(row.iter().copied());
-            let slots = usize::from(need.copies) - row.len();
-            let fresh = usize::from(need.domains).saturating_sub(domains) >= slots;
-            let taken = |domain: u32| {
-                row.iter()
-                    .any(|member| problem.domain[*member as usize] == domain)
-            };
+        for _ in 0..slots(rows, partition) {
             let member = wants
-                .take(
-                    |domain| !fresh || !taken(domain),
-                    |member| !row.contains(&member),
-                )
-                .or_else(|| anyone(problem, rows, partition, |domain| !fresh || !taken(domain)));
+                .take_for(problem, rows, partition)
+                .or_else(|| anyone(problem, rows, partition));
             let Some(member) = member else { break };
             rows.push(partition, member);
             rows.touched[partition] = true;
@@ -110,21 +117,18 @@ fn fill(problem: &Problem<'_>, rows: &mut Rows) {
 }
 
 /// The open member furthest below, or least above, its target that the row can take.
-fn anyone(
-    problem: &Problem<'_>,
-    rows: &Rows,
-    partition: usize,
-    domain_fits: impl Fn(u32) -> bool,
-) -> Option<u32> {
+fn anyone(problem: &Problem<'_>, rows: &Rows, partition: usize) -> Option<u32> {
     let row = rows.row(partition);
     let surplus = |member: u32| {
         let at = member as usize;
         i64::from(rows.counts[at]) - i64::from(problem.targets[at])
     };
+    let fits = |member: &u32| {
+        let domain = problem.domain[*member as usize];
+        !row.contains(member) && rows.has_room_for(problem, partition, domain)
+    };
     (0..problem.nodes() as u32)
-        .filter(|m| {
-            problem.open(*m) && !row.contains(m) && domain_fits(problem.domain[*m as usize])
-        })
+        .filter(|member| problem.open(*member) && fits(member))
         .min_by_key(|member| (surplus(*member), *member))
 }
 

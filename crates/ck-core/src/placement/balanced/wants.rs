@@ -3,6 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::placement::balanced::problem::Problem;
+use crate::placement::balanced::rows::Rows;
+
 /// Domains looked at for one slot; beyond that the next slot starts where this one ended.
 const WINDOW: usize = 64;
 
@@ -70,6 +73,18 @@ impl Wants {
         let (_, at, place) = best?;
         self.next = at;
         Some(self.settle(at, place))
+    }
+
+    /// Takes one copy for a free slot of a row.
+    pub(super) fn take_for(
+        &mut self,
+        problem: &Problem<'_>,
+        rows: &Rows,
+        partition: usize,
+    ) -> Option<u32> {
+        let row = rows.row(partition);
+        let fits = |domain| rows.has_room_for(problem, partition, domain);
+        self.take(fits, |member| !row.contains(&member))
     }
 
     fn settle(&mut self, at: usize, place: usize) -> u32 {
