@@ -24,6 +24,9 @@ const CAUGHT_UP_WITHIN: u64 = 100;
 /// Membership changes made in one step at most.
 const CHANGES_MAX: usize = 64;
 
+/// Time the first voters have to catch up before the partitions are created without them.
+const VOTERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Between two attempts at something that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,9 @@ pub(crate) struct Leader {
     settled: Option<(Shape, Instant)>,
     planned: Option<Shape>,
     not_before: Option<Instant>,
+    /// Since when as many nodes as the replication factor have been up, before there are
+    /// partitions.
+    enough_since: Option<Instant>,
 }
 
 /// What a plan depends on.
@@ -102,8 +108,18 @@ impl Leader {
         }
         let up = state
             .members()
-            .filter(|member| member.session.is_some() && !member.closing);
-        if up.count() < usize::from(state.config().replication_factor) {
+            .filter(|member| member.session.is_some() && !member.closing)
+            .count();
+        if up < usize::from(state.config().replication_factor) {
+            return;
+        }
+        // A cluster that says it is ready survives the loss of a node: the voters come first, but
+        // one that never catches up does not hold the others up for long.
+        let since = *self.enough_since.get_or_insert_with(Instant::now);
+        let status = node.status();
+        let enough = odd(up).min(usize::from(state.config().voters));
+        let voting = status.voters.len() >= enough && !status.joint;
+        if !voting && since.elapsed() < VOTERS_WITHIN {
             return;
         }
         if let Err(source) = planning::create(node, CONTROLLER).await {

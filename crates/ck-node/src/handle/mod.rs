@@ -83,9 +83,6 @@ impl Handle {
             if status.leader.is_none() {
                 reasons.push("no leader is known".to_owned());
             }
-            if status.joint {
-                reasons.push("a change of the voters is half done".to_owned());
-            }
             if self.table().is_none() {
                 reasons.push("the partitions do not exist yet".to_owned());
             }
