@@ -94,3 +94,35 @@ fn without_fsync_the_same_check_fails() {
         "with fsync removed everything was still there: the check proves nothing"
     );
 }
+
+/// What a disk holds after a failed fsync is unknown, so the process that saw it must not go on,
+/// nor try again.
+#[test]
+fn a_failed_fsync_ends_the_process_and_loses_nothing_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let failing = directory.path().join("fsync-fails");
+    let mut server = node(directory.path());
+    let named = failing.display().to_string();
+    server
+        .environment
+        .push(("CK_SHIM_FAIL_FSYNC_WHILE".into(), named));
+    server.start();
+    server.wait_until_ready();
+    let bound = Duration::from_secs(10);
+    let put = |path: &str| request(server.http, "PUT", path, &[], b"acknowledged", bound);
+    assert_eq!(put("/v1/custom/change-0").unwrap().status, 200);
+    std::fs::write(&failing, b"").unwrap();
+    let answer = put("/v1/custom/change-1");
+    assert!(
+        answer.is_err() || answer.is_ok_and(|reply| reply.status >= 500),
+        "not acknowledged"
+    );
+    let ended = server.process().wait_for_end(BOUND);
+    assert!(ended.code().is_some_and(|code| code != 0), "{ended}");
+    let printed = server.process().printed();
+    assert!(printed.contains("consensus core has died"), "{printed}");
+    std::fs::remove_file(&failing).unwrap();
+    server.start();
+    server.wait_until_ready();
+    assert_eq!(server.get("/v1/custom/change-0").body, b"acknowledged");
+}

@@ -3,7 +3,8 @@
  * under CK_SHIM_DIR in the process's own memory until fsync or fdatasync carries it to the file.
  * A SIGKILL then leaves what a power cut would leave: what was synced, and nothing else.
  *
- * With CK_SHIM_IGNORE_FSYNC set, fsync reports success and carries nothing.
+ * With CK_SHIM_IGNORE_FSYNC set, fsync reports success and carries nothing. While the file named by
+ * CK_SHIM_FAIL_FSYNC_WHILE exists, fsync fails with EIO.
  *
  * Not modelled: mmap, splice and their like; the directory entry of a new file is durable at once.
  */
@@ -363,6 +364,11 @@ int fstat64(int fd, struct stat64 *out) {
 /* ---- making it durable ---- */
 
 static int sync_real(struct file *f, int fd, long call) {
+    const char *failing = getenv("CK_SHIM_FAIL_FSYNC_WHILE");
+    if (failing && access(failing, F_OK) == 0) {
+        errno = EIO;
+        return -1;
+    }
     if (flush(f, fd) != 0) return -1;
     return getenv("CK_SHIM_IGNORE_FSYNC") ? 0 : syscall(call, fd);
 }
