@@ -23,7 +23,11 @@ const ROOMS: &[Room] = &[
     Room {
         name: "redb",
         within: "crates/",
-        rooms: &["crates/ck-node/src/store"],
+        rooms: &[
+            "crates/ck-node/src/store",
+            // A store of a newer format is made with it, to be refused.
+            "crates/ck-cli/tests/e2e/store",
+        ],
     },
     Room {
         name: "bincode",
