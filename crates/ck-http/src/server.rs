@@ -114,7 +114,11 @@ impl Server {
             tokio::select! {
                 biased;
                 () = shutdown.as_mut() => break,
-                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection ended by a defect; report this");
+                    }
+                }
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
                         Ok(place) => {
