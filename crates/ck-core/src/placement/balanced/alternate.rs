@@ -20,6 +20,9 @@ const MOVED: i64 = 1 << 32;
 /// States looked up in one round of label correcting, at most.
 const ROUND: usize = 20_000_000;
 
+/// States looked up in all rounds, at most.
+const SEARCH: u64 = 60_000_000;
+
 /// Walks that were tried in vain before the search is given up.
 const FAILURES: usize = 24;
 
@@ -75,11 +78,12 @@ fn changes(problem: &Problem<'_>, rows: &Rows) -> u64 {
 }
 
 /// Exchanges copies and roles while that lowers the number of changed primaries.
-pub(super) fn improve(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) {
+pub(super) fn improve(problem: &Problem<'_>, rows: &mut Rows, budget: u64) {
     let least = changes_least(problem);
     if changes(problem, rows) <= least {
         return;
     }
+    let mut allowance = budget.min(SEARCH);
     let side = problem.nodes() + 1;
     if side.saturating_mul(side) > ROUND / 64 {
         return;
@@ -98,7 +102,7 @@ pub(super) fn improve(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) 
     };
     let mut failures = 0;
     while failures < FAILURES && changes(problem, search.rows) > least {
-        let Some(walk) = search.walk(budget) else {
+        let Some(walk) = search.walk(&mut allowance) else {
             return;
         };
         if !search.follow(&walk) {

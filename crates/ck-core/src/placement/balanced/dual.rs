@@ -3,8 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::placement::balanced::exchange::{Exchange, Ranking};
-use crate::placement::balanced::flow::{Arcs, COST, Labels};
+use crate::placement::balanced::exchange::{Exchange, MOVED, Ranking};
+use crate::placement::balanced::flow::{Arcs, Labels};
 use crate::placement::balanced::problem::Problem;
 
 /// Prices at which no single exchange gains anything, from the rows of a plan; in copies.
@@ -35,11 +35,11 @@ pub(super) fn prices(
             }
         }
         if !fell {
-            let pool = labels.of[nodes].div_euclid(COST);
+            let pool = labels.of[nodes].div_euclid(MOVED);
             return Some(
                 labels.of[..nodes]
                     .iter()
-                    .map(|l| l.div_euclid(COST) - pool)
+                    .map(|l| l.div_euclid(MOVED) - pool)
                     .collect(),
             );
         }

@@ -1,5 +1,6 @@
 //! Copies as a flow: which node may take over which copy, and at what cost.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels};
@@ -9,11 +10,20 @@ use crate::placement::balanced::rows::Rows;
 /// Takers looked at for one copy before the next copy is tried.
 const WINDOW: usize = 32;
 
+/// A new copy, as a label counts it.
+pub(super) const MOVED: i64 = COST << 16;
+
+/// A primary that its row loses though its node may keep it: less than any move, so that of equally
+/// many moves those are made that leave primaries alone.
+const EVICTED: i64 = COST;
+
 /// Rows whose copies may change hands.
 #[derive(Debug)]
 pub(super) struct Exchange<'p, 'm> {
     pub(super) problem: &'p Problem<'m>,
     pub(super) rows: Rows,
+    /// Nodes that need not give primaries away; none when moves alone count.
+    guarded: Vec<bool>,
 }
 
 /// Open members in order of label: the best entrants of a row.
@@ -33,7 +43,7 @@ impl Ranking {
             .filter(|(label, _)| *label < FAR)
             .collect();
         order.sort_unstable();
-        let mut place = alloc::vec![usize::MAX; problem.members.domains as usize];
+        let mut place = vec![usize::MAX; problem.members.domains as usize];
         let mut tops: Vec<[(i64, u32); 2]> = Vec::new();
         for entry in &order {
             let place = &mut place[problem.domain[entry.1 as usize] as usize];
@@ -50,7 +60,54 @@ impl Ranking {
     }
 }
 
+impl<'p, 'm> Exchange<'p, 'm> {
+    /// Starts from rows in which surviving primaries lead.
+    pub(super) fn new(problem: &'p Problem<'m>, rows: Rows) -> Self {
+        let mut led = vec![0_u32; problem.nodes()];
+        for partition in 0..problem.partitions() {
+            let before = problem
+                .old
+                .as_ref()
+                .map_or(NONE, |old| old.primary(partition));
+            if let Some(led) = led.get_mut(before as usize) {
+                *led += 1;
+            }
+        }
+        let guarded = led
+            .iter()
+            .zip(&problem.lead_targets)
+            .map(|(led, most)| led <= most);
+        let guarded = guarded.collect();
+        Self {
+            problem,
+            rows,
+            guarded,
+        }
+    }
+
+    /// From here on moves alone count.
+    pub(super) fn count_moves_only(&mut self) {
+        self.guarded.fill(false);
+    }
+}
+
 impl Exchange<'_, '_> {
+    /// What a copy costs where it is.
+    fn cost(&self, partition: usize, member: u32) -> i64 {
+        let Some(old) = &self.problem.old else {
+            return MOVED;
+        };
+        if old.primary(partition) == member {
+            return if self.guarded[member as usize] {
+                -EVICTED
+            } else {
+                0
+            };
+        }
+        let fresh = self.rows.touched[partition] && !self.problem.had(partition, member);
+        if fresh { MOVED } else { 0 }
+    }
+
     /// Whether any node may take the copy at `place` as far as spread goes.
     fn is_free(&self, partition: usize, place: usize) -> bool {
         let need = usize::from(self.problem.needs.of(partition).domains);
@@ -111,23 +168,19 @@ impl Exchange<'_, '_> {
     fn cheapest(&self, labels: &Labels, ranking: &Ranking, partition: usize, place: usize) -> i64 {
         let touched = self.rows.touched[partition];
         let member = self.rows.row(partition)[place];
-        let paid = if touched && !self.problem.had(partition, member) {
-            COST
-        } else {
-            0
-        };
+        let paid = self.cost(partition, member);
         let mut best = FAR;
         if touched {
             for back in self.absent(partition) {
                 let label = labels.of[back as usize];
                 if label < FAR && self.rows.may_replace(self.problem, partition, place, back) {
-                    best = best.min(label + 1 - paid);
+                    best = best.min(label + 1 + self.cost(partition, back) - paid);
                 }
             }
         }
         let entry = self.best_entrant(ranking, partition, place);
         if entry < FAR {
-            best.min(entry + 1 + COST - paid)
+            best.min(entry + 1 + MOVED - paid)
         } else {
             best
         }
@@ -144,7 +197,7 @@ impl Arcs for Exchange<'_, '_> {
             for (place, member) in self.rows.row(partition).iter().enumerate() {
                 let present = labels.of[*member as usize];
                 // What every row could offer at best; most rows stop here.
-                if !touched && present < lowest + 1 + COST {
+                if !touched && present < lowest + 1 + MOVED {
                     continue;
                 }
                 let found = self.cheapest(labels, &ranking, partition, place);
@@ -228,15 +281,10 @@ impl Exchange<'_, '_> {
         let row = self.rows.row(partition);
         let member = row[place];
         let touched = self.rows.touched[partition];
-        let paid = if touched && !self.problem.had(partition, member) {
-            COST
-        } else {
-            0
-        };
-        let target = labels.of[member as usize] - 1 + paid;
+        let target = labels.of[member as usize] - 1 + self.cost(partition, member);
         if touched {
             let back = self.absent(partition).find(|back| {
-                labels.of[*back as usize] == target
+                labels.of[*back as usize] + self.cost(partition, *back) == target
                     && balance.takes(*back)
                     && self.rows.may_replace(self.problem, partition, place, *back)
             });
@@ -244,7 +292,7 @@ impl Exchange<'_, '_> {
                 return back;
             }
         }
-        groups.find(target - COST, window, |entrant| {
+        groups.find(target - MOVED, window, |entrant| {
             if !balance.takes(entrant) {
                 return Fit::Never;
             }

@@ -101,7 +101,7 @@ impl Placement for Balanced {
         let mut budget = budget.max(self.work_budget / 4);
         let assigned = primaries::assign(&problem, &mut rows, &mut budget);
         if assigned == Settled::Done && problem.boxes.holds(&rows.counts) {
-            alternate::improve(&problem, &mut rows, &mut budget);
+            alternate::improve(&problem, &mut rows, budget);
         }
 
         let roles_within = problem.needs.are_uneven() || problem.lead_boxes.holds(&rows.led);
@@ -167,7 +167,7 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bou
     }
 
     let mut balance = Balance::new(&rows.counts, &problem.boxes);
-    let mut exchange = Exchange { problem, rows };
+    let mut exchange = Exchange::new(problem, rows);
     settle(&mut exchange, &mut balance, budget);
     let exact = moved(problem, &exchange.rows);
     let off = |rows: &Rows| !problem.boxes.holds(&rows.counts);
@@ -175,6 +175,7 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bou
         exchange.rows = quick;
     }
     // The proof is made from the result, whichever way that was found.
+    exchange.count_moves_only();
     let mut allowance = (*budget).max(exchange.rows.leads.len() as u64 * 64);
     let bound = match prices(&exchange, &exchange.rows.counts, &mut allowance) {
         Some(prices) => {
