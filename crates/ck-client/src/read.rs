@@ -158,7 +158,9 @@ impl Client {
         let mut all = CustomList::default();
         for _ in 0..CUSTOM_PAGES_MAX {
             let after = all.entries.last().map(|entry| entry.key.clone());
-            let query = Query::default().with_some("prefix", prefix).with_some("after", after);
+            let query = Query::default()
+                .with_some("prefix", prefix)
+                .with_some("after", after);
             let page: CustomList = self.ask(Call::get(query.on("/v1/custom"))).await?;
             all.entries.extend(page.entries);
             all.count = all.entries.len() as u64;
