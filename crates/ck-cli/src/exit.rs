@@ -85,7 +85,7 @@ impl Failure {
             Self::Unreachable(_) => "unreachable",
             Self::Refused(_) => "refused",
         };
-        let message = format!("{:#}", self.error());
+        let message = told(self.error());
         json!({ "error": { "code": code, "message": message, "field": null, "value": null } })
     }
 }
@@ -125,6 +125,20 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// The error and its causes in one line, without causes that their effect has told already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Says what went wrong on standard error, and gives the exit code.
 pub(crate) fn report(done: Done, json: bool) -> ExitCode {
     let Err(failure) = done else {
@@ -136,7 +150,7 @@ pub(crate) fn report(done: Done, json: bool) -> ExitCode {
     let text = if json {
         failure.as_json().to_string()
     } else {
-        format!("{} {:#}", "error:".red().bold(), failure.error())
+        format!("{} {}", "error:".red().bold(), told(failure.error()))
     };
     // Nothing is left to be done when standard error is closed as well.
     let _ = io::Write::write_fmt(&mut anstream::stderr(), format_args!("{text}\n"));

@@ -47,6 +47,9 @@ pub enum FormingError {
         /// The name here.
         ours: String,
     },
+    /// The configuration it was to form a cluster with contradicts itself.
+    #[error("no cluster can be formed: {0}")]
+    Configuration(#[from] ck_control::ConfigError),
     /// Its new place cannot be recorded.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
@@ -217,6 +220,8 @@ async fn adopt(node: &Arc<Shared>, joined: &Joined) -> Result<(), FormingError> 
 
 /// Forms a cluster of this node alone; the others will find it and join.
 async fn form(node: &Arc<Shared>) -> Result<(), FormingError> {
+    // Refused before anything is written: in the log it would be refused for ever.
+    ck_control::Config::from_choices(&node.config.choices)?;
     let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
     tracing::info!(node = %node.config.node, %cluster, "forming a cluster");
     belong(node, cluster, FOUNDER).await

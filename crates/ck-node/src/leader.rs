@@ -80,17 +80,19 @@ impl Leader {
             self.resign();
             return RETRY_EVERY;
         }
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return RETRY_EVERY;
+        }
         if self.office != Some(status.term) {
             self.resign();
             if let Err(source) = take_office(node, status.term).await {
                 tracing::warn!(%source, term = status.term, "the office is not taken yet");
+                // A refusal is an entry as well, and would wake us at once.
+                self.not_before = Some(Instant::now() + RETRY_EVERY);
                 return RETRY_EVERY;
             }
             self.office = Some(status.term);
             tracing::info!(node = %node.config.node, term = status.term, "leads the cluster");
-        }
-        if self.not_before.is_some_and(|at| Instant::now() < at) {
-            return RETRY_EVERY;
         }
         self.not_before = None;
         if let Err(source) = reconcile(node).await {

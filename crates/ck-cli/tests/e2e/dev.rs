@@ -169,6 +169,8 @@ fn a_taken_port_is_an_error_that_names_the_flag() {
         said.contains("--http-base") && said.contains(&(base + 1).to_string()),
         "{said}"
     );
+    assert_eq!(run(&["dev", "--partitions", "0"]).status.code(), Some(2));
+    assert_eq!(run(&["dev", "--nodes", "0"]).status.code(), Some(2));
     for wrong in ["0", "63534"] {
         assert_eq!(
             run(&["dev", "--http-base", wrong]).status.code(),

@@ -94,7 +94,7 @@ fn nonsense_in_a_query_is_refused_and_hangs_nothing() {
 }
 
 /// A body of `POST /join`, with more fields beside the node.
-fn join(id: &str, ip: &str, more: Value) -> String {
+fn join(id: &str, ip: &str, more: &Value) -> String {
     let mut body = json!({ "node": { "id": id, "ip": ip, "port": 0, "name": id } });
     for (name, value) in more.as_object().expect("an object") {
         body[name] = value.clone();
@@ -127,18 +127,22 @@ fn nodes_that_are_not_there_do_not_join() {
     let cluster = Cluster::ready(3, &[]);
     let server = &cluster.servers[0];
     for bogus in ["a", "b", "c"] {
-        let body = join(bogus, DEAD, json!({ "raft_addr": DEAD }));
+        let body = join(bogus, DEAD, &json!({ "raft_addr": DEAD }));
         let reply = server.send("POST", "/join", &body);
         assert!((400..500).contains(&reply.status), "{}", reply.text());
         assert_eq!(reply.json()["code"], "node-unreachable", "{}", reply.text());
     }
-    let theirs = join("x", DEAD, json!({ "raft_addr": DEAD, "cluster": "theirs" }));
+    let theirs = join(
+        "x",
+        DEAD,
+        &json!({ "raft_addr": DEAD, "cluster": "theirs" }),
+    );
     assert_eq!(code(server, "POST", "/join", &theirs, 409), "other-cluster");
     // Another node's address, under a new id and under a known one.
     let ours = server.http.to_string();
     let peer = cluster.servers[1].get("/v1/peer").json()["peer_address"].clone();
     for id in ["x", "node-3"] {
-        let body = join(id, &ours, json!({ "raft_addr": peer }));
+        let body = join(id, &ours, &json!({ "raft_addr": peer }));
         let reply = server.send("POST", "/join", &body);
         assert!(
             (400..500).contains(&reply.status),
@@ -158,7 +162,7 @@ fn a_join_that_is_no_join_is_refused_before_it_is_believed() {
         let reply = server.send("POST", "/join", body);
         assert_eq!(reply.status, 400, "{body}: {}", reply.text());
     }
-    let unknown = join("x", DEAD, json!({ "raft_addr": DEAD, "voter": true }));
+    let unknown = join("x", DEAD, &json!({ "raft_addr": DEAD, "voter": true }));
     let reply = server.send("POST", "/join", &unknown);
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("voter"), "{}", reply.text());
@@ -175,7 +179,7 @@ fn a_join_that_is_no_join_is_refused_before_it_is_believed() {
     };
     let huge = post(
         "application/json",
-        join(&"n".repeat(10_000_000), DEAD, json!({})).as_bytes(),
+        join(&"n".repeat(10_000_000), DEAD, &json!({})).as_bytes(),
     );
     // Refused by its declared length, before it is read: the connection may break while we write.
     assert!(

@@ -239,6 +239,35 @@ fn a_taken_port_ends_the_process_with_the_reason() {
 }
 
 #[test]
+fn a_configuration_that_contradicts_itself_forms_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("n");
+    let output = run(&[
+        "serve",
+        "--id",
+        "n",
+        "--http",
+        "127.0.0.1:0",
+        "--spread",
+        "9",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("spread 9"), "{said}");
+    // Corrected, the same directory does.
+    let mut server = Server::new("n", ports::block(1), directory.path()).with(&[
+        "--replication-factor",
+        "1",
+        "--spread",
+        "1",
+    ]);
+    server.start();
+    server.wait_until_ready();
+}
+
+#[test]
 fn listening_beyond_loopback_needs_consent() {
     let output = run(&["serve", "--id", "n", "--http", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(2));

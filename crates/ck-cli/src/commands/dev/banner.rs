@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ck_client::{Client, ClientConfig};
 use owo_colors::OwoColorize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::PEER_OFFSET;
 use super::child::Node;
@@ -41,6 +41,17 @@ struct ReadyNode<'a> {
     http: String,
     peer: String,
     data: String,
+}
+
+/// What `ck serve --json` says last when it fails.
+#[derive(Deserialize)]
+struct Reason {
+    error: ReasonError,
+}
+
+#[derive(Deserialize)]
+struct ReasonError {
+    message: String,
 }
 
 /// Says that the cluster is ready, where it is, and what to try.
@@ -143,8 +154,13 @@ pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String
         node.id,
         node.pid
     ));
-    for line in tail {
-        say(&format!("  {line}"));
+    // The last line is the reason; what was logged before it stands in for one that is missing.
+    match tail
+        .last()
+        .and_then(|line| serde_json::from_str::<Reason>(line).ok())
+    {
+        Some(reason) => say(&format!("  {}", reason.error.message)),
+        None => tail.iter().for_each(|line| say(&format!("  {line}"))),
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use ck_core::spec::PARTITIONS_MAX;
 use clap::Args;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,7 +46,7 @@ pub(crate) struct DevArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     nodes: u16,
     /// Number of partitions.
-    #[arg(long, default_value_t = 64, value_name = "COUNT")]
+    #[arg(long, default_value_t = 64, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTITIONS_MAX)))]
     partitions: u32,
     /// HTTP port of the first node; the others follow, peers are 2,000 above.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]

@@ -1,16 +1,21 @@
 //! What tells `ck serve` to stop.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+
+/// Signals this close together are one: a supervisor may send to the process and to its group.
+const SAME_TELLING: Duration = Duration::from_millis(250);
 
 /// Every way to be told.
 pub(super) struct Stops {
     terminate: Signal,
     interrupt: Signal,
     stdin_closed: Option<oneshot::Receiver<()>>,
+    told_at: Option<Instant>,
 }
 
 impl Stops {
@@ -20,21 +25,34 @@ impl Stops {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             stdin_closed: stdin.then(watch_stdin),
+            told_at: None,
         })
     }
 
-    /// Waits to be told.
+    /// Waits to be told, once more when it was told before.
     pub(super) async fn next(&mut self) {
+        loop {
+            self.any().await;
+            let now = Instant::now();
+            let again = self.told_at.is_some_and(|at| now - at < SAME_TELLING);
+            if !again {
+                self.told_at = Some(now);
+                return;
+            }
+        }
+    }
+
+    async fn any(&mut self) {
         let Self {
             terminate,
             interrupt,
             stdin_closed,
+            ..
         } = self;
         let closed = async {
             match stdin_closed {
-                Some(closed) => {
-                    let _ = closed.await;
-                }
+                // A watcher that is gone has seen the end as well.
+                Some(closed) => drop(closed.await),
                 None => std::future::pending().await,
             }
         };
