@@ -4,6 +4,14 @@
 //! reads no clock, draws no random number, uses no floating point and opens no socket, so a
 //! placement computed in a unit test is the placement computed in production.
 //!
+//! - A [`KeyHash`] maps a key to a partition; `vectors/keys.json` freezes it for every language.
+//! - A [`Topology`] lists nodes with weights, failure domains and states, a [`Spec`] says how many
+//!   partitions, copies and domains there are to be.
+//! - A [`Placement`] turns both, and the table before, into a [`Plan`]: [`Balanced`] by default,
+//!   [`Ring`] and [`Rendezvous`] for agreement without a table, or a strategy of your own, which
+//!   [`conformance`] tests. [`Plan::verify`] checks what a plan says of itself.
+//! - A [`Table`] is the result: look-ups, differences, figures, and text for snapshot tests.
+//!
 //! What it does *not* do: decide who may act (that is `ck-control`), move bytes between peers
 //! (`ck-transport`), or run anything (`ck-node`).
 #![no_std]

@@ -4,7 +4,7 @@ mod reference;
 
 use ck_core::topology::Domain;
 use ck_core::{Balanced, Node, NodeId, Placement, Spec, Table, Topology};
-use reference::fewest_moves;
+use reference::{fewest_changes, fewest_moves};
 
 /// A repeatable sequence.
 struct Dice(u64);
@@ -141,4 +141,56 @@ fn moves_are_the_fewest_there_are() {
         "{} needed the exact step",
         tally.beyond_bound
     );
+}
+
+/// A handful of nodes and rows before and after a change; everything can be tried.
+fn tiny(seed: u64) -> (u64, u64) {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let count = 2 + dice.roll(3);
+    let domains = dice.roll(4);
+    let partitions = 1 + dice.roll(5);
+    let factor = 1 + dice.roll(3.min(count));
+    let spec = Spec::new(
+        partitions as u32,
+        factor as u8,
+        (1 + dice.roll(factor)) as u8,
+    )
+    .unwrap();
+    let width = 1 + dice.roll(3);
+    let previous = random_table(&mut dice, partitions, width, count + 1);
+    let nodes = (0..count).map(|n| random_node(&mut dice, n, domains, 3));
+    let topology = Topology::new(nodes).unwrap();
+    let plan = Balanced::new()
+        .place(&topology, &spec, Some(&previous))
+        .unwrap();
+    let stats = plan.table.stats(&topology, &spec);
+    let known = || stats.nodes.iter().filter(|node| node.state.is_some());
+    let around = |share: ck_core::Fraction| (share.floor() as u32, share.ceil() as u32);
+    let boxes: Vec<(u32, u32)> = known().map(|node| around(node.quota)).collect();
+    let lead_boxes: Vec<(u32, u32)> = known().map(|node| around(node.primary_quota)).collect();
+    let (moves, changes) = fewest_changes(&topology, &spec, &previous, &boxes, &lead_boxes)
+        .expect("quotas of copies and primaries can be met together");
+    assert_eq!(
+        plan.copies_moved, moves,
+        "seed {seed}: {spec:?} {topology:?}"
+    );
+    assert!(
+        plan.primaries_changed >= changes,
+        "seed {seed}: fewer changes than possible"
+    );
+    (plan.primaries_changed - changes, changes)
+}
+
+#[test]
+fn primary_changes_exceed_the_fewest_in_one_instance_of_a_hundred_at_most() {
+    let runs = instances();
+    let (mut above, mut excess, mut sum) = (0, 0, 0);
+    for seed in 0..runs {
+        let (more, least) = tiny(seed);
+        above += u64::from(more > 0);
+        excess += more;
+        sum += least;
+    }
+    assert!(above * 100 <= runs, "{above} of {runs} instances");
+    assert!(excess * 1000 <= sum * 3, "{excess} beyond {sum} changes");
 }

@@ -4,6 +4,8 @@ use md5::{Digest, Md5};
 
 use crate::PartitionId;
 
+// Not inlined, so that it takes no registers from a look-up by the other hash.
+#[inline(never)]
 pub(super) fn partition(key: &[u8], partitions: u32) -> PartitionId {
     PartitionId(prefix(&[key]) % partitions)
 }

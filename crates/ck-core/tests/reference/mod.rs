@@ -146,3 +146,87 @@ pub(crate) fn fewest_moves(
     let cost = cost + prize * required;
     (full && cost < prize).then(|| u64::try_from(cost).ok())?
 }
+
+/// Every way to fill a row: (copies moved, primary changed, members, primary first).
+fn choices(
+    domain: &[usize],
+    kept: &[bool],
+    primary: Option<Option<usize>>,
+    copies: usize,
+    spread: usize,
+) -> Vec<(u64, u64, Vec<usize>)> {
+    let mut found = Vec::new();
+    for mask in 0_u32..1 << domain.len() {
+        let members: Vec<usize> = (0..domain.len()).filter(|at| mask >> at & 1 == 1).collect();
+        let touched: std::collections::BTreeSet<usize> =
+            members.iter().map(|at| domain[*at]).collect();
+        if members.len() != copies || touched.len() < spread {
+            continue;
+        }
+        let moved = members.iter().filter(|at| !kept[**at]).count() as u64;
+        for lead in 0..members.len() {
+            let mut row = members.clone();
+            row[..=lead].rotate_right(1);
+            let changed = primary.is_some_and(|primary| primary != Some(row[0]));
+            found.push((moved, u64::from(changed), row));
+        }
+    }
+    found
+}
+
+/// The fewest moves, and among plans with those the fewest primary changes, by trying everything row
+/// by row; only for a handful of nodes and rows.
+pub(crate) fn fewest_changes(
+    topology: &Topology,
+    spec: &Spec,
+    previous: &Table,
+    boxes: &[(u32, u32)],
+    lead_boxes: &[(u32, u32)],
+) -> Option<(u64, u64)> {
+    let nodes = active(topology);
+    let domain = domains(&nodes);
+    let many = domain.iter().max().map_or(0, |most| most + 1);
+    let copies = usize::from(spec.replication_factor()).min(nodes.len());
+    let spread = usize::from(spec.spread()).min(many).min(copies);
+    // Counts of copies and primaries so far, with the least cost of getting there.
+    let start = (vec![0_u32; nodes.len()], vec![0_u32; nodes.len()]);
+    let mut reached = BTreeMap::from([(start, (0, 0))]);
+    for row in previous.rows() {
+        let kept: Vec<bool> = nodes
+            .iter()
+            .map(|node| row.contains(node.id.as_str()))
+            .collect();
+        let number = |id: &ck_core::NodeId| nodes.iter().position(|node| node.id == *id);
+        let choices = choices(&domain, &kept, row.primary().map(number), copies, spread);
+        let mut next = BTreeMap::new();
+        for ((counts, leads), (moved, changed)) in &reached {
+            for (more, change, members) in &choices {
+                let (mut counts, mut leads) = (counts.clone(), leads.clone());
+                members.iter().for_each(|at| counts[*at] += 1);
+                leads[members[0]] += 1;
+                let within = |counts: &[u32], boxes: &[(u32, u32)]| {
+                    counts
+                        .iter()
+                        .zip(boxes)
+                        .all(|(count, (_, high))| count <= high)
+                };
+                if within(&counts, boxes) && within(&leads, lead_boxes) {
+                    let cost = (moved + more, changed + change);
+                    let best = next.entry((counts, leads)).or_insert(cost);
+                    *best = cost.min(*best);
+                }
+            }
+        }
+        reached = next;
+    }
+    let enough = |counts: &[u32], boxes: &[(u32, u32)]| {
+        counts
+            .iter()
+            .zip(boxes)
+            .all(|(count, (low, _))| count >= low)
+    };
+    let whole = reached
+        .into_iter()
+        .filter(|((counts, leads), _)| enough(counts, boxes) && enough(leads, lead_boxes));
+    whole.map(|(_, cost)| cost).min()
+}
