@@ -94,13 +94,7 @@ impl Publisher {
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        let seen = self.current.swaps.load(Ordering::Acquire);
-        let published = self.current.published.load_full();
-        Reader {
-            current: Arc::clone(&self.current),
-            seen,
-            published,
-        }
+        Reader::new(Arc::clone(&self.current))
     }
 
     pub(crate) fn applied(&self) -> watch::Receiver<Position> {
@@ -135,31 +129,51 @@ pub struct Reader {
     /// Number of swaps when `published` was taken, or fewer.
     seen: u64,
     published: Arc<Published>,
+    /// Out of `published`, one step nearer.
+    table: Option<Arc<Table>>,
+    hash: KeyHash,
 }
 
 impl Reader {
+    fn new(current: Arc<Current>) -> Self {
+        let seen = current.swaps.load(Ordering::Acquire);
+        let published = current.published.load_full();
+        let (table, hash) = (published.table.clone(), published.hash);
+        Self {
+            current,
+            seen,
+            published,
+            table,
+            hash,
+        }
+    }
+
     /// The row a key falls into by the last committed table; `None` before the partitions exist.
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Option<Row<'_>> {
-        self.published().lookup(key)
+        self.revalidate();
+        Some(self.table.as_deref()?.lookup(self.hash, key))
     }
 
     /// Everything that was committed last.
     #[inline]
     pub fn published(&mut self) -> &Arc<Published> {
-        let swaps = self.current.swaps.load(Ordering::Acquire);
-        if swaps != self.seen {
-            self.refresh(swaps);
-        }
+        self.revalidate();
         &self.published
+    }
+
+    #[inline]
+    fn revalidate(&mut self) {
+        if self.current.swaps.load(Ordering::Acquire) != self.seen {
+            self.refresh();
+        }
     }
 
     /// Kept out of the way of the look-up, which rarely comes here.
     #[cold]
     #[inline(never)]
-    fn refresh(&mut self, swaps: u64) {
-        self.published = self.current.published.load_full();
-        self.seen = swaps;
+    fn refresh(&mut self) {
+        *self = Self::new(Arc::clone(&self.current));
     }
 }
 
