@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ck_control::{Command, Position, Registration, Rejection, SessionId, State, Trigger};
+use ck_control::{
+    Command, MemberChange, Position, Registration, Rejection, SessionId, State, Trigger,
+};
 use ck_core::NodeId;
 use ck_transport::{Address, Request};
 
@@ -32,7 +34,7 @@ pub(crate) async fn join(node: &Arc<Shared>, request: JoinRequest, actor: &str) 
             }
             register_as(node, request, itself, actor).await
         }
-        None => announce(node, &state, request, &met).await,
+        None => announce(node, &state, request, &met, actor).await,
     }
 }
 
@@ -185,8 +187,10 @@ async fn announce(
     state: &State,
     request: JoinRequest,
     met: &HelloReply,
+    actor: &str,
 ) -> Forwarded {
     let genesis = state.formed().ok_or(Rejection::NotFormed)?;
+    let said_by_the_operator = told(&request);
     let name = request.node;
     if let Some(member) = state.member_by_node(name.as_str()) {
         if member.store.0 == met.store {
@@ -225,12 +229,30 @@ async fn announce(
         .map_err(|source| unreachable(source.to_string()))?;
     let mut applied = node.publisher.applied();
     let arrival = applied.wait_for(|_| node.state().member_by_node(name.as_str()).is_some());
-    match tokio::time::timeout(timeout, arrival).await {
-        Ok(_) => joined(node, &name, None),
-        Err(_) => {
-            let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            Err(OperationError::Unknown { after_ms })
-        }
+    if tokio::time::timeout(timeout, arrival).await.is_err() {
+        let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        return Err(OperationError::Unknown { after_ms });
+    }
+    if said_by_the_operator != MemberChange::default() {
+        let command = Command::Update {
+            node: name.clone(),
+            change: said_by_the_operator,
+        };
+        propose(node, command, actor).await?;
+    }
+    joined(node, &name, None)
+}
+
+/// What an operator says of a node it announces; it counts more than what the node says itself.
+fn told(request: &JoinRequest) -> MemberChange {
+    let named = !request.display_name.is_empty() && request.display_name != request.node.as_str();
+    MemberChange {
+        display_name: named.then(|| request.display_name.clone()),
+        weight: request.weight,
+        domain: request.domain.clone().map(Some),
+        services: (!request.services.is_empty()).then(|| request.services.clone()),
+        labels: (!request.labels.is_empty()).then(|| request.labels.clone()),
+        ..MemberChange::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use ck_node::{Handle, Phase};
+use ck_node::{Handle, JoinRequest, Operation, Phase};
 use support::{World, eventually, three_voters};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,4 +161,48 @@ async fn a_wiped_node_that_formed_a_cluster_of_its_own_ends_when_its_peers_find_
         .set_custom("unharmed", b"yes".to_vec(), None)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_node_can_be_announced_by_an_operator() {
+    let world = World::new(15);
+    let handles = world.cluster(3).await;
+    let mut waiting = world.config(9, 0);
+    waiting.join = vec!["nowhere:1".to_owned()];
+    let ninth = world.start(9, waiting).await.unwrap();
+    let request = |address: &str| {
+        Operation::Join(JoinRequest {
+            node: "node-9".parse().unwrap(),
+            display_name: "Server-9".to_owned(),
+            cluster_name: None,
+            peer_address: address.to_owned(),
+            http_address: String::new(),
+            weight: Some(3),
+            domain: None,
+            services: [("kv".to_owned(), "127.0.0.1:9".to_owned())].into(),
+            labels: std::collections::BTreeMap::new(),
+            itself: None,
+        })
+    };
+    for (address, code) in [("nobody:1", "node-unreachable"), ("node-2:1", "wrong-node")] {
+        let refused = handles[1]
+            .execute(request(address), "operator")
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+    }
+    assert_eq!(handles[0].nodes().len(), 3, "nothing was admitted");
+    for _ in 0..2 {
+        handles[2]
+            .execute(request("node-9:1"), "operator")
+            .await
+            .unwrap();
+    }
+    eventually("it has joined", || ninth.status().session.is_some()).await;
+    eventually("what the operator said of it counts", || {
+        let state = ninth.state();
+        let member = state.member_by_node("node-9").unwrap();
+        member.weight == 3 && member.services.len() == 1 && member.display_name == "Server-9"
+    })
+    .await;
 }
