@@ -51,7 +51,7 @@ pub(crate) fn run(repo: &Repo, _arguments: &[String]) -> Result<()> {
         "a project with ck-core alone links {forbidden:?}"
     );
     println!(
-        "fresh: the guide's test passes; linked: {}",
+        "fresh: the guide's test passes; in its tree: {}",
         names.join(", ")
     );
     Ok(())

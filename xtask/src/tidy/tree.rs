@@ -47,10 +47,11 @@ pub(crate) fn names_below(directory: &std::path::Path, package: &str) -> Result<
         "tree", "--edges", "normal", "--prefix", "none", "--format", "{lib}", "-p", package,
     ];
     let text = process::output(&mut process::cargo(directory, &arguments))?;
-    let mut names: Vec<String> = text
+    // `(*)` marks a crate whose own tree was printed before.
+    let libraries = text
         .split_whitespace()
-        .map(|lib| lib.replace('_', "-"))
-        .collect();
+        .filter(|word| !word.starts_with('('));
+    let mut names: Vec<String> = libraries.map(|lib| lib.replace('_', "-")).collect();
     names.sort();
     names.dedup();
     Ok(names)
