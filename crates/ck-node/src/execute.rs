@@ -234,7 +234,9 @@ pub(crate) async fn propose(
             Err(OperationError::Unknown { after_ms })
         }
         Err(ProposeError::Fatal { reason }) => {
-            tracing::error!(%reason, "consensus has failed");
+            // What a stop does to proposals under way is no failure, and a failure is reported by
+            // who watches the core.
+            tracing::debug!(%reason, "consensus takes no more proposals");
             Err(OperationError::Stopping {
                 node: node.config.node.clone(),
             })

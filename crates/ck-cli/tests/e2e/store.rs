@@ -93,6 +93,30 @@ fn the_data_of_another_cluster_or_node_is_refused() {
 }
 
 #[test]
+fn the_data_of_another_cluster_of_the_same_name_is_refused() {
+    let mut other = Cluster::ready(1, &["--replication-factor", "1"]);
+    let uuid = |server: &Server| {
+        let cluster = server.get("/cluster").json();
+        cluster["cluster"]["uuid"]
+            .as_str()
+            .expect("a uuid")
+            .to_owned()
+    };
+    let theirs = uuid(&other.servers[0]);
+    other.servers[0].kill();
+    let cluster = Cluster::ready(3, &[]);
+    let ours = uuid(&cluster.servers[0]);
+    let join = cluster.servers[0].http.to_string();
+    other.servers[0].flags = vec!["--join".into(), join];
+    let said = refused(&mut other.servers[0]);
+    assert!(
+        said.contains(&ours) && said.contains(&theirs) && said.contains("--data"),
+        "{said}"
+    );
+    assert_goes_on(&cluster, "goes-on");
+}
+
+#[test]
 fn the_data_of_a_newer_version_is_refused() {
     let mut cluster = Cluster::ready(1, &["--replication-factor", "1"]);
     let server = &mut cluster.servers[0];

@@ -5,6 +5,7 @@ mod flags;
 mod resolver;
 mod settings;
 mod signals;
+mod stray;
 
 pub(crate) use flags::ServeArgs;
 
@@ -77,13 +78,17 @@ async fn serve(settings: &Settings, exit_with_stdin: bool, output: Output) -> Do
     let announced = tokio::spawn(announce_ready(node.clone(), output));
     let ended = tokio::select! {
         () = stops.next() => None,
-        ended = node.terminated() => Some(ended),
+        ended = node.terminated() => {
+            Some(ended.failure.unwrap_or_else(|| "the node has ended".to_owned()))
+        }
+        reason = stray::meets_another_cluster(
+            node.clone(),
+            settings.data.display().to_string(),
+            settings.join.clone(),
+        ) => Some(reason),
     };
     announced.abort();
-    if let Some(ended) = ended {
-        let reason = ended
-            .failure
-            .unwrap_or_else(|| "the node has ended".to_owned());
+    if let Some(reason) = ended {
         return Err(Failure::failed(reason));
     }
     tokio::select! {
