@@ -13,11 +13,25 @@ pub(crate) struct Repo {
     root: PathBuf,
 }
 
-/// One text file under version control, or new and not ignored.
+/// One file under version control, or new and not ignored.
 pub(crate) struct File {
     /// Path from the root, with forward slashes.
     pub(crate) path: String,
+    /// What is in it; empty when that is no text.
     pub(crate) text: String,
+    pub(crate) is_binary: bool,
+}
+
+#[cfg(test)]
+impl File {
+    /// A text file, for tests of rules.
+    pub(crate) fn of(path: &str, text: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            is_binary: false,
+        }
+    }
 }
 
 /// `cargo metadata`, the fields read here.
@@ -68,7 +82,7 @@ impl Repo {
         &self.root
     }
 
-    /// Every text file git knows or would add. Binary files are left out.
+    /// Every file git knows or would add.
     ///
     /// # Errors
     /// When git fails or a file cannot be read.
@@ -92,12 +106,14 @@ impl Repo {
                 continue;
             }
             let bytes = std::fs::read(&full).with_context(|| format!("reading {path}"))?;
-            if let Ok(text) = String::from_utf8(bytes) {
-                files.push(File {
-                    path: path.to_owned(),
-                    text,
-                });
-            }
+            let text = String::from_utf8(bytes);
+            let (text, is_binary) = text.map_or((String::new(), true), |text| (text, false));
+            let path = path.to_owned();
+            files.push(File {
+                path,
+                text,
+                is_binary,
+            });
         }
         Ok(files)
     }

@@ -112,11 +112,10 @@ mod tests {
     use super::*;
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let file = |(path, text): &(&str, &str)| File {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        };
-        let files: Vec<File> = files.iter().map(file).collect();
+        let files: Vec<File> = files
+            .iter()
+            .map(|(path, text)| File::of(path, text))
+            .collect();
         let mut found = Vec::new();
         check(Path::new(env!("CARGO_MANIFEST_DIR")), &files, &mut found);
         found.iter().map(ToString::to_string).collect()

@@ -1,11 +1,12 @@
 //! Rules that neither the compiler nor clippy knows. Each module is one family of rules, and each
 //! rule has a test that shows it fire.
 
+mod binary;
 mod crates;
 mod docs;
 mod edges;
 mod length;
-mod lints;
+mod manifests;
 mod naming;
 mod pure;
 mod rooms;
@@ -57,6 +58,7 @@ impl fmt::Display for Violation {
 
 /// Rules that look at one file at a time.
 const FILE_RULES: &[fn(&File, &mut Vec<Violation>)] = &[
+    binary::check,
     length::check,
     words::check,
     naming::check,
@@ -77,7 +79,7 @@ pub(crate) fn run(repo: &Repo, _arguments: &[String]) -> Result<()> {
         }
     }
     docs::check(repo.root(), &files, &mut found);
-    lints::check(&files, &mut found);
+    manifests::check(&files, &mut found);
     let packages = repo.metadata()?.packages;
     edges::check(&packages, &mut found);
     crates::check(&packages, &mut found);
@@ -99,12 +101,6 @@ pub(crate) fn run(repo: &Repo, _arguments: &[String]) -> Result<()> {
 #[cfg(test)]
 fn found_by(rule: fn(&File, &mut Vec<Violation>), path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    rule(
-        &File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        },
-        &mut found,
-    );
+    rule(&File::of(path, text), &mut found);
     found.iter().map(ToString::to_string).collect()
 }

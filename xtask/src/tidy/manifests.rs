@@ -1,4 +1,5 @@
-//! Every package takes the workspace's lints, and every clippy.toml the root's thresholds.
+//! Every package takes the workspace's lints, every clippy.toml the root's thresholds, and every
+//! version in the root manifest is somebody's.
 
 use super::Violation;
 use crate::repo::File;
@@ -11,6 +12,35 @@ pub(super) fn check(files: &[File], found: &mut Vec<Violation>) {
             Some("clippy.toml") => repeats(file, &shared, found),
             Some("Cargo.toml") if file.path != "Cargo.toml" => takes_lints(file, found),
             _ => {}
+        }
+    }
+    if let Some(root) = files.iter().find(|file| file.path == "Cargo.toml") {
+        versions_are_used(root, files, found);
+    }
+}
+
+/// Each line below `[workspace.dependencies]` names a crate that some package takes from there.
+fn versions_are_used(root: &File, files: &[File], found: &mut Vec<Violation>) {
+    let packages = files
+        .iter()
+        .filter(|file| file.path.ends_with("/Cargo.toml"));
+    let taken: Vec<&str> = packages
+        .flat_map(|file| settings(&file.text))
+        .map(|(key, _)| key)
+        .collect();
+    let lines = root.text.lines().enumerate();
+    let list = lines
+        .skip_while(|(_, line)| *line != "[workspace.dependencies]")
+        .skip(1);
+    for (number, line) in list.take_while(|(_, line)| !line.starts_with('[')) {
+        let name = line.split_once('=').map(|(name, _)| name.trim());
+        let Some(name) = name.filter(|name| !name.starts_with('#')) else {
+            continue;
+        };
+        let dotted = format!("{name}.workspace");
+        if !taken.iter().any(|key| *key == name || *key == dotted) {
+            let message = format!("no package takes `{name}` from here; drop it");
+            found.push(Violation::at(root, number + 1, message));
         }
     }
 }
@@ -51,11 +81,10 @@ mod tests {
     use super::*;
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let file = |(path, text): &(&str, &str)| File {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        };
-        let files: Vec<File> = files.iter().map(file).collect();
+        let files: Vec<File> = files
+            .iter()
+            .map(|(path, text)| File::of(path, text))
+            .collect();
         let mut found = Vec::new();
         check(&files, &mut found);
         found.iter().map(ToString::to_string).collect()
@@ -81,6 +110,17 @@ mod tests {
         assert_eq!(
             found(&[("a/Cargo.toml", "[package]\nname = \"a\"\n")]).len(),
             1
+        );
+    }
+
+    #[test]
+    fn version_that_nobody_takes_is_refused() {
+        let root = "[workspace.dependencies]\na = \"1\"\n# b = \"1\"\nc = { version = \"1\" }\n\n[x]\nd = 1";
+        let package = "[lints]\nworkspace = true\n[dependencies]\nc = { workspace = true }\n";
+        let found = found(&[("Cargo.toml", root), ("a/Cargo.toml", package)]);
+        assert_eq!(
+            found,
+            ["Cargo.toml:2: no package takes `a` from here; drop it"]
         );
     }
 }
