@@ -85,6 +85,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 pub(crate) struct Process {
     child: Child,
     printed: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -95,9 +96,13 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let printed = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take().expect("stdout is a pipe"), &printed);
-        keep(child.stderr.take().expect("stderr is a pipe"), &printed);
-        Self { child, printed }
+        let stdout = keep(child.stdout.take().expect("stdout is a pipe"), &printed);
+        let stderr = keep(child.stderr.take().expect("stderr is a pipe"), &printed);
+        Self {
+            child,
+            printed,
+            readers: vec![stdout, stderr],
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -145,13 +150,18 @@ impl Process {
         self.child.try_wait().expect("it can be asked").is_none()
     }
 
+    /// Waits until it has ended and everything it printed is kept.
     #[track_caller]
     pub(crate) fn wait_for_end(&mut self, bound: Duration) -> ExitStatus {
-        let Self { child, printed } = self;
+        let Self { child, printed, .. } = self;
         let what = || format!("the process ends; it printed:\n{}", printed.lock().unwrap());
-        wait_for(&what(), bound, || {
+        let status = wait_for(&what(), bound, || {
             child.try_wait().expect("it can be asked")
-        })
+        });
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no reader panicked");
+        }
+        status
     }
 
     /// Its standard input, when it was given a pipe.
@@ -170,7 +180,7 @@ impl Drop for Process {
     }
 }
 
-fn keep(stream: impl Read + Send + 'static, printed: &Arc<Mutex<String>>) {
+fn keep(stream: impl Read + Send + 'static, printed: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let printed = Arc::clone(printed);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stream);
@@ -182,7 +192,7 @@ fn keep(stream: impl Read + Send + 'static, printed: &Arc<Mutex<String>>) {
                 .push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
-    });
+    })
 }
 
 /// Whether a process of that number is there and no zombie.
