@@ -244,6 +244,9 @@ pub(crate) async fn propose(
     }
 }
 
+/// Time a leader has to apply what is committed already.
+const APPLIED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Characters of an actor's name that are kept.
 const ACTOR_CHARS_MAX: usize = 64;
 
@@ -252,17 +255,27 @@ pub(crate) async fn settled(node: &Arc<Shared>) -> Result<State, OperationError>
     let Some(consensus) = node.consensus.get() else {
         return Err(not_leader(node, None));
     };
-    match consensus.confirm_leadership().await {
-        Ok(_) => {}
+    let unconfirmed = |reason: String| OperationError::NoLeader {
+        reason,
+        voters: node.status().voters.len() as u64,
+    };
+    let confirmed = match consensus.confirm_leadership().await {
+        Ok(confirmed) => confirmed,
         Err(ProposeError::NotLeader { .. }) => {
             return Err(not_leader(node, leader_address(node).as_ref()));
         }
-        Err(source) => {
-            return Err(OperationError::NoLeader {
-                reason: source.to_string(),
-                voters: node.status().voters.len() as u64,
-            });
-        }
+        Err(source) => return Err(unconfirmed(source.to_string())),
+    };
+    let mut applied = node.publisher.applied();
+    let caught_up = applied.wait_for(|now| *now >= confirmed.position);
+    if tokio::time::timeout(APPLIED_WITHIN, caught_up)
+        .await
+        .is_err()
+    {
+        let (position, term) = (confirmed.position, confirmed.term);
+        return Err(unconfirmed(format!(
+            "entry {position} of term {term} is not applied within {APPLIED_WITHIN:?}"
+        )));
     }
     let state = node.state();
     if state.formed().is_none() {

@@ -153,7 +153,8 @@ impl Leader {
                 return settle;
             }
         }
-        match planning::rebalance(node, Trigger::Join, false, CONTROLLER).await {
+        let trigger = trigger(self.planned.as_ref(), &now);
+        match planning::rebalance(node, trigger, false, CONTROLLER).await {
             Ok(_) => self.planned = Some(now),
             Err(source) => {
                 tracing::warn!(%source, "no rebalance yet");
@@ -161,6 +162,31 @@ impl Leader {
             }
         }
         RETRY_EVERY
+    }
+}
+
+/// What a plan is for, by what has changed since the last one.
+fn trigger(before: Option<&Shape>, now: &Shape) -> Trigger {
+    let Some(before) = before else {
+        return Trigger::Join;
+    };
+    let joined = now.0.keys().any(|member| !before.0.contains_key(member));
+    let left = before.0.keys().any(|member| !now.0.contains_key(member));
+    let drains = |shape: &Shape| {
+        shape
+            .0
+            .values()
+            .filter(|(_, _, state)| *state == NodeState::Draining)
+            .count()
+    };
+    if joined {
+        Trigger::Join
+    } else if left {
+        Trigger::Loss
+    } else if drains(now) > drains(before) {
+        Trigger::Drain
+    } else {
+        Trigger::Manual
     }
 }
 

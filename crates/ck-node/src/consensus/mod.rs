@@ -15,6 +15,7 @@ mod raft;
 mod status;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod types;
 
 pub use raft::ConsensusError;
@@ -24,7 +25,7 @@ pub(crate) use status::SubstrateStatus;
 
 use std::collections::BTreeSet;
 
-use ck_control::{MemberNumber, Proposal, Rejection};
+use ck_control::{MemberNumber, Position, Proposal, Rejection};
 use ck_core::Version;
 use ck_transport::BoxFuture;
 use tokio::sync::watch;
@@ -38,9 +39,9 @@ pub(crate) trait Substrate: Send + Sync + 'static {
     /// Puts an entry into the log, and waits until it is applied here. Only on the leader.
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, ProposeError>>;
 
-    /// Asks a majority whether this node still leads, and tells in which term. The question goes
-    /// out after the call, so an answer speaks of a moment after it.
-    fn confirm_leadership(&self) -> BoxFuture<'_, Result<u64, ProposeError>>;
+    /// Asks a majority whether this node still leads. The question goes out after the call, so an
+    /// answer speaks of a moment after it.
+    fn confirm_leadership(&self) -> BoxFuture<'_, Result<Confirmed, ProposeError>>;
 
     /// The newest status, and a way to wait for the next.
     fn watch(&self) -> watch::Receiver<SubstrateStatus>;
@@ -61,6 +62,15 @@ pub(crate) enum MemberChange {
     Voters(BTreeSet<MemberNumber>),
     /// Stops sending the log to a member that does not vote.
     Remove(MemberNumber),
+}
+
+/// A majority's word that this node led, at some moment after it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    /// The term it led in.
+    pub(crate) term: u64,
+    /// Everything committed before that moment is at or before this position.
+    pub(crate) position: Position,
 }
 
 /// What came of an entry that was committed.

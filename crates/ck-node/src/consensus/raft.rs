@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_control::{MemberNumber, Profile, Proposal};
+use ck_control::{MemberNumber, Position, Profile, Proposal};
 use ck_transport::{BoxFuture, Reply, ServiceError, Transport};
 use openraft::error::{CheckIsLeaderError, ClientWriteError};
 use openraft::{ChangeMembers, SnapshotPolicy};
@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use super::log_store::{LogStore, Progress};
 use super::machine::Machine;
 use super::network::Network;
+use super::ties::Ties;
 use super::types::{LogId, PeerNode, Raft, RaftError};
-use super::{Committed, MemberChange, ProposeError, Substrate, SubstrateStatus};
+use super::{Committed, Confirmed, MemberChange, ProposeError, Substrate, SubstrateStatus};
 use crate::codec;
 use crate::published::Publisher;
 use crate::store::{Store, StoreError, key};
@@ -52,6 +53,7 @@ pub(crate) struct Consensus {
     raft: Raft,
     status: watch::Receiver<SubstrateStatus>,
     progress: Arc<Progress>,
+    _ties: Ties,
 }
 
 /// Why consensus did not start.
@@ -115,10 +117,13 @@ impl Consensus {
             .await
             .map_err(|source| refused(source.to_string()))?;
         let status = follow(&raft);
+        let longest = Duration::from_millis(election_timeout_max);
+        let ties = Ties::spawn(&raft, start.id, &status, longest);
         Ok(Self {
             raft,
             status,
             progress,
+            _ties: ties,
         })
     }
 
@@ -271,12 +276,15 @@ impl Consensus {
         }
     }
 
-    async fn confirm(&self) -> Result<u64, ProposeError> {
+    async fn confirm(&self) -> Result<Confirmed, ProposeError> {
         let asked = tokio::time::timeout(PROPOSAL_TIMEOUT, self.raft.get_read_log_id()).await;
         match asked {
             // The term of the log position that a reader would have to wait for: it is this
             // leader's own once its first entry is committed.
-            Ok(Ok((Some(read), _))) => Ok(read.leader_id.term),
+            Ok(Ok((Some(read), _))) => Ok(Confirmed {
+                term: read.leader_id.term,
+                position: Position(read.index),
+            }),
             Ok(Ok((None, _))) => Err(ProposeError::Unknown {
                 reason: "nothing is committed yet".to_owned(),
             }),
@@ -342,7 +350,7 @@ impl Substrate for Consensus {
         Box::pin(self.propose_now(proposal))
     }
 
-    fn confirm_leadership(&self) -> BoxFuture<'_, Result<u64, ProposeError>> {
+    fn confirm_leadership(&self) -> BoxFuture<'_, Result<Confirmed, ProposeError>> {
         Box::pin(self.confirm())
     }
 
