@@ -21,7 +21,8 @@ use crate::status::{self, NodeStatus};
 /// A running node. Clones are the same node; it runs until [`Handle::stop`].
 ///
 /// Everything that only looks reads the last committed state of this node: it never waits, and
-/// never asks another node. On many look-ups a second use a [`Reader`] for each thread.
+/// never asks another node. On many look-ups a second use a [`Reader`](crate::Reader) for each
+/// thread.
 #[derive(Clone)]
 pub struct Handle {
     node: Arc<Shared>,

@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
         value_delimiter = ','
     )]
     pub(super) join: Vec<String>,
-    /// Where the data is kept. Default: ./clusterkit-data/<id>.
+    /// Where the data is kept. Default: ./clusterkit-data/ID.
     #[arg(long, env = "CK_DATA", value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// Name of the cluster. Default: clusterkit.
