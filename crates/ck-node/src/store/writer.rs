@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use redb::{Database, Durability, WriteTransaction};
@@ -45,10 +46,24 @@ pub(super) enum Job {
     },
 }
 
-/// The thread that writes. Ends when the last handle on it is gone.
+/// The thread that writes. When the last handle on it goes, what was handed over is written and
+/// the thread has ended, so that the file can be opened anew at once.
 pub(super) struct Writer {
     path: PathBuf,
-    jobs: mpsc::Sender<Job>,
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the thread of the store panicked");
+        }
+    }
 }
 
 type Pending = Arc<Mutex<BTreeMap<u64, Arc<[u8]>>>>;
@@ -66,21 +81,27 @@ impl Writer {
             path: path.clone(),
             failed: None,
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("ck-store".to_owned())
             .spawn(move || task.run(queue))
             .map_err(|source| StoreError::Directory {
                 path: path.clone(),
                 source,
             })?;
-        Ok(Self { path, jobs })
+        Ok(Self {
+            path,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     /// Hands a job over; its reply comes later.
     pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed {
+        let closed = || StoreError::Closed {
             path: self.path.clone(),
-        })
+        };
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())
     }
 
     /// Hands a job over and waits for its reply.
