@@ -40,6 +40,7 @@ fn operation(error: &OperationError) -> Problem {
         OperationError::NoPartitions => of(Code::NoPartitions),
         OperationError::Busy { .. } => of(Code::Busy).with_retry_after_ms(1000),
         OperationError::Stopping { .. } => of(Code::Stopping),
+        OperationError::Unauthorized { .. } => of(Code::Unauthorized),
         other => {
             let (status, code) = if other.is_retryable() {
                 (503, Code::Busy)

@@ -22,6 +22,13 @@ use crate::wire::{Forwarded, HelloReply, Invitation, kind};
 pub(crate) async fn join(node: &Arc<Shared>, request: JoinRequest, actor: &str) -> Forwarded {
     let state = settled(node).await?;
     check(&state, &request)?;
+    // An operator has shown the token over HTTP; the node it names shows it when it asks itself.
+    if let Some(itself) = &request.itself
+        && node.config.secret.is_some()
+        && itself.secret != node.config.secret
+    {
+        return Err(OperationError::Unauthorized { node: request.node });
+    }
     let met = meet(node, &request).await?;
     match request.itself.clone() {
         Some(itself) => {
@@ -45,6 +52,11 @@ pub(crate) async fn register(node: &Arc<Shared>, request: JoinRequest, actor: &s
     let Some(itself) = request.itself.clone() else {
         return Err(Rejection::NodeUnknown { node: request.node }.into());
     };
+    // A member has shown it when it joined. Which one it shows is not asked again, so that a token
+    // can be replaced one node after the other.
+    if node.config.secret.is_some() && itself.secret.is_none() {
+        return Err(OperationError::Unauthorized { node: request.node });
+    }
     register_as(node, request, itself, actor).await
 }
 

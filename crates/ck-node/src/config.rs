@@ -9,6 +9,8 @@ use ck_control::{ConfigChoices, Profile};
 use ck_core::{Domain, NodeId};
 use ck_transport::BoxFuture;
 
+use crate::secret::Secret;
+
 /// Turns what a user wrote after `--join` into the address of a peer.
 ///
 /// `ck serve` is given HTTP addresses and asks them; a program that knows the peer addresses
@@ -79,6 +81,9 @@ pub struct Config {
     /// Consensus timing of this process, read at start. Default: the profile in `choices`, else
     /// `lan`.
     pub profile: Option<Profile>,
+    /// What a node has to show to join through this one, the admin token for instance, so that a node
+    /// that does not ask for it cannot become a way around it. Default: nothing.
+    pub secret: Option<Secret>,
     /// Its share of the partitions relative to the others', 1 or more. Default: what the cluster
     /// knows of it from before, else 1; so that a change made while it ran outlasts a restart.
     pub weight: Option<u32>,
@@ -124,6 +129,7 @@ impl Config {
             resolver: Arc::new(PeerAddresses),
             choices: ConfigChoices::default(),
             profile: None,
+            secret: None,
             weight: None,
             domain: None,
             services: BTreeMap::new(),

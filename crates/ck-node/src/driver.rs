@@ -2,12 +2,12 @@
 //! and leads when it is its turn.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ck_control::{Rejection, SessionId};
 
 use crate::config::OnFatal;
-use crate::consensus::{Consensus, ConsensusError, Start, Substrate};
+use crate::consensus::{Consensus, ConsensusError, Start, Substrate, SubstrateStatus};
 use crate::execute;
 use crate::forming::{self, FOUNDER, FormingError};
 use crate::leader::{Leader, reconcile};
@@ -16,6 +16,9 @@ use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 
 /// Between attempts to open a session.
 const REGISTER_EVERY: Duration = Duration::from_millis(100);
+
+/// How often a node asks whether it still is a member.
+const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// Time a removed leader takes to let go.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -108,10 +111,7 @@ pub(crate) async fn start_consensus(node: &Arc<Shared>) -> Result<(), ConsensusE
 }
 
 /// Ends the node at once when the core dies, whatever else is under way.
-async fn watch_core(
-    node: Arc<Shared>,
-    mut status: tokio::sync::watch::Receiver<crate::consensus::SubstrateStatus>,
-) {
+async fn watch_core(node: Arc<Shared>, mut status: tokio::sync::watch::Receiver<SubstrateStatus>) {
     loop {
         let now = status.borrow_and_update().clone();
         node.note_election(&now);
@@ -201,6 +201,7 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
     let mut phase = node.phase.subscribe();
     let mut leader = Leader::default();
     let mut next = Duration::ZERO;
+    let mut asked = Instant::now();
     loop {
         tokio::select! {
             () = node.wake.notified() => {}
@@ -216,7 +217,7 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
             () = tokio::time::sleep(next) => {}
         }
         let now = status.borrow().clone();
-        if is_removed(node) {
+        if is_removed(node) || says_removed(node, &now, &mut asked).await {
             hand_over(node).await;
             return Err(NodeError::Removed {
                 node: node.config.node.clone(),
@@ -238,12 +239,37 @@ fn is_removed(node: &Shared) -> bool {
         .is_some_and(|member| node.publisher.current().state.is_removed(member))
 }
 
+/// Asks another member now and then whether this node still is one: whoever was removed while it was
+/// cut off, or whose leader died right after, is not sent the entry that says so.
+async fn says_removed(node: &Arc<Shared>, now: &SubstrateStatus, asked: &mut Instant) -> bool {
+    if now.leads() || asked.elapsed() < ASK_EVERY {
+        return false;
+    }
+    *asked = Instant::now();
+    let published = node.publisher.current();
+    let others: Vec<_> = published
+        .state
+        .members()
+        .filter(|member| Some(member.number) != node.member())
+        .collect();
+    // The leader knows best; without one, each of the others in turn.
+    let turn = usize::try_from(node.started.elapsed().as_secs() / ASK_EVERY.as_secs()).unwrap_or(0);
+    let whom = others
+        .iter()
+        .find(|member| Some(member.number) == now.leader && turn % 2 == 0)
+        .or_else(|| others.get(turn % others.len().max(1)));
+    let Some(whom) = whom else { return false };
+    forming::hello(node, &whom.peer_address)
+        .await
+        .is_ok_and(|reply| reply.removed)
+}
+
 /// A leader that was removed lets the others vote without it, and answers what it was asked,
 /// before it ends.
 async fn hand_over(node: &Arc<Shared>) {
     let handing = async {
         if node.status().leads()
-            && let Err(source) = reconcile(node).await
+            && let Err(source) = reconcile(node, &mut std::collections::BTreeMap::new()).await
         {
             tracing::warn!(%source, "the other voters will notice that this one has gone");
         }
@@ -302,9 +328,11 @@ fn settle_refusal(
         Err(OperationError::Rejected(Rejection::MemberRemoved { .. })) => Err(NodeError::Removed {
             node: node.config.node.clone(),
         }),
-        Err(source @ (OperationError::Conflict { .. } | OperationError::OtherCluster { .. })) => {
-            Err(NodeError::Refused(source))
-        }
+        Err(
+            source @ (OperationError::Conflict { .. }
+            | OperationError::OtherCluster { .. }
+            | OperationError::Unauthorized { .. }),
+        ) => Err(NodeError::Refused(source)),
         Err(OperationError::Rejected(rejection)) if !rejection.is_retryable() => {
             Err(NodeError::Refused(rejection.into()))
         }

@@ -25,6 +25,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between rounds of asking.
 const ROUND_EVERY: Duration = Duration::from_millis(150);
 
+/// How soon a wait for something else is reported.
+const REPORT_NEWS_EVERY: Duration = Duration::from_secs(2);
+
 /// How often a wait that goes on is reported again.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
@@ -79,9 +82,15 @@ pub(crate) async fn settle(node: &Arc<Shared>) -> Result<(), FormingError> {
         let Some(waiting_for) = waiting_for else {
             return Ok(());
         };
-        let due = reported
-            .as_ref()
-            .is_none_or(|(last, at)| *last != waiting_for || at.elapsed() >= REPORT_EVERY);
+        // The same wait may be put into other words by each failed attempt.
+        let due = reported.as_ref().is_none_or(|(last, at)| {
+            let every = if *last == waiting_for {
+                REPORT_EVERY
+            } else {
+                REPORT_NEWS_EVERY
+            };
+            at.elapsed() >= every
+        });
         if due {
             tracing::info!(node = %node.config.node, "waiting for {waiting_for}");
             reported = Some((waiting_for.clone(), Instant::now()));

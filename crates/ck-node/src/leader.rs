@@ -27,6 +27,9 @@ const CHANGES_MAX: usize = 64;
 /// Time the first voters have to catch up before the partitions are created without them.
 const VOTERS_WITHIN: Duration = Duration::from_secs(2);
 
+/// Time a removed member has to receive the entry that says so.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Between two attempts at something that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub(crate) struct Leader {
     settled: Option<(Shape, Instant)>,
     planned: Option<Shape>,
     not_before: Option<Instant>,
+    /// When a removed member was first seen among those who receive the log.
+    removed_since: BTreeMap<MemberNumber, Instant>,
     /// Since when as many nodes as the replication factor have been up, before there are
     /// partitions.
     enough_since: Option<Instant>,
@@ -95,7 +100,7 @@ impl Leader {
             tracing::info!(node = %node.config.node, term = status.term, "leads the cluster");
         }
         self.not_before = None;
-        if let Err(source) = reconcile(node).await {
+        if let Err(source) = reconcile(node, &mut self.removed_since).await {
             tracing::debug!(%source, "the members are not as they should be yet");
             self.not_before = Some(Instant::now() + RETRY_EVERY);
         }
@@ -230,13 +235,25 @@ async fn take_office(node: &Arc<Shared>, term: u64) -> Result<(), OperationError
 }
 
 /// Makes the members of the log what the state says they are, one change after the other.
-pub(crate) async fn reconcile(node: &Arc<Shared>) -> Result<(), ProposeError> {
+///
+/// A removed member that does not vote is still sent the log for a while, so that it hears of it.
+pub(crate) async fn reconcile(
+    node: &Arc<Shared>,
+    removed_since: &mut BTreeMap<MemberNumber, Instant>,
+) -> Result<(), ProposeError> {
     let Some(consensus) = node.consensus.get() else {
         return Ok(());
     };
     for _ in 0..CHANGES_MAX {
         let status = consensus.watch().borrow().clone();
-        let Some(change) = next_change(&node.state(), &status) else {
+        let told = |member: MemberNumber| {
+            removed_since
+                .entry(member)
+                .or_insert_with(Instant::now)
+                .elapsed()
+                >= TOLD_WITHIN
+        };
+        let Some(change) = next_change(&node.state(), &status, told) else {
             return Ok(());
         };
         tracing::info!(?change, "changing the members of the log");
@@ -246,7 +263,11 @@ pub(crate) async fn reconcile(node: &Arc<Shared>) -> Result<(), ProposeError> {
 }
 
 /// The first thing about the members of the log that is not as the state wants it.
-fn next_change(state: &State, status: &SubstrateStatus) -> Option<MemberChange> {
+fn next_change(
+    state: &State,
+    status: &SubstrateStatus,
+    mut told: impl FnMut(MemberNumber) -> bool,
+) -> Option<MemberChange> {
     if !status.leads() || state.members().len() == 0 {
         return None;
     }
@@ -269,7 +290,8 @@ fn next_change(state: &State, status: &SubstrateStatus) -> Option<MemberChange> 
     status
         .members
         .iter()
-        .find(gone)
+        .filter(gone)
+        .find(|member| told(**member))
         .map(|member| MemberChange::Remove(*member))
 }
 

@@ -111,6 +111,8 @@ pub struct Itself {
     pub choices: ck_control::ConfigChoices,
     /// Highest command version it understands.
     pub command_version: u16,
+    /// What it was given to show.
+    pub secret: Option<crate::Secret>,
 }
 
 /// What an operation came to.
@@ -285,6 +287,14 @@ pub enum OperationError {
     /// There is no table to plan from.
     #[error("the partitions do not exist yet; create them first")]
     NoPartitions,
+    /// The cluster is guarded by a token, and the node showed none, or another.
+    #[error(
+        "{node} does not show the token that this cluster asks for; start it with --token-file and the cluster's token"
+    )]
+    Unauthorized {
+        /// The node.
+        node: NodeId,
+    },
     /// Too many operations wait already.
     #[error("{limit} operations wait already; try again in a moment")]
     Busy {
@@ -315,6 +325,7 @@ impl OperationError {
             Self::Conflict { .. } => "configuration-conflict",
             Self::Placement { .. } => "no-placement",
             Self::NoPartitions => "no-partitions",
+            Self::Unauthorized { .. } => "unauthorized",
             Self::Busy { .. } => "busy",
             Self::Stopping { .. } => "stopping",
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use ck_control::MemberNumber;
+use ck_control::{MemberNumber, Rejection};
 use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
 use parking_lot::RwLock;
 
@@ -54,13 +54,13 @@ async fn answer(
         kind::HELLO => {
             let hello: Hello = wire::request(&request.payload)?;
             tracing::debug!(from = %from.node, cluster = %hello.cluster_name, "greeted");
-            wire::reply(&introduce(node))
+            wire::reply(&introduce(node, from))
         }
         kind::OPERATE => {
             let forward: Forward = wire::request(&request.payload)?;
             // What was begun is finished, though the one who asked goes away meanwhile.
-            let node = Arc::clone(node);
-            let done: Forwarded = tokio::spawn(async move { operate(&node, forward).await })
+            let (node, from) = (Arc::clone(node), from.clone());
+            let done: Forwarded = tokio::spawn(async move { operate(&node, &from, forward).await })
                 .await
                 .map_err(|source| ServiceError::new(ServiceError::PANICKED, source))?;
             wire::reply(&done)
@@ -85,7 +85,7 @@ async fn answer(
     }
 }
 
-fn introduce(node: &Shared) -> HelloReply {
+fn introduce(node: &Shared, from: &PeerId) -> HelloReply {
     let identity = node.identity.lock().clone();
     HelloReply {
         node: identity.node,
@@ -93,12 +93,16 @@ fn introduce(node: &Shared) -> HelloReply {
         cluster_name: node.config.cluster_name.clone(),
         peer_address: node.peer_address(),
         formed: node.formed(),
+        removed: was_removed(node, from).is_some(),
     }
 }
 
 /// Carried out here if this node leads, else passed on to the leader; but only once, so that two
 /// nodes that take each other for the leader do not play ball with it.
-async fn operate(node: &Arc<Shared>, forward: Forward) -> Forwarded {
+async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forwarded {
+    if let Some(member) = was_removed(node, from) {
+        return Err(Rejection::MemberRemoved { member }.into());
+    }
     let Ok(_permit) = node.operations.try_acquire() else {
         return Err(execute::busy());
     };
@@ -109,6 +113,14 @@ async fn operate(node: &Arc<Shared>, forward: Forward) -> Forwarded {
         Some(leader) if !forward.relayed => execute::relay(node, &leader, forward).await,
         leader => Err(execute::not_leader(node, leader.as_ref())),
     }
+}
+
+/// The member that `from` was in this cluster, if it was removed.
+fn was_removed(node: &Shared, from: &PeerId) -> Option<MemberNumber> {
+    let cluster = node.membership()?.cluster;
+    let member = MemberNumber(from.member?);
+    let same = from.cluster.is_some_and(|theirs| theirs.0 == cluster.0);
+    (same && node.publisher.current().state.is_removed(member)).then_some(member)
 }
 
 /// A disk that was wiped comes back with another store id; under the old member number it has

@@ -171,6 +171,7 @@ impl Shared {
                 durable: config.durable,
                 choices: config.choices.clone(),
                 command_version: ck_control::COMMAND_VERSION,
+                secret: config.secret.clone(),
             }),
         }
     }

@@ -51,6 +51,9 @@ pub struct NodeStatus {
     /// Whether a change of the voters is half done; until it is done, both the former and the
     /// new voters are needed for a majority.
     pub joint: bool,
+    /// Whether this node leads and no majority of the voters has answered it of late: nothing can
+    /// be committed.
+    pub majority_silent: bool,
     /// Other members that receive the log.
     pub peers: u64,
     /// When it applied an entry last, in milliseconds since 1970.
@@ -100,6 +103,7 @@ pub(crate) fn status(node: &Shared) -> NodeStatus {
             .filter(|member| Some(**member) != node.member())
             .count() as u64,
         joint: consensus.joint,
+        majority_silent: consensus.majority_silent,
         voters: consensus.voters.into_iter().collect(),
         applied_at_ms: (applied_at_ms > 0).then_some(applied_at_ms),
         started_at_ms: node.started_at_ms,

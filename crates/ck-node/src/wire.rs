@@ -56,6 +56,8 @@ pub(crate) struct HelloReply {
     pub(crate) peer_address: String,
     /// The cluster it belongs to, once it does.
     pub(crate) formed: Option<ClusterId>,
+    /// Whether the one who asks was a member of that cluster, and is no more.
+    pub(crate) removed: bool,
 }
 
 /// An operation passed on to the leader.

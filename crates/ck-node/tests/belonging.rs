@@ -2,7 +2,7 @@
 
 mod support;
 
-use ck_node::{Handle, JoinRequest, Operation, Phase};
+use ck_node::{Handle, JoinRequest, Operation, Phase, Secret};
 use support::{World, eventually, three_voters};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,4 +205,106 @@ async fn a_waiting_node_can_be_announced_by_an_operator() {
         member.weight == 3 && member.services.len() == 1 && member.display_name == "Server-9"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_removed_while_it_was_cut_off_finds_out_and_changes_nothing_more() {
+    let world = World::new(16);
+    let handles = world.cluster(3).await;
+    let fourth = world.start(4, world.config(4, 1)).await.unwrap();
+    eventually("it is a member", || fourth.status().session.is_some()).await;
+    let (away, others) = (support::address(4), [1, 2, 3].map(support::address));
+    world
+        .network
+        .partition(&[&away], &others.each_ref().map(String::as_str));
+    handles[1].remove("node-4".parse().unwrap()).await.unwrap();
+    eventually("the others no longer send it the log", || {
+        handles[1].status().peers == 2
+    })
+    .await;
+    world.network.heal_all();
+    let (changed, ended) = tokio::join!(
+        fourth.set_custom("from", b"a stranger".to_vec(), None),
+        fourth.terminated()
+    );
+    assert!(ended.failure.unwrap().contains("removed from the cluster"));
+    assert!(changed.is_err(), "{changed:?}");
+    assert!(handles[0].custom("from").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guarded_cluster_admits_only_who_shows_the_secret() {
+    let world = World::new(17);
+    let guarded = |number: usize, secret: Option<&str>| {
+        let mut config = world.config(number, if number == 1 { 1 } else { 2 });
+        config.secret = secret.map(Secret::new);
+        config
+    };
+    let first = world
+        .start(1, guarded(1, Some("open sesame")))
+        .await
+        .unwrap();
+    eventually("it leads", || first.status().session.is_some()).await;
+    for (number, shown) in [(2, None), (3, Some("open sesamf"))] {
+        let mut config = guarded(number, shown);
+        config.join = vec![support::address(1)];
+        let failure = world
+            .start(number, config)
+            .await
+            .unwrap()
+            .terminated()
+            .await
+            .failure;
+        let failure = failure.unwrap();
+        assert!(
+            failure.contains("--token-file") && !failure.contains("sesam"),
+            "{failure}"
+        );
+    }
+    assert_eq!(first.nodes().len(), 1);
+    let mut config = guarded(4, Some("open sesame"));
+    config.join = vec![support::address(1)];
+    let fourth = world.start(4, config.clone()).await.unwrap();
+    eventually("it is a member", || fourth.status().session.is_some()).await;
+    fourth.stop().await;
+    drop(fourth);
+    config.secret = None;
+    let failure = world
+        .restart(4, config)
+        .await
+        .terminated()
+        .await
+        .failure
+        .unwrap();
+    assert!(failure.contains("--token-file"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_says_that_it_is_not_ready() {
+    let world = World::new(18);
+    let handles = world.cluster(3).await;
+    three_voters(&handles).await;
+    let leader = handles[0].leader().unwrap().node;
+    let at = handles
+        .iter()
+        .position(|handle| *handle.node_id() == leader)
+        .unwrap()
+        + 1;
+    let others: Vec<String> = (1..=3).filter(|n| *n != at).map(support::address).collect();
+    let cut = support::address(at);
+    world.network.partition(
+        &[&cut],
+        &others.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    eventually("it says so", || {
+        handles[at - 1]
+            .unready()
+            .iter()
+            .any(|reason| reason.contains("no majority"))
+    })
+    .await;
+    world.network.heal_all();
+    for handle in &handles {
+        eventually("ready again", || handle.unready().is_empty()).await;
+    }
 }

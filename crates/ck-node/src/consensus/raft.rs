@@ -38,6 +38,9 @@ const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of log after which a snapshot is taken however few entries they are.
 const LOG_BYTES_PER_SNAPSHOT: u64 = 64 << 20;
 
+/// Longest elections that go by before a majority that does not answer counts as silent.
+const SILENT_ELECTIONS: u64 = 3;
+
 /// What consensus runs with.
 pub(crate) struct Start {
     pub(crate) id: MemberNumber,
@@ -116,7 +119,7 @@ impl Consensus {
         let raft = Raft::new(start.id.0, Arc::new(config), network, log, machine)
             .await
             .map_err(|source| refused(source.to_string()))?;
-        let status = follow(&raft);
+        let status = follow(&raft, SILENT_ELECTIONS * election_timeout_max);
         let longest = Duration::from_millis(election_timeout_max);
         let ties = Ties::spawn(&raft, start.id, &status, longest);
         Ok(Self {
@@ -220,18 +223,24 @@ fn check_log(store: &Store) -> Result<(), StoreError> {
 }
 
 /// Turns the core's figures into ours, for as long as anybody looks.
-fn follow(raft: &Raft) -> watch::Receiver<SubstrateStatus> {
+fn follow(raft: &Raft, silent_after_ms: u64) -> watch::Receiver<SubstrateStatus> {
     let mut metrics = raft.metrics();
-    let (sender, receiver) = watch::channel(SubstrateStatus::from(&*metrics.borrow()));
+    let (sender, receiver) =
+        watch::channel(SubstrateStatus::read(&metrics.borrow(), silent_after_ms));
     tokio::spawn(async move {
         loop {
             let ended = metrics.changed().await.is_err();
-            let mut status = SubstrateStatus::from(&*metrics.borrow_and_update());
+            let mut status = SubstrateStatus::read(&metrics.borrow_and_update(), silent_after_ms);
             if ended && status.failed.is_none() {
                 status.failed = Some("the core has ended".to_owned());
             }
             let over = status.failed.is_some();
-            if sender.send(status).is_err() || over {
+            sender.send_if_modified(|last| {
+                let news = *last != status;
+                *last = status;
+                news
+            });
+            if sender.is_closed() || over {
                 return;
             }
         }

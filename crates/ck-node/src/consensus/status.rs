@@ -58,6 +58,8 @@ pub(crate) struct SubstrateStatus {
     pub(crate) joint: bool,
     /// How far each other member's log is, on the leader.
     pub(crate) matched: BTreeMap<MemberNumber, u64>,
+    /// Whether this node leads, and no majority of the voters has answered it for some elections.
+    pub(crate) majority_silent: bool,
     /// Why the core no longer runs.
     pub(crate) failed: Option<String>,
 }
@@ -68,8 +70,9 @@ impl SubstrateStatus {
     }
 }
 
-impl From<&Metrics> for SubstrateStatus {
-    fn from(metrics: &Metrics) -> Self {
+impl SubstrateStatus {
+    /// What the core says of itself; a majority that is not heard of for `silent_after_ms` is silent.
+    pub(super) fn read(metrics: &Metrics, silent_after_ms: u64) -> Self {
         let membership = metrics.membership_config.membership();
         let matched = metrics
             .replication
@@ -96,6 +99,11 @@ impl From<&Metrics> for SubstrateStatus {
                 .collect(),
             joint: membership.get_joint_config().len() > 1,
             matched: matched.collect(),
+            majority_silent: metrics.state == ServerState::Leader
+                && membership.voter_ids().nth(1).is_some()
+                && metrics
+                    .millis_since_quorum_ack
+                    .is_some_and(|silent| silent > silent_after_ms),
             failed: metrics
                 .running_state
                 .as_ref()

@@ -84,6 +84,12 @@ impl Handle {
             if status.leader.is_none() {
                 reasons.push("no leader is known".to_owned());
             }
+            if status.majority_silent {
+                reasons.push(format!(
+                    "no majority of the {} voters answers: nothing can be committed",
+                    status.voters.len()
+                ));
+            }
             if self.table().is_none() {
                 reasons.push("the partitions do not exist yet".to_owned());
             }
