@@ -56,6 +56,8 @@ codes! {
     InvalidParameter = "invalid-parameter", 400, "A parameter has a value that is not allowed";
     /// A query parameter is given twice.
     RepeatedParameter = "repeated-parameter", 400, "A query parameter is repeated";
+    /// A precondition header on a path that takes its condition as a parameter.
+    ConditionUnsupported = "condition-unsupported", 400, "The condition is not supported here";
     /// The request breaks HTTP itself: no `Host`, a body that ended early.
     BadRequest = "bad-request", 400, "The request is not valid HTTP";
     /// No token, or not the right one.

@@ -78,6 +78,7 @@ impl Fake {
             applied_index: 0,
             snapshot_index: 0,
             leader: None,
+            majority_silent: false,
             elected_at_ms: None,
             voters: Vec::new(),
             joint: false,

@@ -8,7 +8,7 @@ use ck_api::{CK_VALUE_VERSION, Code, Problem};
 use ck_core::Version;
 use ck_node::{Operation, Outcome};
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
 
 use crate::handlers::{ACTOR, formed};
 use crate::query;
@@ -71,6 +71,18 @@ pub(super) fn read(core: &Core, ask: &Ask<'_>) -> Answer {
 
 fn expected(order: &Order) -> Result<Option<Version>, Refused> {
     query::only(order.query(), &["expected"])?;
+    // A condition that is not looked at is a lost update; entity tags here are of bodies.
+    for condition in [IF_MATCH, IF_NONE_MATCH] {
+        if order.head.headers.contains_key(&condition) {
+            let detail = format!(
+                "`{condition}` is not looked at here; make the change conditional by \
+                 `?expected=VERSION`, the value's version, where 0 is that there is none"
+            );
+            return Err(Problem::new(Code::ConditionUnsupported, detail)
+                .with_field(condition.as_str())
+                .into());
+        }
+    }
     Ok(query::number(order.query(), "expected", 0, u64::MAX)?.map(Version))
 }
 

@@ -258,3 +258,34 @@ async fn two_lengths_of_one_body_smuggle_nothing() {
         assert_eq!(live.version(), before, "{framing}");
     }
 }
+
+#[tokio::test]
+async fn a_condition_in_a_header_is_refused_and_never_ignored() {
+    let live = Live::three().await;
+    live.send("PUT", "/v1/custom/a", &[], b"first").await;
+    for (name, value) in [
+        ("if-match", "\"1\""),
+        ("if-match", "*"),
+        ("if-none-match", "*"),
+    ] {
+        for method in ["PUT", "DELETE"] {
+            let got = live
+                .send(method, "/v1/custom/a", &[(name, value)], b"")
+                .await;
+            let problem = got.json();
+            assert_eq!(
+                (got.status, got.code().as_str()),
+                (400, "condition-unsupported"),
+                "{method} {name}"
+            );
+            assert_eq!(problem["field"], name);
+            assert!(
+                got.json()["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("?expected=VERSION")
+            );
+        }
+    }
+    assert_eq!(live.get("/v1/custom/a").await.body, b"first");
+}
