@@ -200,7 +200,10 @@ pub enum Rejection {
         max: u64,
     },
     /// A text holds what it must not.
-    #[error("{field} {value:?} holds a control character or a space; use printable characters")]
+    #[error(
+        "{field} {value:?} holds a control character, or is an address and holds a space; use \
+         printable characters"
+    )]
     Characters {
         /// The field.
         field: String,
