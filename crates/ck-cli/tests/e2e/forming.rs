@@ -153,7 +153,12 @@ fn a_node_of_another_cluster_name_is_refused_with_both_names() {
     other.start();
     let ended = other.process().wait_for_end(BOUND);
     let said = other.process().printed();
-    assert_eq!(ended.code(), Some(1), "{said}");
+    assert_eq!(ended.code(), Some(4), "{said}");
+    let reason = said.lines().filter(|line| line.starts_with("error: "));
+    let reason: Vec<&str> = reason.collect();
+    assert_eq!(reason.len(), 1, "{said}");
+    let reason = reason[0].trim_start_matches("error: ");
+    assert_eq!(said.matches(reason).count(), 1, "said twice: {said}");
     assert!(said.contains("ours") && said.contains("theirs"), "{said}");
     assert_eq!(cluster.servers[0].get("/ready").status, 200);
 }
@@ -168,7 +173,12 @@ fn an_id_that_is_in_use_is_refused_with_the_remedy() {
     twin.start();
     let ended = twin.process().wait_for_end(BOUND);
     let said = twin.process().printed();
-    assert_eq!(ended.code(), Some(1), "{said}");
+    assert_eq!(ended.code(), Some(4), "{said}");
+    let reason = said.lines().filter(|line| line.starts_with("error: "));
+    let reason: Vec<&str> = reason.collect();
+    assert_eq!(reason.len(), 1, "{said}");
+    let reason = reason[0].trim_start_matches("error: ");
+    assert_eq!(said.matches(reason).count(), 1, "said twice: {said}");
     assert!(
         said.contains("node-2") && said.contains("ck remove"),
         "{said}"
@@ -192,7 +202,12 @@ fn a_configuration_that_differs_is_refused_with_both_values() {
     other.start();
     let ended = other.process().wait_for_end(BOUND);
     let said = other.process().printed();
-    assert_eq!(ended.code(), Some(1), "{said}");
+    assert_eq!(ended.code(), Some(4), "{said}");
+    let reason = said.lines().filter(|line| line.starts_with("error: "));
+    let reason: Vec<&str> = reason.collect();
+    assert_eq!(reason.len(), 1, "{said}");
+    let reason = reason[0].trim_start_matches("error: ");
+    assert_eq!(said.matches(reason).count(), 1, "said twice: {said}");
     assert!(
         said.contains("partitions") && said.contains("48") && said.contains("16"),
         "{said}"
@@ -253,7 +268,8 @@ fn a_configuration_that_contradicts_itself_forms_nothing() {
         "--data",
         data.to_str().unwrap(),
     ]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty() && !data.exists());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("spread 9"), "{said}");
     // Corrected, the same directory does.
@@ -290,4 +306,27 @@ fn the_environment_of_the_guide_starts_a_node() {
         "node-1 is ready: 1 node, 12 partitions",
         Duration::from_secs(5),
     );
+}
+
+#[test]
+fn a_node_without_the_token_is_no_way_around_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let token = ["--token-file", file.to_str().unwrap()];
+    let guarded = Cluster::ready(1, &[&["--replication-factor", "1"], &token[..]].concat());
+    let join = guarded.servers[0].http.to_string();
+    let mut other =
+        Server::new("node-9", ports::block(1), directory.path()).with(&["--join", &join]);
+    other.start();
+    let ended = other.process().wait_for_end(BOUND);
+    let said = other.process().printed();
+    assert!(ended.code().is_some_and(|code| code != 0), "{said}");
+    assert!(
+        said.contains("--token-file") && !said.contains("s3cret"),
+        "{said}"
+    );
+    let mut other = other.with(&token);
+    other.start();
+    other.wait_until_ready();
 }

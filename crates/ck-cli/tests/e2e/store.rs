@@ -13,11 +13,11 @@ const FILE: &str = "node.redb";
 
 /// Starts a node that cannot use its data; returns what it says.
 #[track_caller]
-fn refused(server: &mut Server) -> String {
+fn refused(server: &mut Server, code: i32) -> String {
     server.start();
     let ended = server.process().wait_for_end(BOUND);
     let said = server.process().printed();
-    assert_eq!(ended.code(), Some(1), "{said}");
+    assert_eq!(ended.code(), Some(code), "{said}");
     server.process = None;
     said
 }
@@ -38,7 +38,7 @@ fn a_damaged_store_is_an_error_and_the_cluster_goes_on() {
     let whole = fs::read(&file).unwrap();
 
     fs::write(&file, &whole[..whole.len() / 3]).unwrap();
-    let said = refused(&mut cluster.servers[2]);
+    let said = refused(&mut cluster.servers[2], 1);
     assert!(
         said.contains(FILE) && said.contains("ck remove"),
         "truncated: {said}"
@@ -46,7 +46,7 @@ fn a_damaged_store_is_an_error_and_the_cluster_goes_on() {
     assert_goes_on(&cluster, "truncated");
 
     fs::write(&file, []).unwrap();
-    let said = refused(&mut cluster.servers[2]);
+    let said = refused(&mut cluster.servers[2], 1);
     assert!(said.contains(FILE), "emptied: {said}");
 
     fs::write(&file, &whole).unwrap();
@@ -54,7 +54,7 @@ fn a_damaged_store_is_an_error_and_the_cluster_goes_on() {
     for at in (0..whole.len()).step_by(4096) {
         open.write_all_at(&[0xa5; 64], at as u64 + 100).unwrap();
     }
-    let said = refused(&mut cluster.servers[2]);
+    let said = refused(&mut cluster.servers[2], 1);
     assert!(said.contains(FILE), "garbled: {said}");
     assert_goes_on(&cluster, "garbled");
 
@@ -74,18 +74,18 @@ fn the_data_of_another_cluster_or_node_is_refused() {
         crate::support::ports::block(1),
         cluster.directory.path(),
     );
-    let said = refused(&mut twin);
+    let said = refused(&mut twin, 1);
     assert!(said.contains("in use"), "locked: {said}");
     server.kill();
     server.flags.extend(["--cluster".into(), "another".into()]);
-    let said = refused(server);
+    let said = refused(server, 1);
     assert!(
         said.contains("clusterkit") && said.contains("another"),
         "{said}"
     );
     server.flags.truncate(server.flags.len() - 2);
     server.id = "node-2".into();
-    let said = refused(server);
+    let said = refused(server, 1);
     assert!(said.contains("node-1") && said.contains("node-2"), "{said}");
     server.id = "node-1".into();
     server.start();
@@ -108,7 +108,7 @@ fn the_data_of_another_cluster_of_the_same_name_is_refused() {
     let ours = uuid(&cluster.servers[0]);
     let join = cluster.servers[0].http.to_string();
     other.servers[0].flags = vec!["--join".into(), join];
-    let said = refused(&mut other.servers[0]);
+    let said = refused(&mut other.servers[0], 4);
     assert!(
         said.contains(&ours) && said.contains(&theirs) && said.contains("--data"),
         "{said}"
@@ -140,7 +140,7 @@ fn the_data_of_a_newer_version_is_refused() {
     }
     txn.commit().unwrap();
     drop(db);
-    let said = refused(&mut cluster.servers[0]);
+    let said = refused(&mut cluster.servers[0], 1);
     assert!(
         said.contains("format 2") && said.contains("newer version"),
         "{said}"
@@ -154,7 +154,7 @@ fn a_wiped_disk_is_refused_until_the_node_is_removed() {
     let server = &mut cluster.servers[2];
     server.kill();
     fs::remove_dir_all(&server.data).unwrap();
-    let said = refused(server);
+    let said = refused(server, 4);
     assert!(said.contains("ck remove node-3"), "{said}");
     assert_eq!(cluster.servers[0].rows(), rows);
     assert_goes_on(&cluster, "wiped");

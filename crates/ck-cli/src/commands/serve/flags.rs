@@ -31,7 +31,8 @@ Its names are those of the flags with underscores; services and labels are table
 ///
 /// Nodes that are given the same --join list form one cluster, in whatever order they start; a
 /// node without one forms a cluster of its own. SIGTERM or Ctrl-C stops the node, which stays a
-/// member; a second one stops it at once.
+/// member; a second one stops it at once. With --json, every event is one line of JSON: listening,
+/// ready, stopped.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct ServeArgs {
@@ -92,10 +93,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// A service of the application on this node; repeated.
-    #[arg(long, env = "CK_SERVICE", value_name = "NAME=HOST:PORT", value_delimiter = ',', value_parser = pair)]
+    #[arg(long, env = "CK_SERVICE", value_name = "NAME=HOST:PORT", value_delimiter = ',', value_parser = service)]
     pub(super) service: Vec<(String, String)>,
     /// A label of this node; repeated.
-    #[arg(long, env = "CK_LABEL", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = pair)]
+    #[arg(long, env = "CK_LABEL", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = label)]
     pub(super) label: Vec<(String, String)>,
     /// Wait for `ck create` instead of creating the partitions once enough nodes have joined.
     #[arg(long, env = "CK_NO_AUTO_CREATE", value_parser = FalseyValueParser::new())]
@@ -114,14 +115,22 @@ pub(crate) struct ServeArgs {
     pub(super) exit_with_stdin: bool,
 }
 
+fn service(text: &str) -> Result<(String, String), String> {
+    pair(text, "kv=127.0.0.1:9090")
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    pair(text, "rack=r7")
+}
+
 /// `NAME=VALUE`.
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str, example: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
         _ => Err(format!(
-            "{text:?} is no NAME=VALUE pair; write it as kv=127.0.0.1:9090"
+            "{text:?} is no NAME=VALUE pair; write it as {example}"
         )),
     }
 }

@@ -1,6 +1,7 @@
 //! `ck serve`: one node.
 
 mod announce;
+mod ending;
 mod flags;
 mod resolver;
 mod settings;
@@ -13,9 +14,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ck_http::{Server, Surface, SurfaceConfig, loopback_hosts};
-use ck_node::{Config, Handle, Node, OnFatal};
+use ck_node::{Config, Handle, Node, OnFatal, Secret};
 use tokio::sync::oneshot;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::online::read_token;
 use crate::exit::{Done, Failure};
@@ -27,6 +31,9 @@ use signals::Stops;
 /// What is logged unless `CK_LOG` says otherwise. The consensus library calls every peer that is
 /// away an error; what matters of it, ck-node reports.
 const LOG_DEFAULT: &str = "info,openraft=off,hyper=warn";
+
+/// The part of a node that logs, as an error, why the node ends.
+const DRIVER: &str = "ck_node::driver";
 
 /// Runs the node until it is told to stop, or cannot go on.
 pub(crate) fn run(args: &ServeArgs, output: Output) -> Done {
@@ -47,11 +54,14 @@ fn log_to_stderr() -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("CK_LOG {wanted:?} is no log filter: {error}")))?;
     let stderr = std::io::stderr();
     let colours = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(colours)
-        .with_target(false)
+        .with_target(false);
+    // Why the node ended is said once, as the error this command ends with.
+    let once = filter_fn(|event| event.target() != DRIVER || *event.level() != Level::ERROR);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter.and(once)))
         .init();
     Ok(())
 }
@@ -64,9 +74,9 @@ async fn serve(settings: &Settings, exit_with_stdin: bool, output: Output) -> Do
         .context("--http")?;
     let http = settings.advertised(server.local_address().port());
     let surface = surface_config(settings)?;
-    let node = Node::start(node_config(settings, http.clone()))
+    let node = Node::start(node_config(settings, &surface, http.clone()))
         .await
-        .map_err(|error| Failure::Failed(error.into()))?;
+        .map_err(ending::of_start)?;
     let surface = Surface::new(surface, Arc::new(node.clone()))
         .map_err(|error| Failure::Failed(error.into()))?;
     let (close, closed) = oneshot::channel::<()>();
@@ -79,17 +89,18 @@ async fn serve(settings: &Settings, exit_with_stdin: bool, output: Output) -> Do
     let ended = tokio::select! {
         () = stops.next() => None,
         ended = node.terminated() => {
-            Some(ended.failure.unwrap_or_else(|| "the node has ended".to_owned()))
+            let reason = ended.failure.unwrap_or_else(|| "the node has ended".to_owned());
+            Some(ending::of_reason(reason))
         }
         reason = stray::meets_another_cluster(
             node.clone(),
             settings.data.display().to_string(),
             settings.join.clone(),
-        ) => Some(reason),
+        ) => Some(ending::refused(reason)),
     };
     announced.abort();
-    if let Some(reason) = ended {
-        return Err(Failure::failed(reason));
+    if let Some(failure) = ended {
+        return Err(failure);
     }
     tokio::select! {
         clean = stop(&node, close, &mut serving) => announce::stopped(&node, clean, output),
@@ -132,7 +143,7 @@ fn surface_config(settings: &Settings) -> Result<SurfaceConfig, Failure> {
     })
 }
 
-fn node_config(settings: &Settings, http: String) -> Config {
+fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Config {
     let mut config = Config::new(settings.id.clone(), &settings.data);
     if let Some(name) = &settings.name {
         config.display_name.clone_from(name);
@@ -146,6 +157,9 @@ fn node_config(settings: &Settings, http: String) -> Config {
     config.join.clone_from(&settings.join);
     config.resolver = Arc::new(AskOverHttp);
     config.choices = settings.choices.clone();
+    // A node that asks for no token must not become a way around it for the others.
+    let token = surface.admin_token.as_ref();
+    config.secret = token.map(|token| Secret::new(token.expose()));
     config.weight = settings.weight;
     config.domain.clone_from(&settings.domain);
     config.services.clone_from(&settings.services);

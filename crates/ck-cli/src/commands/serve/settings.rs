@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use ck_control::{ConfigChoices, Profile};
+use ck_control::{Config, ConfigChoices, Profile};
+use ck_core::spec::REPLICATION_FACTOR_MAX;
 use ck_core::{Domain, KeyHash, NodeId};
 use serde::{Deserialize, Deserializer};
 
@@ -117,12 +118,12 @@ impl Settings {
         } else {
             flags.join
         };
-        let join = join
+        let join: Vec<_> = join
             .iter()
             .map(|text| join_target(text))
             .collect::<Result<_, _>>()?;
         let data = flags.data.or(file.data);
-        let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(id.as_str()));
+        let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(directory_name(&id)));
         let choices = ConfigChoices {
             partitions: flags.partitions.or(file.partitions),
             replication_factor: flags.replication_factor.or(file.replication_factor),
@@ -137,6 +138,13 @@ impl Settings {
                 .or(file.auto_rebalance),
             ..ConfigChoices::default()
         };
+        // Before anything is printed or made: a cluster would not be formed with these.
+        let forms = join.is_empty() && !data.exists();
+        check_choices(&choices, forms)?;
+        let weight = flags.weight.or(file.weight);
+        if weight == Some(0) {
+            return Err(Failure::usage("--weight 0 is out of range; use 1 or more"));
+        }
         Ok(Self {
             id,
             http,
@@ -147,7 +155,7 @@ impl Settings {
             name: flags.name.or(file.name),
             choices,
             domain: flags.domain.or(file.domain),
-            weight: flags.weight.or(file.weight),
+            weight,
             advertise: flags.advertise.or(file.advertise),
             token_file: flags.token_file.or(file.token_file),
             services: pairs("--service", flags.service, file.services)?,
@@ -165,6 +173,35 @@ impl Settings {
             None => SocketAddr::new(self.http.ip(), port).to_string(),
         }
     }
+}
+
+/// Refuses values that no cluster can have. A spread named without a replication factor may suit
+/// the one of the cluster to be joined, unless this node `forms` its own.
+fn check_choices(choices: &ConfigChoices, forms: bool) -> Result<(), Failure> {
+    let mut whole = choices.clone();
+    if !forms && whole.replication_factor.is_none() && whole.spread.is_some() {
+        whole.replication_factor = Some(REPLICATION_FACTOR_MAX);
+    }
+    Config::from_choices(&whole)
+        .map(drop)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The name of a node's directory: its id, where what is not a letter, digit, `.`, `_` or `-` of
+/// ASCII is percent-encoded, and so are the two names that lead elsewhere.
+fn directory_name(id: &NodeId) -> String {
+    let id = id.as_str();
+    let dots = matches!(id, "." | "..");
+    let mut name = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if plain || (byte == b'.' && !dots) {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
 }
 
 fn read_file(file: &Path) -> Result<FileSettings, Failure> {
@@ -263,115 +300,4 @@ fn join_target(text: &str) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flags() -> ServeArgs {
-        ServeArgs {
-            id: Some(NodeId::new("n").unwrap()),
-            ..ServeArgs::default()
-        }
-    }
-
-    fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, Failure> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("ck.toml");
-        std::fs::write(&file, text).unwrap();
-        flags.config = Some(file);
-        Settings::read(&flags)
-    }
-
-    fn refused(result: Result<Settings, Failure>) -> String {
-        match result {
-            Err(Failure::Usage(error)) => format!("{error:#}"),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_peer_port_is_beside_the_http_port() {
-        let read = |http: &str| {
-            Settings::read(&ServeArgs {
-                http: Some(http.to_owned()),
-                ..flags()
-            })
-        };
-        assert_eq!(read(":8080").unwrap().http.to_string(), "127.0.0.1:8080");
-        assert_eq!(read(":8080").unwrap().peer.to_string(), "127.0.0.1:10080");
-        assert_eq!(read("127.0.0.1:0").unwrap().peer.port(), 0);
-        assert_eq!(read("127.0.0.1:63535").unwrap().peer.port(), 65_535);
-        assert!(refused(read("127.0.0.1:63536")).contains("--peer"));
-        assert!(refused(read("nonsense")).contains("--http nonsense"));
-    }
-
-    #[test]
-    fn an_address_beyond_loopback_needs_a_word_of_consent() {
-        let open = ServeArgs {
-            http: Some("0.0.0.0:8080".to_owned()),
-            ..flags()
-        };
-        assert!(refused(Settings::read(&open)).contains("--insecure"));
-        assert!(
-            Settings::read(&ServeArgs {
-                insecure: true,
-                ..open
-            })
-            .is_ok()
-        );
-        let peer = ServeArgs {
-            peer: Some("0.0.0.0:9".to_owned()),
-            ..flags()
-        };
-        assert!(refused(Settings::read(&peer)).contains("--peer"));
-    }
-
-    #[test]
-    fn a_flag_stands_before_the_file() {
-        let file = "http = \":1000\"\njoin = [\":1\", \"http://h:2/\"]\npartitions = 7\n\
-                    auto_create = false\nrejoin_grace = \"5s\"\n[services]\nkv = \"h:1\"\n";
-        let settings = with_file(file, flags()).unwrap();
-        assert_eq!(settings.http.port(), 1000);
-        assert_eq!(settings.join, ["127.0.0.1:1", "h:2"]);
-        assert_eq!(settings.choices.partitions, Some(7));
-        assert_eq!(settings.choices.auto_create, Some(false));
-        assert_eq!(settings.choices.rejoin_grace_ms, Some(5000));
-        assert_eq!(settings.services["kv"], "h:1");
-        assert_eq!(settings.data, Path::new("clusterkit-data/n"));
-        let given = ServeArgs {
-            partitions: Some(9),
-            service: vec![("web".into(), "h:3".into())],
-            ..flags()
-        };
-        let settings = with_file(file, given).unwrap();
-        assert_eq!(settings.choices.partitions, Some(9));
-        assert_eq!(settings.services.keys().collect::<Vec<_>>(), ["web"]);
-    }
-
-    #[test]
-    fn a_file_with_an_unknown_or_wrong_field_is_refused_by_name() {
-        assert!(refused(with_file("ports = 1", flags())).contains("ports"));
-        assert!(refused(with_file("weight = \"x\"", flags())).contains("weight"));
-        assert!(refused(with_file("rejoin_grace = \"soon\"", flags())).contains("soon"));
-    }
-
-    #[test]
-    fn what_is_missing_or_doubled_is_named() {
-        assert!(refused(Settings::read(&ServeArgs::default())).contains("--id"));
-        let twice = vec![
-            ("kv".to_owned(), "h:1".to_owned()),
-            ("kv".to_owned(), "h:2".to_owned()),
-        ];
-        let twice = ServeArgs {
-            service: twice,
-            ..flags()
-        };
-        assert!(refused(Settings::read(&twice)).contains("--service kv"));
-        for wrong in ["", "h", "h:", ":0", "h:x"] {
-            let join = ServeArgs {
-                join: vec![wrong.to_owned()],
-                ..flags()
-            };
-            assert!(refused(Settings::read(&join)).contains("--join"), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,63 @@
+//! Which exit code the end of a node has.
+
+use ck_node::StartError;
+
+use crate::exit::Failure;
+
+/// How the reasons begin, or what they hold, that are a cluster's refusal: another name, a value
+/// that conflicts, an id in use, a lost disk, a removal. A node tells its reason as text.
+const REFUSALS: [&str; 4] = [
+    "the cluster refused ",
+    " belongs to cluster ",
+    " was removed from the cluster",
+    " takes this node for its member ",
+];
+
+/// How the reason begins when what was asked for contradicts itself.
+const CONTRADICTION: &str = "no cluster can be formed: ";
+
+/// A start that failed: values out of range are the caller's.
+pub(super) fn of_start(error: StartError) -> Failure {
+    match error {
+        StartError::Config(error) => Failure::Usage(error.into()),
+        other => Failure::Failed(other.into()),
+    }
+}
+
+/// A node that ended by itself.
+pub(super) fn of_reason(reason: String) -> Failure {
+    if reason.starts_with(CONTRADICTION) {
+        Failure::usage(reason)
+    } else if REFUSALS.iter().any(|text| reason.contains(text)) {
+        refused(reason)
+    } else {
+        Failure::failed(reason)
+    }
+}
+
+/// What a cluster refuses.
+pub(super) fn refused(reason: String) -> Failure {
+    Failure::Refused(anyhow::Error::msg(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_its_exit_code() {
+        for (reason, code) in [
+            ("the cluster refused this node: node-2 is in use", 4),
+            ("the cluster refused to open a session: x", 4),
+            (
+                "h:1 belongs to cluster \"a\", this node was started for \"b\"",
+                4,
+            ),
+            ("n was removed from the cluster; to join again, start it", 4),
+            ("no cluster can be formed: spread 9 is out of range", 2),
+            ("the consensus core has died: disk full", 1),
+        ] {
+            assert_eq!(of_reason(reason.to_owned()).code(), code, "{reason}");
+        }
+    }
+}
