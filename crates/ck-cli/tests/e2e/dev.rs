@@ -143,6 +143,22 @@ fn kept_data_is_there_the_next_time() {
     assert_eq!(elsewhere.status.code(), Some(2));
     let said = String::from_utf8_lossy(&elsewhere.stderr);
     assert!(said.contains(&format!("--http-base {base}")), "{said}");
+    let base_text = base.to_string();
+    let contradiction = run(&[
+        "dev",
+        "--http-base",
+        &base_text,
+        "--keep",
+        keep.to_str().unwrap(),
+        "--partitions",
+        "32",
+    ]);
+    let said = String::from_utf8_lossy(&contradiction.stderr);
+    assert_eq!(contradiction.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("partitions 32") && said.contains("16"),
+        "{said}"
+    );
     let dev = Dev::start_at(base, &flags);
     let ids = |rows: &Value| -> Vec<(Value, Value, Value)> {
         let row = |row: &Value| {

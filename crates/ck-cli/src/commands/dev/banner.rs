@@ -154,13 +154,34 @@ pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String
         node.id,
         node.pid
     ));
-    // The last line is the reason; what was logged before it stands in for one that is missing.
-    match tail
-        .last()
-        .and_then(|line| serde_json::from_str::<Reason>(line).ok())
-    {
-        Some(reason) => say(&format!("  {}", reason.error.message)),
+    match reason(tail) {
+        Some(reason) => say(&format!("  {reason}")),
         None => tail.iter().for_each(|line| say(&format!("  {line}"))),
+    }
+}
+
+/// The last line is the reason; what was logged before it stands in for one that is missing.
+fn reason(tail: &[String]) -> Option<String> {
+    let reason: Reason = serde_json::from_str(tail.last()?).ok()?;
+    Some(reason.error.message)
+}
+
+/// Why a cluster does not become ready of which a node has ended.
+pub(super) fn early_end(node: &Node, status: &io::Result<ExitStatus>, tail: &[String]) -> Failure {
+    let code = status.as_ref().ok().and_then(ExitStatus::code);
+    let how = match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let why = reason(tail).unwrap_or_else(|| tail.join("; "));
+    let message = format!(
+        "{} ended before the cluster was ready ({how}): {why}",
+        node.id
+    );
+    match code {
+        Some(2) => Failure::usage(message),
+        Some(4) => Failure::Refused(anyhow::Error::msg(message)),
+        _ => Failure::failed(message),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod banner;
 mod child;
+mod temporary;
 mod terminal;
 
 use std::io;
@@ -12,13 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ck_core::spec::PARTITIONS_MAX;
 use clap::Args;
-use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::exit::{Done, Failure};
 use crate::output::Output;
 use child::{Launch, News, Node};
+use temporary::Temporary;
 use terminal::Keys;
 
 /// Peer ports are this much above HTTP ports, as of `ck serve`.
@@ -62,7 +63,7 @@ pub(crate) struct DevArgs {
 /// Where the nodes keep their data.
 enum Directory {
     Kept(PathBuf),
-    Temporary(TempDir),
+    Temporary(Temporary),
 }
 
 impl Directory {
@@ -78,12 +79,14 @@ impl Directory {
 pub(crate) fn run(args: &DevArgs, output: Output) -> Done {
     let directory = match &args.keep {
         Some(path) => Directory::Kept(kept(path, args.http_base)?),
-        None => Directory::Temporary(
-            tempfile::Builder::new()
-                .prefix("ck-dev-")
-                .tempdir()
-                .context("cannot make a temporary directory; name one with --keep")?,
-        ),
+        None => {
+            let root = std::env::temp_dir();
+            temporary::clear_stale(&root);
+            Directory::Temporary(
+                Temporary::make(&root)
+                    .context("cannot make a temporary directory; name one with --keep")?,
+            )
+        }
     };
     let addresses = addresses(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -194,10 +197,19 @@ async fn serve(
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
     let mut announced = false;
+    let mut failed = None;
     let mut impatient = false;
     while nodes.iter().any(|node| node.running) {
         tokio::select! {
-            Some(what) = news.recv() => note(&mut nodes, what),
+            Some(what) = news.recv() => match what {
+                News::Ended { at, status, tail } if !announced => {
+                    // Some flag or its data keeps it from ever being ready.
+                    nodes[at].running = false;
+                    failed = Some(banner::early_end(&nodes[at], &status, &tail));
+                    break;
+                }
+                what => note(&mut nodes, what),
+            },
             Some(()) = quit.recv() => break,
             _ = interrupts.recv() => break,
             _ = terminations.recv() => break,
@@ -220,27 +232,30 @@ async fn serve(
     drop(keys);
     if matches!(directory, Directory::Kept(_)) {
         nodes.iter().for_each(Node::stop);
-        let stopping = tokio::time::sleep(STOP_TIMEOUT);
-        tokio::pin!(stopping);
-        while nodes.iter().any(|node| node.running) {
-            tokio::select! {
-                Some(what) = news.recv() => end(&mut nodes, &what),
-                _ = interrupts.recv() => break,
-                _ = terminations.recv() => break,
-                () = &mut stopping => break,
-            }
+        tokio::select! {
+            () = ended(&mut nodes, &mut news) => {}
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+            () = tokio::time::sleep(STOP_TIMEOUT) => {}
         }
     }
     // Data that is thrown away needs no farewell.
     nodes.iter_mut().for_each(Node::kill);
-    while nodes.iter().any(|node| node.running) {
-        let Some(what) = news.recv().await else { break };
-        end(&mut nodes, &what);
+    ended(&mut nodes, &mut news).await;
+    match failed {
+        Some(failure) => Err(failure),
+        None if all_ended => Err(Failure::failed("all nodes have ended; see above")),
+        None => Ok(()),
     }
-    if all_ended {
-        Err(Failure::failed("all nodes have ended; see above"))
-    } else {
-        Ok(())
+}
+
+/// Waits until all nodes have ended.
+async fn ended(nodes: &mut [Node], news: &mut mpsc::Receiver<News>) {
+    while nodes.iter().any(|node| node.running) {
+        let Some(what) = news.recv().await else {
+            return;
+        };
+        end(nodes, &what);
     }
 }
 
