@@ -5,6 +5,7 @@ mod raw;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub(crate) use refusal::Refusal;
 

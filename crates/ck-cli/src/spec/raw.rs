@@ -1,9 +1,13 @@
 //! A spec as written: TOML or JSON.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use ck_core::{KeyHash, NodeState};
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::previous::Previous;
 use super::{Refusal, Strategy};
@@ -15,9 +19,11 @@ pub(super) struct RawRequest<'a> {
     pub(super) partitions: u64,
     pub(super) replication_factor: u64,
     pub(super) spread: Option<u64>,
+    #[serde(default, deserialize_with = "word")]
     pub(super) strategy: Option<Strategy>,
+    #[serde(default, deserialize_with = "word")]
     pub(super) hash: Option<KeyHash>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "objects")]
     pub(super) nodes: Vec<RawNode<'a>>,
     pub(super) previous: Option<Previous>,
 }
@@ -29,18 +35,62 @@ pub(super) struct RawNode<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) weight: Option<u64>,
     pub(super) domain: Option<String>,
+    #[serde(default, deserialize_with = "word")]
     pub(super) state: Option<NodeState>,
 }
 
+/// An object; a list of its values in order, which serde would take as well, is none.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+fn objects<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let objects = Vec::<Object<T>>::deserialize(from)?;
+    Ok(objects.into_iter().map(|Object(inner)| inner).collect())
+}
+
+/// One of several words; anything else than a text is refused like any other wrong value.
+fn word<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| T::deserialize(text.into_deserializer()))
+        .transpose()
+}
+
 pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
-    if let Ok(raw) = serde_json::from_str(text) {
+    if let Ok(Object(raw)) = serde_json::from_str(text) {
         return Ok(raw);
     }
     // Read again, slowly, to say where the fault lies.
     let mut reader = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize(&mut reader) {
         Err(error) => Err(Refusal::from_json(&error, text)),
-        Ok(raw) => match reader.end() {
+        Ok(Object(raw)) => match reader.end() {
             Ok(()) => Ok(raw),
             Err(error) => Err(Refusal::whole(
                 "malformed-json",

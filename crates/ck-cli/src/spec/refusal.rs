@@ -1,5 +1,6 @@
 //! Why a spec was refused, naming the field and the value.
 
+use super::wording::told;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -168,7 +169,10 @@ impl FieldPath {
 
     fn refuse(&self, cause: &str, code: Option<&'static str>, value: Option<Value>) -> Refusal {
         let field = self.text();
+        let told = told(cause);
+        let cause = told.message.as_str();
         let code = code
+            .or(told.code)
             .or_else(|| presence_fault(cause).map(|(code, _)| code))
             .unwrap_or("invalid-value");
         let message = match &field {

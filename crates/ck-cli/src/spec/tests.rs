@@ -113,7 +113,7 @@ fn every_value_out_of_range_is_refused_by_name() {
 fn every_value_of_the_wrong_kind_is_refused_by_name() {
     check(
         &with("partitions", "-1"),
-        "invalid-value",
+        "out-of-range",
         "partitions",
         "-1",
     );
@@ -294,4 +294,63 @@ fn toml_faults_are_refused_by_name() {
         "nodes[0].zone",
         "\"z\"",
     );
+}
+
+#[test]
+fn a_list_where_an_object_is_meant_is_refused() {
+    let list = r#"[4,2,1,"ring","xxh3",[{"id":"a"}],null]"#;
+    let refusal = Request::from_json(list).unwrap_err();
+    assert_eq!((refusal.code, refusal.field), ("invalid-value", None));
+    assert!(
+        refusal.message.contains("use an object"),
+        "{}",
+        refusal.message
+    );
+    check(
+        &with("nodes", r#"[["a",1,null,null]]"#),
+        "invalid-value",
+        "nodes[0]",
+        r#"["a",1,null,null]"#,
+    );
+    check(
+        &with("previous", "[[]]"),
+        "invalid-value",
+        "previous",
+        "[[]]",
+    );
+    check(
+        &with("previous", r#"{"partitions":[["0","a",[]]]}"#),
+        "invalid-value",
+        "previous.partitions[0]",
+        r#"["0","a",[]]"#,
+    );
+    check(&with("strategy", "[]"), "invalid-value", "strategy", "[]");
+    check(&with("hash", "{}"), "invalid-value", "hash", "{}");
+}
+
+#[test]
+fn no_message_names_a_rust_type() {
+    for text in [
+        "[]".to_owned(),
+        "7".to_owned(),
+        with("partitions", "1.5"),
+        with("partitions", "-1"),
+        with("spread", "\"x\""),
+        with("nodes", "{}"),
+        with("nodes", "[7]"),
+        with("nodes", "[[]]"),
+        with("nodes", r#"[{"id":[]}]"#),
+        with("strategy", "7"),
+        with("hash", "7"),
+        with("previous", "7"),
+        with("previous", r#"{"partitions":7}"#),
+        with("previous", r#"{"partitions":[{"id":7}]}"#),
+    ] {
+        let message = Request::from_json(&text).unwrap_err().message;
+        for name in [
+            "struct", "Raw", "u64", "floating", "enum", "sequence", "expected",
+        ] {
+            assert!(!message.contains(name), "{text}: {message}");
+        }
+    }
 }

@@ -232,3 +232,19 @@ fn a_reader_that_goes_away_is_no_failure() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn a_json_file_is_read_as_json_whatever_it_begins_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("spec.json");
+    for (text, code) in [
+        ("[[]]", "invalid-value"),
+        ("partitions = 1", "malformed-json"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["place", "--spec", file.to_str().unwrap(), "--json"]);
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["code"], code, "{text}: {error}");
+    }
+}

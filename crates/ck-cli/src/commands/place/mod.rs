@@ -93,6 +93,14 @@ pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
     if text.len() as u64 >= limit {
         return Err(too_long(SPEC_BYTES_MAX).into());
     }
+    let json = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    if json {
+        return Ok(Request::from_json(
+            text.strip_prefix('\u{feff}').unwrap_or(&text),
+        )?);
+    }
     Ok(Request::from_text(&text)?)
 }
 
