@@ -156,3 +156,27 @@ pub(crate) fn report(done: Done, json: bool) -> ExitCode {
     let _ = io::Write::write_fmt(&mut anstream::stderr(), format_args!("{text}\n"));
     ExitCode::from(failure.code())
 }
+
+/// What clap has to say: help and versions as they are, what is wrong as JSON when asked for.
+pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if !json || !error.use_stderr() {
+        // Nothing is left to be done when the stream is closed.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+    }
+    let text = error.render().to_string();
+    // The first paragraph is the message; usage and hints are for people.
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    let message = words.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    report(Err(Failure::usage(message)), true)
+}
+
+/// Says on standard error what does not stop a command.
+pub(crate) fn warn(message: &str) {
+    let label = "warning:".yellow();
+    let text = format!("{} {message}\n", label.bold());
+    // With standard error closed there is nobody to tell.
+    let _ = io::Write::write_all(&mut anstream::stderr(), text.as_bytes());
+}

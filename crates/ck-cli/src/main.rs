@@ -13,8 +13,19 @@ use clap::Parser;
 use args::{Cli, Command};
 use output::Output;
 
+/// Whether `--json` is among the arguments; asked when they cannot be read as a whole.
+fn asks_for_json() -> bool {
+    std::env::args_os()
+        .skip(1)
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json")
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error, asks_for_json()),
+    };
     let output = Output { json: cli.json };
     let done = match cli.command {
         Command::Dev(args) => commands::dev::run(&args, output),

@@ -172,7 +172,7 @@ impl Client {
                 }
                 Failure::NotConnected(reason) => tried.push((server.clone(), reason)),
                 failure => {
-                    let error = final_error(failure, server, inner.timeout);
+                    let error = final_error(failure, server, inner.timeout, !call.is_safe());
                     if !call.is_safe() {
                         return Err(Round::Final(error));
                     }
@@ -210,13 +210,17 @@ fn is_later(problem: &Problem, safe: bool) -> bool {
     )
 }
 
-fn final_error(failure: Failure, server: &str, after: Duration) -> ClientError {
+fn final_error(failure: Failure, server: &str, after: Duration, change: bool) -> ClientError {
     let server = server.to_owned();
     match failure {
         Failure::NotConnected(reason) => ClientError::Unreachable {
             tried: vec![(server, reason)],
         },
-        Failure::Broken(reason) => ClientError::Broken { server, reason },
+        Failure::Broken(reason) => ClientError::Broken {
+            server,
+            reason,
+            change,
+        },
         Failure::TimedOut => ClientError::TimedOut { server, after },
         Failure::Malformed(reason) => ClientError::Malformed { server, reason },
         Failure::Problem(problem) => ClientError::Problem(problem),

@@ -15,14 +15,14 @@ pub enum ClientError {
         tried: Vec<(String, String)>,
     },
     /// The connection broke after the request had been sent. A change may have taken effect.
-    #[error(
-        "{server} broke the connection: {reason}; look whether it took effect before repeating it"
-    )]
+    #[error("{server} broke the connection: {reason}; {}", remedy(*.change))]
     Broken {
         /// The server.
         server: String,
         /// What went wrong.
         reason: String,
+        /// Whether the request was to change something.
+        change: bool,
     },
     /// The deadline passed. A change may have taken effect.
     #[error("{server} gave no answer within {after:?}; ask another server or allow more time")]
@@ -53,6 +53,14 @@ pub enum ClientError {
     },
 }
 
+fn remedy(change: bool) -> &'static str {
+    if change {
+        "look whether it took effect before repeating it"
+    } else {
+        "ask again, or another server"
+    }
+}
+
 fn list(tried: &[(String, String)]) -> String {
     let each: Vec<_> = tried
         .iter()
@@ -75,7 +83,8 @@ impl ClientError {
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            Self::Broken { .. } | Self::TimedOut { .. } | Self::Malformed { .. } => true,
+            Self::Broken { change, .. } => *change,
+            Self::TimedOut { .. } | Self::Malformed { .. } => true,
             Self::Problem(problem) => problem.status == 504,
             Self::Unreachable { .. } | Self::Request { .. } => false,
         }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ck_client::{Client, CustomValue};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use serde_json::json;
@@ -19,8 +20,8 @@ use crate::args::Connection;
 use crate::exit::{Done, Failure};
 use crate::output::{Output, count, figure, table, write_table};
 
-/// Most bytes read as a value; the cluster's own limit is lower, and it says so.
-const VALUE_BYTES_MAX: u64 = 16 << 20;
+/// Most bytes of a value, as the cluster takes it.
+const VALUE_BYTES_MAX: u64 = 1 << 20;
 
 /// Read and write small values that every node holds.
 #[derive(Debug, Args)]
@@ -43,6 +44,7 @@ enum CustomCommand {
 #[command(after_help = "Example:\n  ck custom get greeting")]
 struct GetArgs {
     /// Its key.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
     #[command(flatten)]
     connection: Connection,
@@ -56,6 +58,7 @@ Examples:
   ck custom set settings --file settings.json --expected 41")]
 struct SetArgs {
     /// Its key.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
     /// The value; its bytes are taken as they are.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -86,6 +89,7 @@ struct ListArgs {
 #[command(after_help = "Example:\n  ck custom delete greeting")]
 struct DeleteArgs {
     /// Its key.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     key: String,
     /// Delete only if this is the value's version.
     #[arg(long, value_name = "VERSION")]
@@ -154,8 +158,11 @@ fn read_value(file: &Path) -> Result<Vec<u8>, Failure> {
     read.with_context(|| format!("cannot read the value from {}", file.display()))?;
     if value.len() as u64 > VALUE_BYTES_MAX {
         let shown = file.display();
-        let message = format!("{shown} is longer than {VALUE_BYTES_MAX} bytes; store it elsewhere");
-        return Err(Failure::failed(message));
+        let message = format!(
+            "{shown} is longer than a value may be, {VALUE_BYTES_MAX} bytes (1 MiB); store it \
+             elsewhere"
+        );
+        return Err(Failure::Refused(anyhow::Error::msg(message)));
     }
     Ok(value)
 }

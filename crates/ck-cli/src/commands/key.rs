@@ -16,6 +16,7 @@ use crate::output::Output;
 
 /// Show the partition of a key, its primary and its replicas.
 #[derive(Debug, Args)]
+#[command(override_usage = "ck key [OPTIONS] <KEY>")]
 #[command(after_help = "\
 Examples:
   ck key user:1001

@@ -191,6 +191,37 @@ fn failures_have_their_exit_codes() {
         Some(2)
     );
     assert_eq!(run(&["status", "--nonsense"]).status.code(), Some(2));
-    assert_eq!(run(&["key", ""]).status.code(), Some(2));
+    for empty in [
+        &["key", ""][..],
+        &["remove", ""],
+        &["custom", "set", "", "x"],
+        &["custom", "get", ""],
+        &["status", "--nonsense"],
+        &["serve", "--partitions", "many"],
+        &["nonsense"],
+    ] {
+        let output = run(&[empty, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{empty:?}");
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["code"], "usage", "{empty:?}: {error}");
+    }
     assert_eq!(run(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_removal_that_leaves_too_few_nodes_says_so() {
+    let mut cluster = Cluster::ready(3, &[]);
+    let server = cluster.addresses();
+    cluster.servers[2].kill();
+    let output = run(&["remove", "node-3", "--server", &server, "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&answer["node"], &answer["node_count"]),
+        (&"node-3".into(), &2.into())
+    );
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("replication factor 3"), "{warning}");
+    assert!(said.contains("warning") && said.contains(warning), "{said}");
 }
