@@ -3,16 +3,22 @@
 //! Each process embeds a node. It waits until three nodes are there, creates the partitions,
 //! and prints the owners of a few keys, the partitions it holds itself, and how they are spread.
 //! The HTTP interface of the node is served beside it.
-#![expect(clippy::print_stdout, reason = "printing is what this example does")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what this example does"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use ck_core::NodeId;
 use ck_http::{Server, Surface, SurfaceConfig, loopback_hosts};
-use ck_node::{Config, Event, EventKind, Handle, Node};
+use ck_node::{Config, Event, EventKind, Handle, Node, OnFatal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Nodes to wait for: as many as there are copies of a partition.
@@ -25,11 +31,32 @@ const PEER_OFFSET: u16 = 2_000;
 const KEYS: [&str; 4] = ["user:1001", "user:1002", "order:5001", "product:abc123"];
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else {
+        return ExitCode::SUCCESS;
+    };
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        // Some errors tell their cause themselves.
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    eprintln!("error: {text}");
+    let refused = REFUSALS.iter().any(|refusal| text.contains(refusal));
+    ExitCode::from(if refused { 4 } else { 1 })
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let id = env::var("NODE_ID").map_err(|_| "set NODE_ID, such as node-1")?;
     let http = env::var("HTTP_ADDR").unwrap_or_else(|_| ":8080".to_owned());
     let known = env::var("KNOWN_NODES").unwrap_or_default();
 
+    // From here on an interrupt is kept until it is asked for.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     // Bound before the node starts, so that a taken port is an error and not a surprise.
     let server = Server::bind(&address(&http)).await?;
     let node = Node::start(config(&id, &server.local_address().to_string(), &known)?).await?;
@@ -46,21 +73,33 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{id}: http://{}, waiting for {NODES} nodes", address(&http));
 
     node.on_event(print_event);
+    let live = async {
+        // Why the node ended is the better reason, so it is looked at first.
+        tokio::select! {
+            biased;
+            ended = node.terminated() => return Err(ended.into()),
+            told = tell(&node) => told?,
+        }
+        println!("\n{id}: Ctrl-C stops this node; the others go on, and it may come back");
+        Err(node.terminated().await.into())
+    };
     tokio::select! {
-        told = tell(&node) => told?,
-        ended = node.terminated() => return Err(ended.into()),
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    println!("\n{id}: Ctrl-C stops this node; the others go on, and it may come back");
-    tokio::select! {
-        ended = node.terminated() => return Err(ended.into()),
-        _ = tokio::signal::ctrl_c() => {}
+        ended = live => return ended,
+        _ = interrupts.recv() => {}
     }
     node.stop().await;
     drop(close);
     serving.await?;
     Ok(())
 }
+
+/// What the reason holds when the cluster will not have this node, which trying again does not
+/// change.
+const REFUSALS: [&str; 3] = [
+    "the cluster refused ",
+    " belongs to cluster ",
+    " was removed from the cluster",
+];
 
 /// What the node is started with.
 fn config(id: &str, http: &str, known: &str) -> Result<Config, Box<dyn Error>> {
@@ -78,6 +117,8 @@ fn config(id: &str, http: &str, known: &str) -> Result<Config, Box<dyn Error>> {
     }
     config.choices.partitions = Some(16);
     config.choices.replication_factor = Some(3);
+    // Said and ended with by `main`.
+    config.on_fatal = OnFatal::Report;
     // This application creates them itself, as its guide does.
     config.choices.auto_create = Some(false);
     Ok(config)

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -77,7 +78,10 @@ impl Drop for Terminal {
 /// Three HTTP ports that are free, and their peer ports 2,000 above, outside the range from which
 /// the system takes ports of its own.
 fn ports() -> u16 {
-    let begin = u16::try_from(std::process::id() % 500).unwrap();
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    // Tests of one process begin far from each other.
+    let taken = TAKEN.fetch_add(100, Ordering::Relaxed);
+    let begin = u16::try_from(std::process::id() % 500).unwrap() + taken;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let all_free = |base: &u16| (0..3).all(|at| free(base + at) && free(base + at + 2000));
     (0..500)
@@ -141,4 +145,41 @@ fn three_terminals_agree_on_who_owns_what() {
     let mut again = Terminal::open("node-2", base + 1, &known, data.path());
     again.wait_for("Ctrl-C stops this node");
     assert_eq!(again.owners(), terminals[0].owners());
+}
+
+/// Waits for the end of a process; its exit code.
+#[track_caller]
+fn code(child: &mut Child) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        assert!(begun.elapsed() < BOUND, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn one_interrupt_is_enough_while_it_waits() {
+    let data = tempfile::tempdir().unwrap();
+    let base = ports();
+    let known = format!(":{base},:{}", base + 1);
+    let mut alone = Terminal::open("node-1", base, &known, data.path());
+    alone.wait_for("waiting for 3 nodes");
+    let pid = alone.child.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(code(&mut alone.child), Some(0));
+}
+
+#[test]
+fn what_goes_wrong_is_a_sentence() {
+    let output = Command::new(env!("CARGO_BIN_EXE_partitions-demo"))
+        .env_remove("NODE_ID")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "error: set NODE_ID, such as node-1\n");
 }
