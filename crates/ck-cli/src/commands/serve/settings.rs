@@ -140,11 +140,8 @@ impl Settings {
         };
         // Before anything is printed or made: a cluster would not be formed with these.
         let forms = join.is_empty() && !data.exists();
-        check_choices(&choices, forms)?;
         let weight = flags.weight.or(file.weight);
-        if weight == Some(0) {
-            return Err(Failure::usage("--weight 0 is out of range; use 1 or more"));
-        }
+        check_values(&choices, weight, forms)?;
         Ok(Self {
             id,
             http,
@@ -177,7 +174,10 @@ impl Settings {
 
 /// Refuses values that no cluster can have. A spread named without a replication factor may suit
 /// the one of the cluster to be joined, unless this node `forms` its own.
-fn check_choices(choices: &ConfigChoices, forms: bool) -> Result<(), Failure> {
+fn check_values(choices: &ConfigChoices, weight: Option<u32>, forms: bool) -> Result<(), Failure> {
+    if weight == Some(0) {
+        return Err(Failure::usage("--weight 0 is out of range; use 1 or more"));
+    }
     let mut whole = choices.clone();
     if !forms && whole.replication_factor.is_none() && whole.spread.is_some() {
         whole.replication_factor = Some(REPLICATION_FACTOR_MAX);
