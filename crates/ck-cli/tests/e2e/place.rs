@@ -58,6 +58,22 @@ fn a_batch_answers_plan_and_stats_of_every_spec() {
 }
 
 #[test]
+fn stats_tell_what_a_failure_domain_holds() {
+    let answer = batch(&[spec(9).to_string()]).remove(0);
+    let domains = answer["stats"]["domains"].as_object().unwrap();
+    assert_eq!(domains.keys().collect::<Vec<_>>(), ["d0", "d1", "d2"]);
+    for domain in domains.values() {
+        assert_eq!(
+            (&domain["nodes"], &domain["copies"]),
+            (&3.into(), &256.into())
+        );
+        let touched = domain["partitions"].as_u64().unwrap();
+        assert!((86..=256).contains(&touched), "{domain}");
+    }
+    assert_eq!(answer["stats"]["spread_violations"], 0);
+}
+
+#[test]
 fn an_answer_can_be_given_back_as_previous() {
     let first = batch(&[spec(10).to_string()]).remove(0);
     let mut same = spec(10);

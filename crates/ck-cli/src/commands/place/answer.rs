@@ -1,6 +1,6 @@
 //! The JSON answer, written row by row so that a million partitions need no second copy.
 
-use ck_api::{Balance, PartitionStats};
+use ck_api::{Balance, DomainStats, PartitionStats};
 use ck_core::placement::Plan;
 use ck_core::table::Stats;
 use ck_core::{Fraction, Row, Table};
@@ -92,6 +92,7 @@ fn stats(stats: &Stats) -> PartitionStats {
         total_partitions: stats.partitions.into(),
         unavailable: stats.unowned.into(),
         under_replicated: stats.under_replicated.into(),
+        spread_violations: stats.spread_violations.into(),
         copies: balance(
             stats.nodes.iter().map(|node| node.copies),
             stats.copies_balance,
@@ -111,15 +112,16 @@ fn stats(stats: &Stats) -> PartitionStats {
             .insert(id.clone(), node.primaries.into());
         answer
             .replicas_per_node
-            .insert(id.clone(), (node.copies - node.primaries).into());
-        let domain = node
-            .domain
-            .as_ref()
-            .map_or(id, |domain| domain.widest().to_owned());
-        let domain = answer.domains.entry(domain).or_default();
-        domain.nodes += 1;
-        domain.copies += u64::from(node.copies);
-        domain.primaries += u64::from(node.primaries);
+            .insert(id, (node.copies - node.primaries).into());
+    }
+    for domain in &stats.domains {
+        let held = DomainStats {
+            nodes: domain.nodes.into(),
+            copies: domain.copies,
+            primaries: domain.primaries,
+            partitions: domain.partitions.into(),
+        };
+        answer.domains.insert(domain.name.clone(), held);
     }
     answer
 }
