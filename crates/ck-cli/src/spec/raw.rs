@@ -15,6 +15,7 @@ pub(super) struct RawRequest<'a> {
     pub(super) partitions: u64,
     pub(super) replication_factor: u64,
     pub(super) spread: Option<u64>,
+    pub(super) strict: Option<bool>,
     pub(super) strategy: Option<Strategy>,
     pub(super) hash: Option<KeyHash>,
     #[serde(borrow)]
@@ -30,6 +31,7 @@ pub(super) struct RawNode<'a> {
     pub(super) weight: Option<u64>,
     pub(super) domain: Option<String>,
     pub(super) state: Option<NodeState>,
+    pub(super) max_copies: Option<u64>,
 }
 
 pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {

@@ -150,31 +150,39 @@ pub(crate) fn random_table(dice: &mut Dice, partitions: u64, width: u64, nodes: 
     Table::from_named_rows(width as u8, rows).unwrap()
 }
 
+/// Failure domains, replication factor and spread before the change, so that it can happen.
+fn start(
+    dice: &mut Dice,
+    class: Class,
+    size: Size,
+    (count, mut domains): (u64, u64),
+) -> (u64, u64, u64) {
+    let mut factor = 1 + dice.roll(size.factor.min(count));
+    let mut spread = None;
+    match class {
+        Class::FactorPlusOne => factor = (factor - 1).max(1),
+        Class::FactorMinusOne | Class::SpreadPlusOne => factor = factor.max(2),
+        Class::DomainChange => {
+            domains = 2 + dice.roll(3);
+            factor = factor.max(2);
+            spread = Some(2 + dice.roll(factor.min(domains) - 1));
+        }
+        _ => {}
+    }
+    let spread = spread.unwrap_or_else(|| 1 + dice.roll(factor));
+    if class == Class::SpreadPlusOne {
+        return (domains, factor, spread.min(factor - 1).max(1));
+    }
+    (domains, factor, spread)
+}
+
 /// The instance of a class that belongs to a seed.
 pub(crate) fn instance(class: Class, size: Size, seed: u64) -> Instance {
     let mut dice = Dice::new(seed);
     let count = 2 + dice.roll(size.nodes - 1);
-    let mut domains = dice.roll(6);
+    let domains = dice.roll(6);
     let partitions = 1 + dice.roll(size.partitions);
-    let (mut factor, mut spread) = (1 + dice.roll(size.factor.min(count)), 0);
-    match class {
-        Class::FactorPlusOne => factor = (factor - 1).max(1),
-        Class::FactorMinusOne => factor = factor.max(2.min(size.factor)),
-        // Both mean something only where rows have to be spread over named domains.
-        Class::SpreadPlusOne => factor = factor.max(2.min(size.factor)),
-        Class::DomainChange => {
-            domains = 2 + dice.roll(3);
-            factor = factor.max(2);
-            spread = 2 + dice.roll(factor.min(domains) - 1);
-        }
-        _ => {}
-    }
-    if spread == 0 {
-        spread = 1 + dice.roll(factor);
-    }
-    if class == Class::SpreadPlusOne {
-        spread = spread.min(factor - 1).max(1);
-    }
+    let (domains, mut factor, mut spread) = start(&mut dice, class, size, (count, domains));
     let skew = if class == Class::Skew40 {
         40
     } else {
