@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Stats(commands::partitions::StatsArgs),
     Custom(commands::custom::CustomArgs),
     Place(commands::place::PlaceArgs),
+    WhatIf(Box<commands::what_if::WhatIfArgs>),
+    Snapshot(commands::snapshot::SnapshotArgs),
 }
 
 /// How to reach the cluster.

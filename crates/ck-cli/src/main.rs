@@ -41,6 +41,8 @@ fn main() -> ExitCode {
         Command::Stats(args) => commands::partitions::stats(&args, output),
         Command::Custom(args) => commands::custom::run(args, output),
         Command::Place(args) => commands::place::run(&args, output),
+        Command::WhatIf(args) => commands::what_if::run(&args, output),
+        Command::Snapshot(args) => commands::snapshot::run(&args, output),
     };
     exit::report(done, cli.json)
 }

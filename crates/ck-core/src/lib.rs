@@ -10,6 +10,9 @@
 //! - A [`Placement`] turns both, and the table before, into a [`Plan`]: [`Balanced`] by default,
 //!   [`Ring`] and [`Rendezvous`] for agreement without a table, or a strategy of your own, which
 //!   [`conformance`] tests. [`Plan::verify`] checks what a plan says of itself.
+//! - A [`schedule::Migration`] brings one table to the next in the fewest rounds, adding before it
+//!   drops; [`schedule::Schedule::verify`] checks that.
+//! - An [`explain::Explainer`] says why a copy is where it is, and why not elsewhere.
 //! - A [`Table`] is the result: look-ups, differences, figures, and text for snapshot tests.
 //!
 //! What it does *not* do: decide who may act (that is `ck-control`), move bytes between peers
@@ -19,10 +22,12 @@
 extern crate alloc;
 
 pub mod conformance;
+pub mod explain;
 mod fraction;
 pub mod id;
 pub mod key;
 pub mod placement;
+pub mod schedule;
 pub mod spec;
 pub mod table;
 pub mod topology;

@@ -23,6 +23,7 @@ pub struct Spec {
     partitions: u32,
     replication_factor: u8,
     spread: u8,
+    strict: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,16 +33,23 @@ struct SpecFields {
     replication_factor: u8,
     #[serde(default = "spread_default")]
     spread: u8,
+    #[serde(default, skip_serializing_if = "is_default")]
+    strict: bool,
 }
 
 fn spread_default() -> u8 {
     1
 }
 
+fn is_default(strict: &bool) -> bool {
+    !strict
+}
+
 impl TryFrom<SpecFields> for Spec {
     type Error = SpecError;
     fn try_from(fields: SpecFields) -> Result<Self, SpecError> {
-        Self::new(fields.partitions, fields.replication_factor, fields.spread)
+        let spec = Self::new(fields.partitions, fields.replication_factor, fields.spread)?;
+        Ok(spec.with_strict(fields.strict))
     }
 }
 
@@ -51,6 +59,7 @@ impl From<Spec> for SpecFields {
             partitions: spec.partitions,
             replication_factor: spec.replication_factor,
             spread: spec.spread,
+            strict: spec.strict,
         }
     }
 }
@@ -106,7 +115,24 @@ impl Spec {
             partitions,
             replication_factor,
             spread,
+            strict: false,
         })
+    }
+
+    /// The same spec, with the most loaded node as little loaded as quota allows. Default false.
+    ///
+    /// Every node still holds its quota rounded down or up; with `strict`, of all ways to round
+    /// only those count whose largest ratio of copies to weight is the least. Costs a few more
+    /// moves, and matters where weights are small beside the shares they lead to.
+    #[must_use]
+    pub const fn with_strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
+    }
+
+    /// Whether the most loaded node is to be as little loaded as quota allows.
+    #[must_use]
+    pub const fn strict(&self) -> bool {
+        self.strict
     }
 
     /// The same spec for the rows of a table that exists; its count was checked when it was built.

@@ -9,4 +9,6 @@ pub(crate) mod partitions;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod serve;
+pub(crate) mod snapshot;
 pub(crate) mod status;
+pub(crate) mod what_if;

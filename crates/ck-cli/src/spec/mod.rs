@@ -102,6 +102,7 @@ fn check_spec(raw: &RawRequest<'_>) -> Result<Spec, Refusal> {
     let narrow = |value: u64| u8::try_from(value).expect("checked against 16");
     let partitions = u32::try_from(partitions).expect("checked against 2^24");
     Spec::new(partitions, narrow(replication_factor), narrow(spread))
+        .map(|spec| spec.with_strict(raw.strict.unwrap_or_default()))
         .map_err(|error| Refusal::whole("out-of-range", error.to_string()))
 }
 
@@ -122,14 +123,16 @@ fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
             Refusal::new("invalid-value", field, value, message)
         };
         let id = NodeId::new(&node.id).map_err(|error| invalid("id", &node.id, error))?;
-        let weight = node.weight.unwrap_or(1);
-        let weight = u32::try_from(weight)
-            .ok()
-            .filter(|weight| *weight > 0)
-            .ok_or_else(|| {
-                let field = format!("nodes[{at}].weight");
-                Refusal::out_of_range(&field, weight, 1, u64::from(u32::MAX))
-            })?;
+        let positive = |field: &str, got: u64| {
+            let number = u32::try_from(got).ok().filter(|number| *number > 0);
+            number.ok_or_else(|| {
+                let field = format!("nodes[{at}].{field}");
+                Refusal::out_of_range(&field, got, 1, u64::from(u32::MAX))
+            })
+        };
+        let weight = positive("weight", node.weight.unwrap_or(1))?;
+        let max_copies = node.max_copies.map(|most| positive("max_copies", most));
+        let max_copies = max_copies.transpose()?;
         let domain = node
             .domain
             .as_deref()
@@ -144,6 +147,7 @@ fn check_nodes(raw: &RawRequest<'_>) -> Result<Topology, Refusal> {
             weight,
             domain,
             state,
+            max_copies,
         });
     }
     Topology::new(nodes).map_err(|error| topology_refusal(raw, &error))

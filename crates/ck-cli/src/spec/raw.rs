@@ -19,6 +19,7 @@ pub(super) struct RawRequest<'a> {
     pub(super) partitions: u64,
     pub(super) replication_factor: u64,
     pub(super) spread: Option<u64>,
+    pub(super) strict: Option<bool>,
     #[serde(default, deserialize_with = "word")]
     pub(super) strategy: Option<Strategy>,
     #[serde(default, deserialize_with = "word")]
@@ -37,6 +38,7 @@ pub(super) struct RawNode<'a> {
     pub(super) domain: Option<String>,
     #[serde(default, deserialize_with = "word")]
     pub(super) state: Option<NodeState>,
+    pub(super) max_copies: Option<u64>,
 }
 
 /// An object; a list of its values in order, which serde would take as well, is none.

@@ -16,3 +16,4 @@ mod place;
 mod power;
 mod store;
 mod support;
+mod what_if;

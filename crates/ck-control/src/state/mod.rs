@@ -348,6 +348,7 @@ impl State {
                 weight: member.weight,
                 domain: member.domain.clone(),
                 state: member.state,
+                max_copies: None,
             });
         Topology::new(nodes).expect("members are checked when they register")
     }

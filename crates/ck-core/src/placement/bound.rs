@@ -17,13 +17,13 @@ pub(crate) fn lower_bound(members: &Members<'_>, needs: &Needs, previous: Option
         return copies;
     };
     let shares = members.quotas(copies, spare);
-    let boxes = Boxes::around(&shares);
-    let held = |at: usize| members.list[at].held;
     let amount = Whole {
         total: copies,
         rows: u64::from(members.spec.partitions()),
         overflow: spare,
     };
+    let boxes = members.boxes(&shares, amount);
+    let held = |at: usize| members.list[at].held;
     let targets = whole(members, &shares, &boxes, amount, |at| {
         held(at) > boxes.low[at]
     });
@@ -88,7 +88,12 @@ pub(crate) fn within_quota(members: &Members<'_>, needs: &Needs, table: &Table) 
             None => {}
         }
     }
-    let boxes = Boxes::around(&shares);
+    let amount = Whole {
+        total: copies,
+        rows: u64::from(partitions),
+        overflow: spare,
+    };
+    let boxes = members.boxes(&shares, amount);
     let lead_boxes = Boxes::around(&needs.lead_shares(&shares, partitions));
     boxes.holds(&counts) && (needs.are_uneven() || lead_boxes.holds(&primaries))
 }

@@ -3,7 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::placement::room::limit;
 use crate::placement::share::{Amount, Sharer, quotas};
+use crate::placement::targets::{Boxes, Whole};
 use crate::{Fraction, Node, NodeState, Spec, Table, Topology};
 
 /// A node of the topology that may hold copies.
@@ -16,6 +18,8 @@ pub(crate) struct Member<'a> {
     pub(crate) open: bool,
     /// Copies it held before.
     pub(crate) held: u32,
+    /// Most copies it may hold.
+    pub(crate) cap: u32,
 }
 
 /// What a row has to hold.
@@ -32,6 +36,8 @@ pub(crate) struct Members<'a> {
     pub(crate) domains: u32,
     /// What a row has to hold when it relies on open nodes alone.
     pub(crate) need: Need,
+    /// What any row may have to hold: what the spec asks for, as far as caps leave room.
+    pub(crate) limit: Need,
     pub(crate) spec: Spec,
 }
 
@@ -59,20 +65,21 @@ impl<'a> Members<'a> {
                 Some(domain) => *names.entry(domain.widest()).or_insert_with(fresh),
                 None => fresh(),
             };
+            let cap = if open { spec.partitions() } else { held };
             list.push(Member {
                 node,
                 domain,
                 open,
                 held,
+                cap: node.max_copies.map_or(cap, |most| most.min(cap)),
             });
         }
+        let limit = limit(&list, domains, spec);
         let mut members = Self {
             list,
             domains,
-            need: Need {
-                copies: 0,
-                domains: 0,
-            },
+            need: limit,
+            limit,
             spec: *spec,
         };
         members.need = members.need_with(core::iter::empty());
@@ -81,7 +88,7 @@ impl<'a> Members<'a> {
 
     /// What a row has to hold that may also keep copies on the `closed` members given.
     pub(crate) fn need_with(&self, closed: impl Iterator<Item = u32>) -> Need {
-        let limit = usize::from(self.spec.replication_factor());
+        let limit = usize::from(self.limit.copies);
         let mut copies = 0;
         let mut seen: Vec<u32> = Vec::with_capacity(limit);
         let closed = closed.map(|index| &self.list[index as usize]);
@@ -99,8 +106,18 @@ impl<'a> Members<'a> {
         let copies = copies.min(limit) as u8;
         Need {
             copies,
-            domains: (seen.len() as u8).min(self.spec.spread()).min(copies),
+            domains: (seen.len() as u8).min(self.limit.domains).min(copies),
         }
+    }
+
+    /// The counts every member may have: its share rounded down or up, and no more than a strict
+    /// spec lets it round up.
+    pub(crate) fn boxes(&self, shares: &[Fraction], limit: Whole) -> Boxes {
+        let boxes = Boxes::around(shares);
+        if self.spec.strict() {
+            return boxes.strict(self, shares, limit);
+        }
+        boxes
     }
 
     /// Number of the member with that id.
@@ -112,10 +129,9 @@ impl<'a> Members<'a> {
         Some(at as u32)
     }
 
-    /// Whether every row can hold as many copies, in as many domains, as the spec asks for.
+    /// Whether open nodes alone can make every row as long and as spread as there is room for.
     pub(crate) fn suffice(&self) -> bool {
-        self.need.copies == self.spec.replication_factor()
-            && self.need.domains == self.spec.spread()
+        self.need == self.limit
     }
 
     /// The exact share of copies of every member when `copies` are handed out in all.
@@ -126,7 +142,7 @@ impl<'a> Members<'a> {
             .iter()
             .map(|member| Sharer {
                 weight: member.node.weight,
-                cap: if member.open { partitions } else { member.held },
+                cap: member.cap,
                 domain: member.domain,
             })
             .collect();
@@ -207,7 +223,7 @@ impl Needs {
     /// The exact shares of primaries: those of copies, scaled to one a row.
     pub(crate) fn lead_shares(&self, shares: &[Fraction], partitions: u32) -> Vec<Fraction> {
         let rows = Fraction::from(u64::from(self.owned(partitions)));
-        let copies = Fraction::from(self.totals(partitions).0);
+        let copies = Fraction::from(self.totals(partitions).0.max(1));
         shares
             .iter()
             .map(|share| share.scaled(rows, copies))

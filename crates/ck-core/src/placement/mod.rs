@@ -6,6 +6,7 @@ mod members;
 mod plan;
 mod rendezvous;
 mod ring;
+mod room;
 mod select;
 mod share;
 mod targets;
@@ -67,6 +68,17 @@ pub enum PlacementError {
         /// Nodes in the topology, usable or not.
         nodes: usize,
     },
+    /// The caps of all nodes leave no room for one copy of every partition.
+    #[error(
+        "max_copies leave room for {room} copies, but there are {partitions} partitions; \
+         raise it on some nodes, or add nodes"
+    )]
+    Room {
+        /// Copies that all usable nodes may hold together.
+        room: u64,
+        /// Partitions of the spec.
+        partitions: u32,
+    },
     /// The previous table has another number of partitions.
     #[error(
         "the previous table has {previous} partitions, but {spec} are asked for; \
@@ -96,6 +108,12 @@ fn members<'a>(
     if members.list.is_empty() {
         return Err(PlacementError::NoUsableNode {
             nodes: topology.nodes().len(),
+        });
+    }
+    if members.limit.copies == 0 {
+        return Err(PlacementError::Room {
+            room: members.list.iter().map(|m| u64::from(m.cap)).sum(),
+            partitions: spec.partitions(),
         });
     }
     Ok(members)

@@ -24,6 +24,46 @@ impl Boxes {
         }
     }
 
+    /// The same, with as few rounded up as leave the largest count in proportion to the weight as
+    /// small as it can be: nobody may round up beyond that ratio.
+    pub(crate) fn strict(
+        mut self,
+        members: &Members<'_>,
+        shares: &[Fraction],
+        limit: Whole,
+    ) -> Self {
+        let ratio = |count: u32, at: usize| {
+            Fraction::new(u128::from(count), u128::from(members.list[at].node.weight))
+        };
+        let rounds = |at: &usize| self.low[*at] < self.high[*at];
+        let open: Vec<usize> = (0..self.low.len()).filter(rounds).collect();
+        let highs: Vec<Fraction> = open.iter().map(|at| ratio(self.high[*at], *at)).collect();
+        let lows = (0..self.low.len()).map(|at| ratio(self.low[at], at));
+        let least = lows.max().unwrap_or(Fraction::ZERO);
+        let mut levels: Vec<Fraction> = highs.iter().copied().filter(|l| *l > least).collect();
+        levels.push(least);
+        levels.sort_unstable();
+        levels.dedup();
+        let capped = |level: Fraction| {
+            let mut boxes = self.clone();
+            for (at, high) in open.iter().zip(&highs) {
+                if *high > level {
+                    boxes.high[*at] = boxes.low[*at];
+                }
+            }
+            boxes
+        };
+        let suffices = |level: &Fraction| {
+            let counts = whole(members, shares, &capped(*level), limit, |_| ());
+            counts.iter().map(|count| u64::from(*count)).sum::<u64>() >= limit.total
+        };
+        let at = levels.partition_point(|level| !suffices(level));
+        if let Some(level) = levels.get(at) {
+            self = capped(*level);
+        }
+        self
+    }
+
     pub(crate) fn holds(&self, counts: &[u32]) -> bool {
         counts
             .iter()

@@ -147,7 +147,7 @@ fn share_out(stats: &mut Stats, table: &Table, topology: &Topology, spec: &Spec)
             .binary_search_by(|node| node.id.cmp(&member.node.id));
         let at = at.expect("every node of the topology is listed");
         stats.nodes[at].quota = quota;
-        stats.nodes[at].primary_quota = quota.scaled(rows, Fraction::from(copies));
+        stats.nodes[at].primary_quota = quota.scaled(rows, Fraction::from(copies.max(1)));
     }
 }
 

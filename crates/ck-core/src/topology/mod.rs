@@ -38,6 +38,12 @@ pub enum TopologyError {
         /// The node.
         id: NodeId,
     },
+    /// A node may hold no copy at all.
+    #[error("node {id:?} has max_copies 0; use 1 or more, or the state `draining` to empty it")]
+    MaxCopies {
+        /// The node.
+        id: NodeId,
+    },
     /// More nodes than [`NODES_MAX`].
     #[error("{got} nodes are too many; at most {NODES_MAX} are allowed")]
     TooMany {
@@ -64,6 +70,11 @@ impl Topology {
         }
         if let Some(node) = nodes.iter().find(|node| node.weight == 0) {
             return Err(TopologyError::Weight {
+                id: node.id.clone(),
+            });
+        }
+        if let Some(node) = nodes.iter().find(|node| node.max_copies == Some(0)) {
+            return Err(TopologyError::MaxCopies {
                 id: node.id.clone(),
             });
         }

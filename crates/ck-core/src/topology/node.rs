@@ -54,6 +54,13 @@ pub struct Node {
     /// What may be put on it. Default active.
     #[serde(default)]
     pub state: NodeState,
+    /// Most copies it may hold, 1 or more, whatever its weight. Default: no limit but one of each
+    /// partition.
+    ///
+    /// Part of the quota that [`Balanced`](crate::Balanced) meets. Where all caps together leave
+    /// too little room, rows are shorter, then less spread, and the plan is degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_copies: Option<u32>,
 }
 
 fn weight_default() -> u32 {
@@ -69,6 +76,7 @@ impl Node {
             weight: 1,
             domain: None,
             state: NodeState::Active,
+            max_copies: None,
         }
     }
 
@@ -83,6 +91,13 @@ impl Node {
     #[must_use]
     pub fn with_domain(mut self, domain: Domain) -> Self {
         self.domain = Some(domain);
+        self
+    }
+
+    /// The same node, with `copies` at most.
+    #[must_use]
+    pub fn with_max_copies(mut self, copies: u32) -> Self {
+        self.max_copies = Some(copies);
         self
     }
 

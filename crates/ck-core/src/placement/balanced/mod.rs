@@ -214,8 +214,10 @@ fn falls_short(problem: &Problem<'_>, rows: &Rows) -> bool {
         usize::from(spec.replication_factor()),
         usize::from(spec.spread()),
     );
-    if let Needs::Same(need) = &problem.needs {
-        return usize::from(need.copies) < copies || usize::from(need.domains) < spread;
+    if let Needs::Same(need) = &problem.needs
+        && (usize::from(need.copies) < copies || usize::from(need.domains) >= spread)
+    {
+        return usize::from(need.copies) < copies;
     }
     (0..problem.partitions()).any(|partition| {
         let row = rows.row(partition);

@@ -78,7 +78,13 @@ impl<'a> Problem<'a> {
         let shares = members.quotas(copies, spare);
         let owned = u64::from(needs.owned(partitions));
         let lead_shares = needs.lead_shares(&shares, partitions);
-        let (boxes, lead_boxes) = (Boxes::around(&shares), Boxes::around(&lead_shares));
+        let limit = Whole {
+            total: copies,
+            rows: u64::from(partitions),
+            overflow: spare,
+        };
+        let boxes = members.boxes(&shares, limit);
+        let lead_boxes = Boxes::around(&lead_shares);
         let old = previous.map(|table| Old::new(&members, table));
 
         let mut led = vec![0_u32; members.list.len()];
@@ -99,11 +105,6 @@ impl<'a> Problem<'a> {
         let above = |at: usize| members.list[at].held > boxes.low[at];
         let lead_above = |at: usize| led[at] > lead_boxes.low[at];
         let lacks_lead = |at: usize| led[at] < lead_boxes.low[at];
-        let limit = Whole {
-            total: copies,
-            rows: u64::from(partitions),
-            overflow: spare,
-        };
         let targets = whole(&members, &shares, &boxes, limit, |at| {
             (above(at), lacks_lead(at))
         });

@@ -4,6 +4,7 @@ use std::format;
 use std::vec::Vec;
 
 use super::*;
+use crate::spec::PARTITIONS_MAX;
 use crate::{Node, NodeId};
 
 fn nodes(count: usize) -> Vec<Node> {
@@ -34,4 +35,29 @@ fn ten_nodes_hold_their_quota_and_a_join_moves_the_lower_bound() {
     let stats = joined.table.stats(&eleven, &spec);
     assert_eq!((stats.copies_off_quota, stats.primaries_off_quota), (0, 0));
     assert_eq!(joined.primaries_changed, 23);
+}
+
+#[test]
+fn hostile_sizes_do_not_overflow() {
+    let spec = Spec::new(PARTITIONS_MAX, 2, 2).unwrap();
+    let weights = [u32::MAX, u32::MAX, u32::MAX - 1, 1];
+    let nodes = |list: &[u32]| {
+        let node = |(at, weight): (usize, &u32)| {
+            Node::new(NodeId::new(&std::format!("n{at}")).unwrap()).with_weight(*weight)
+        };
+        Topology::new(list.iter().enumerate().map(node)).unwrap()
+    };
+    let quota = |topology: &Topology| {
+        let members = super::members(topology, &spec, None).unwrap();
+        let rows = u64::from(PARTITIONS_MAX);
+        let shares = members.quotas(rows * 2, 0);
+        let sum: u128 = shares.iter().map(crate::Fraction::floor).sum();
+        assert!(
+            sum <= u128::from(rows) * 2 && sum + 4 > u128::from(rows) * 2,
+            "{shares:?}"
+        );
+    };
+    quota(&nodes(&weights));
+    quota(&nodes(&[u32::MAX; 65_536]));
+    quota(&nodes(&[1, 1, u32::MAX]));
 }

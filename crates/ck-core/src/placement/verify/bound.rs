@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 
 use super::{Case, zeros};
-use crate::{Fraction, NodeState, Row, Table};
+use crate::{NodeState, Row, Table};
 
 impl Case<'_> {
     /// By counts: what rows can keep, each by itself, and what nodes can keep within quota.
     pub(super) fn bound_by_counts(
         &self,
         previous: &Table,
-        shares: &[Fraction],
+        boxes: &[(u128, u128)],
         copies: u64,
     ) -> u64 {
         let by_rows: u64 = previous.rows().map(|row| self.keepable(row)).sum();
@@ -21,20 +21,19 @@ impl Case<'_> {
             .max()
             .unwrap_or(0);
         let rows = u64::from(self.spec.partitions());
-        let floor = |at: usize| u64::try_from(shares[at].floor()).unwrap_or(u64::MAX);
+        let floor = |at: usize| u64::try_from(boxes[at].0).unwrap_or(u64::MAX);
         let mut held = zeros(domains);
         let mut by_nodes = 0;
         for (at, holder) in self.holders.iter().enumerate() {
             held[holder.domain] += floor(at);
             by_nodes += u64::from(holder.before).min(floor(at));
         }
-        let spare: u64 = self.due.iter().map(|due| (due.0 - due.1) as u64).sum();
         let beyond: u64 = held.iter().map(|held| held.saturating_sub(rows)).sum();
         let mut rest = copies.saturating_sub(held.iter().sum());
-        let mut spare = spare.saturating_sub(beyond);
+        let mut spare = self.spare().saturating_sub(beyond);
         // A node whose share is rounded up keeps one more, where its domain has room for it.
         for (at, holder) in self.holders.iter().enumerate() {
-            let fraction = shares[at].ceil() > shares[at].floor();
+            let fraction = boxes[at].1 > boxes[at].0;
             let within = held[holder.domain] < rows;
             if fraction && u64::from(holder.before) > floor(at) && rest > 0 && (within || spare > 0)
             {
@@ -66,7 +65,7 @@ impl Case<'_> {
     }
 
     /// By prices: cheapest rows less dearest counts.
-    pub(super) fn bound_by_prices(&self, prices: &[i64], shares: &[Fraction]) -> u64 {
+    pub(super) fn bound_by_prices(&self, prices: &[i64], boxes: &[(u128, u128)]) -> u64 {
         let price = |at: usize| {
             let index = self.plan.table.index_of(self.holders[at].node.id.as_str());
             index
@@ -90,13 +89,9 @@ impl Case<'_> {
             kept.sort_unstable();
             bound += self.cheapest(row, &kept, &others);
         }
-        for (at, share) in shares.iter().enumerate() {
+        for (at, (low, high)) in boxes.iter().enumerate() {
             let price = i128::from(price(at));
-            let count = if price > 0 {
-                share.ceil()
-            } else {
-                share.floor()
-            };
+            let count = if price > 0 { *high } else { *low };
             bound -= price.saturating_mul(i128::try_from(count).unwrap_or(i128::MAX));
         }
         u64::try_from(bound.max(0)).unwrap_or(u64::MAX)

@@ -9,6 +9,7 @@
 
 mod bound;
 mod error;
+mod limits;
 mod quota;
 
 pub use error::VerifyError;
@@ -19,7 +20,6 @@ use alloc::vec::Vec;
 
 use crate::placement::{Certificate, Plan};
 use crate::{Fraction, Node, NodeState, Row, Spec, Table, Topology};
-use quota::{Pot, quota};
 
 /// A node that may hold copies.
 struct Holder<'a> {
@@ -38,6 +38,8 @@ struct Case<'a> {
     topology: &'a Topology,
     previous: Option<&'a Table>,
     holders: Vec<Holder<'a>>,
+    /// Most copies and domains of any row.
+    limit: (usize, usize),
     /// For every row how many copies it should have, in how many domains.
     due: Vec<(usize, usize)>,
 }
@@ -127,6 +129,7 @@ impl<'a> Case<'a> {
             spec,
             topology,
             previous,
+            limit: limits::limit(&holders, spec),
             holders,
             due: Vec::new(),
         }
@@ -148,17 +151,11 @@ impl<'a> Case<'a> {
             |holder: &Holder<'_>| before.is_some_and(|row| row.contains(holder.node.id.as_str()));
         let may = |h: &&Holder<'_>| h.node.state == NodeState::Active || held(h);
         let copies = self.holders.iter().filter(may).count();
-        let copies = copies.min(usize::from(self.spec.replication_factor()));
+        let copies = copies.min(self.limit.0);
         let mut domains: Vec<usize> = self.holders.iter().filter(may).map(|h| h.domain).collect();
         domains.sort_unstable();
         domains.dedup();
-        (
-            copies,
-            domains
-                .len()
-                .min(usize::from(self.spec.spread()))
-                .min(copies),
-        )
+        (copies, domains.len().min(self.limit.1).min(copies))
     }
 
     fn rows(&mut self) -> Result<(), VerifyError> {
@@ -167,13 +164,9 @@ impl<'a> Case<'a> {
             .iter()
             .any(|holder| holder.node.state != NodeState::Active);
         let common = self.most(None);
-        let asked = (
-            usize::from(self.spec.replication_factor()),
-            usize::from(self.spec.spread()),
-        );
         for row in self.plan.table.rows() {
             let before = self.row_before(row);
-            let due = if closed && common != asked {
+            let due = if closed && common != self.limit {
                 self.most(before)
             } else {
                 common
@@ -272,43 +265,17 @@ impl<'a> Case<'a> {
         domains.len() < usize::from(self.spec.spread())
     }
 
-    /// The exact shares of copies.
-    fn shares(&self, copies: u64) -> Vec<Fraction> {
-        let rows = self.spec.partitions();
-        let spare = self.due.iter().map(|due| (due.0 - due.1) as u64).sum();
-        let mut numbers: Vec<usize> = self.holders.iter().map(|holder| holder.domain).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let taker = |holder: &Holder<'_>| {
-            let open = holder.node.state == NodeState::Active;
-            let domain = numbers.partition_point(|number| *number < holder.domain);
-            (
-                holder.node.weight,
-                if open { rows } else { holder.before },
-                domain,
-            )
-        };
-        let takers: Vec<quota::Taker> = self.holders.iter().map(taker).collect();
-        quota(
-            &takers,
-            Pot {
-                rows: u64::from(rows),
-                copies,
-                spare,
-            },
-        )
-    }
-
     fn claims(&self) -> Result<(), VerifyError> {
         let plan = self.plan;
         let copies: u64 = self.due.iter().map(|due| due.0 as u64).sum();
         let shares = self.shares(copies);
+        let boxes = self.boxes(&shares, copies);
         if plan.optimal {
-            self.within(&shares, copies)?;
+            self.within(&shares, &boxes, copies)?;
         }
         let lower_bound = match self.previous {
             None => copies,
-            Some(previous) => self.bound_by_counts(previous, &shares, copies),
+            Some(previous) => self.bound_by_counts(previous, &boxes, copies),
         };
         let mut proved = lower_bound;
         if let (Certificate::Prices(prices), Some(_)) = (&plan.certificate, self.previous) {
@@ -319,7 +286,7 @@ impl<'a> Case<'a> {
                     expected,
                 });
             }
-            proved = proved.max(self.bound_by_prices(prices, &shares));
+            proved = proved.max(self.bound_by_prices(prices, &boxes));
         }
         if plan.lower_bound != lower_bound {
             let (got, expected) = (plan.lower_bound, lower_bound);
@@ -347,11 +314,16 @@ impl<'a> Case<'a> {
     }
 
     /// Whether every node has its share of copies and of primaries, rounded down or up.
-    fn within(&self, shares: &[Fraction], copies: u64) -> Result<(), VerifyError> {
+    fn within(
+        &self,
+        shares: &[Fraction],
+        boxes: &[(u128, u128)],
+        copies: u64,
+    ) -> Result<(), VerifyError> {
         let rows = self.due.iter().filter(|due| due.0 > 0).count() as u128;
         let same = self.due.iter().all(|due| *due == self.due[0]);
-        for (holder, share) in self.holders.iter().zip(shares) {
-            let (low, high) = (share.floor(), share.ceil());
+        for ((holder, share), (low, high)) in self.holders.iter().zip(shares).zip(boxes) {
+            let (low, high) = (*low, *high);
             let (id, got) = (&holder.node.id, holder.copies);
             if u128::from(got) < low || u128::from(got) > high {
                 return Err(VerifyError::Quota {

@@ -1,5 +1,7 @@
 extern crate std;
 
+mod mutations;
+
 use std::format;
 use std::vec::Vec;
 
