@@ -2,7 +2,7 @@
 
 use ck_api::{Code, Problem, Role, Token};
 use hyper::Version;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
@@ -72,6 +72,24 @@ pub(crate) fn host(head: &Parts, allowed: Option<&[String]>) -> Result<(), Refus
         }
     }
     Ok(())
+}
+
+/// Refuses a change that a page of another site asks for. A browser names the page's origin; other
+/// programs name none.
+pub(crate) fn origin(head: &Parts, role: Role) -> Result<(), Refused> {
+    let Some(origin) = head.headers.get(ORIGIN).filter(|_| role > Role::Read) else {
+        return Ok(());
+    };
+    let origin = origin.to_str().unwrap_or("\u{fffd}");
+    let site = origin.split_once("://").map(|(_, site)| site);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    if site.is_some() && site == host {
+        return Ok(());
+    }
+    let detail =
+        format!("a page of {origin:?} may not change anything here; use a client of your own");
+    let problem = Problem::refusal("cross-origin", 403, "The page is of another site", detail);
+    Err(problem.with_field("origin").with_value(origin).into())
 }
 
 fn without_port(name: &str) -> &str {
@@ -203,6 +221,29 @@ mod tests {
             );
         }
         assert!(host(&head(&[("host", "evil.example")]), None).is_ok());
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        let ask =
+            |from: &str, role| origin(&head(&[("host", "localhost:80"), ("origin", from)]), role);
+        for foreign in ["http://evil.example", "http://localhost:81", "null", ""] {
+            let problem = ask(foreign, Role::Operate).unwrap_err().problem();
+            assert_eq!(
+                (problem.status, problem.code.as_str()),
+                (403, "cross-origin"),
+                "{foreign}"
+            );
+            assert!(
+                ask(foreign, Role::Read).is_ok(),
+                "who only reads is not asked"
+            );
+        }
+        assert!(ask("http://localhost:80", Role::Admin).is_ok());
+        assert!(
+            origin(&head(&[("host", "localhost:80")]), Role::Admin).is_ok(),
+            "no browser"
+        );
     }
 
     #[test]

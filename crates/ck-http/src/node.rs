@@ -36,7 +36,12 @@ impl Backend for Handle {
                 Operation::Remove { node } => Some(node.clone()),
                 _ => None,
             };
-            let outcome = Self::execute(&node, operation, &actor).await?;
+            // What was begun is finished, though the client goes away meanwhile.
+            let asked = node.clone();
+            let running = tokio::spawn(async move { asked.execute(operation, &actor).await });
+            let outcome = running
+                .await
+                .map_err(|_| OperationError::Unknown { after_ms: 0 })??;
             // The leader may be another node; what it did comes here with the log.
             let arrived = node.applied_until(|state| has(state, &outcome, removed.as_ref()));
             if tokio::time::timeout(ARRIVAL_TIMEOUT, arrived)

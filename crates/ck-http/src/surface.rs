@@ -211,6 +211,7 @@ impl Surface {
             Found::OtherMethods(routes) => return Ok(other_methods(&head.method, path, routes)),
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
+        guard::origin(&head, route.role)?;
         if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
             return Ok(refused.reply());
         }

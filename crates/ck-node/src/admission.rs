@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ck_control::{
-    Command, MemberChange, Position, Registration, Rejection, SessionId, State, Trigger,
+    Command, ConfigChoices, MemberChange, MemberNumber, Position, Registration, Rejection,
+    SessionId, State, Trigger,
 };
 use ck_core::NodeId;
 use ck_transport::{Address, Request};
@@ -48,16 +49,43 @@ pub(crate) async fn join(node: &Arc<Shared>, request: JoinRequest, actor: &str) 
 /// Opens a member's next session.
 pub(crate) async fn register(node: &Arc<Shared>, request: JoinRequest, actor: &str) -> Forwarded {
     let state = settled(node).await?;
-    check(&state, &request)?;
+    check(&state, &fixed(&request))?;
     let Some(itself) = request.itself.clone() else {
         return Err(Rejection::NodeUnknown { node: request.node }.into());
     };
     // A member has shown it when it joined. Which one it shows is not asked again, so that a token
     // can be replaced one node after the other.
-    if node.config.secret.is_some() && itself.secret.is_none() {
+    let known = state
+        .member_by_node(request.node.as_str())
+        .is_some_and(|member| member.store == itself.store);
+    let shown = match known {
+        true => itself.secret.is_some(),
+        false => itself.secret == node.config.secret,
+    };
+    if node.config.secret.is_some() && !shown {
         return Err(OperationError::Unauthorized { node: request.node });
     }
     register_as(node, request, itself, actor).await
+}
+
+/// The request without the values that can be changed while the cluster runs: a member that comes
+/// back with the flags it was first started with must not be refused for a change made since.
+fn fixed(request: &JoinRequest) -> JoinRequest {
+    let mut request = request.clone();
+    if let Some(itself) = &mut request.itself {
+        itself.choices = ConfigChoices {
+            replication_factor: None,
+            spread: None,
+            min_in_sync: None,
+            rejoin_grace_ms: None,
+            settle_ms: None,
+            auto_create: None,
+            auto_rebalance: None,
+            voters: None,
+            ..itself.choices.clone()
+        };
+    }
+    request
 }
 
 fn check(state: &State, request: &JoinRequest) -> Result<(), OperationError> {
@@ -127,6 +155,12 @@ async fn register_as(
     let known = state
         .member_by_node(name.as_str())
         .filter(|member| member.store == itself.store);
+    // The answer to a registration of this very start was lost, and the session is open.
+    if let Some(session) = known.and_then(|member| member.session)
+        && known.is_some_and(|member| member.generation == itself.generation)
+    {
+        return joined(node, &name, Some(Position(session.0)));
+    }
     // The founder has its number before the state knows it, and registers as new.
     let claimed = itself
         .member
@@ -274,14 +308,58 @@ pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> For
     let member = state
         .member_by_node(name.as_str())
         .ok_or_else(|| Rejection::NodeUnknown { node: name.clone() })?;
+    let number = member.number;
+    if !can_do_without(node, &state, number) {
+        return Err(OperationError::LastVoter { node: name });
+    }
     if !member.closing {
         propose(node, Command::Close { node: name.clone() }, actor).await?;
     }
     if state.table().is_some() {
         planning::rebalance(node, Trigger::Drain, false, actor).await?;
     }
-    let office = node.state().office().map(|office| office.id);
-    propose(node, Command::Remove { node: name, office }, actor).await?;
+    let last_copies = node
+        .state()
+        .partitions()
+        .filter(|(_, one)| one.in_sync == [number])
+        .count();
+    if last_copies > 0 {
+        return Err(OperationError::LastCopy {
+            node: name,
+            partitions: last_copies as u64,
+        });
+    }
+    let mut attempts = 1..=OFFICE_ATTEMPTS;
+    loop {
+        let state = settled(node).await?;
+        let office = state.office().map(|office| office.id);
+        let command = Command::Remove {
+            node: name.clone(),
+            office,
+        };
+        match propose(node, command, actor).await {
+            Ok(_) => break,
+            // A new leader's office came into the log meanwhile.
+            Err(OperationError::Rejected(Rejection::OfficePast { .. }))
+                if attempts.next().is_some() => {}
+            Err(source) => return Err(source),
+        }
+    }
     node.wake.notify_one();
     Ok(Outcome::Removed)
+}
+
+/// Attempts at a removal while leaders change.
+const OFFICE_ATTEMPTS: usize = 3;
+
+/// Whether somebody else can vote once that member is gone.
+fn can_do_without(node: &Shared, state: &State, number: MemberNumber) -> bool {
+    let status = node.status();
+    let votes = |voter: &MemberNumber| *voter != number && !state.is_removed(*voter);
+    status.voters.iter().any(votes)
+        || state.members().any(|member| {
+            member.number != number
+                && member.session.is_some()
+                && status.is_caught_up(member.number)
+        })
 }

@@ -169,6 +169,15 @@ impl Config {
                 got: self.payload_bytes_max,
             });
         }
+        let copies = u64::from(self.choices.partitions.unwrap_or(0))
+            * u64::from(self.choices.replication_factor.unwrap_or(3));
+        // A table is one entry of the log, of a byte or more a copy.
+        if copies + TABLE_ROOM > self.payload_bytes_max as u64 {
+            return Err(ConfigError::Partitions {
+                copies,
+                limit: self.payload_bytes_max,
+            });
+        }
         if self.join.len() > JOIN_MAX {
             return Err(ConfigError::Join {
                 got: self.join.len(),
@@ -181,6 +190,8 @@ impl Config {
 /// A custom value of 1 MiB, twice over, and its envelope.
 const PAYLOAD_BYTES_MIN: usize = 4 << 20;
 const JOIN_MAX: usize = 1_000;
+/// Room for the rest of the entry a table comes in.
+const TABLE_ROOM: u64 = 1 << 20;
 
 /// Why a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,6 +222,16 @@ pub enum ConfigError {
     PayloadBytes {
         /// The value.
         got: usize,
+    },
+    /// A table that no message between peers could hold.
+    #[error(
+        "partitions times replication_factor make {copies} copies, and a table of them is larger than payload_bytes_max {limit}; use fewer partitions, or raise it"
+    )]
+    Partitions {
+        /// Copies there would be.
+        copies: u64,
+        /// The limit, in bytes.
+        limit: usize,
     },
     /// Too many join targets.
     #[error("{got} join targets are too many; at most {JOIN_MAX} are allowed")]

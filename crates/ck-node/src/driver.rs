@@ -175,13 +175,16 @@ pub(crate) async fn run(node: Arc<Shared>) {
     if let Err(failure) = live(&node).await {
         fail(&node, &failure);
     }
-    // A stop ends them itself, in its own order.
-    if matches!(*node.phase.borrow(), Phase::Ended { failure: Some(_) }) {
-        if let Some(consensus) = node.consensus.get() {
-            consensus.shutdown().await;
-        }
-        node.transport().shutdown().await;
+    // A stop ends its session first, and ends consensus itself; but it may have come before there
+    // was any to end.
+    let mut phase = node.phase.subscribe();
+    let _ = phase
+        .wait_for(|phase| matches!(phase, Phase::Ended { .. }))
+        .await;
+    if let Some(consensus) = node.consensus.get() {
+        consensus.shutdown().await;
     }
+    node.transport().shutdown().await;
 }
 
 async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {

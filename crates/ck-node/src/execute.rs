@@ -15,7 +15,7 @@ use crate::operation::{Operation, OperationError, Outcome};
 use crate::planning;
 use crate::published::now_ms;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
-use crate::wire::{Forward, Forwarded, kind};
+use crate::wire::{Forward, Forwarded, kind, refusal};
 
 /// Between attempts while there is no leader.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
@@ -45,6 +45,8 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         let again = match &failure {
             OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
             OperationError::Unknown { .. } => operation.is_idempotent(),
+            // Another node, which led, stops; the next leader may take it on.
+            OperationError::Stopping { node: other } => *other != node.config.node,
             _ => false,
         };
         if !again {
@@ -135,18 +137,40 @@ pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forw
         reason,
         voters: node.status().voters.len() as u64,
     };
+    let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let unknown = || OperationError::Unknown { after_ms };
     let payload = codec::encode(&forward).map_err(|source| unheard(source.to_string()))?;
     let request = Request::new(kind::OPERATE, Bytes::from(payload));
     match node.transport().call(to, request, timeout).await {
-        Ok((_, reply)) => {
-            codec::decode(&reply.payload).unwrap_or_else(|source| Err(unheard(source.to_string())))
+        Ok((_, reply)) => codec::decode(&reply.payload).unwrap_or_else(|source| {
+            tracing::warn!(%source, to = %to, "the answer to an operation is not understood");
+            Err(unknown())
+        }),
+        Err(source) if never_ran(&source) => Err(unheard(source.to_string())),
+        // The rest may come after it was carried out.
+        Err(source) => {
+            tracing::warn!(%source, to = %to, "the answer to an operation was lost");
+            Err(unknown())
         }
-        // These may come after the request was carried out.
-        Err(TransportError::Timeout { .. } | TransportError::Closed) => {
-            let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            Err(OperationError::Unknown { after_ms })
-        }
-        Err(source) => Err(unheard(source.to_string())),
+    }
+}
+
+/// Whether a call that failed so certainly did not reach the operation.
+fn never_ran(source: &TransportError) -> bool {
+    match source {
+        TransportError::Unreachable { .. }
+        | TransportError::WrongPeer { .. }
+        | TransportError::OtherCluster { .. }
+        | TransportError::Version { .. }
+        | TransportError::Busy { .. } => true,
+        TransportError::Refused { code, .. } => [
+            refusal::MALFORMED,
+            refusal::KIND,
+            refusal::NOT_RUNNING,
+            refusal::STRANGER,
+        ]
+        .contains(code),
+        _ => false,
     }
 }
 
@@ -217,6 +241,12 @@ pub(crate) async fn propose(
         actor.chars().take(ACTOR_CHARS_MAX).collect(),
         command,
     );
+    let bytes = codec::encode(&proposal).map_or(usize::MAX, |bytes| bytes.len());
+    let limit = node.config.payload_bytes_max - ENVELOPE_BYTES;
+    if bytes > limit {
+        let (bytes, limit) = (bytes as u64, limit as u64);
+        return Err(OperationError::TooLarge { bytes, limit });
+    }
     let started = Instant::now();
     match consensus.propose(proposal).await {
         Ok(Committed {
@@ -236,16 +266,19 @@ pub(crate) async fn propose(
         Err(ProposeError::Fatal { reason }) => {
             // What a stop does to proposals under way is no failure, and a failure is reported by
             // who watches the core.
+            // The entry may be in the log of others already.
             tracing::debug!(%reason, "consensus takes no more proposals");
-            Err(OperationError::Stopping {
-                node: node.config.node.clone(),
-            })
+            let after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Err(OperationError::Unknown { after_ms })
         }
     }
 }
 
 /// Time a leader has to apply what is committed already.
 const APPLIED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Room for what consensus puts around an entry.
+const ENVELOPE_BYTES: usize = 64 << 10;
 
 /// Characters of an actor's name that are kept.
 const ACTOR_CHARS_MAX: usize = 64;
@@ -288,9 +321,8 @@ impl Operation {
     /// Whether carrying it out twice leaves what carrying it out once does.
     fn is_idempotent(&self) -> bool {
         match self {
-            Self::SetCustom { expected, .. } | Self::DeleteCustom { expected, .. } => {
-                expected.is_none()
-            }
+            // Between the first time and the second somebody else may have written.
+            Self::SetCustom { .. } | Self::DeleteCustom { .. } => false,
             _ => true,
         }
     }

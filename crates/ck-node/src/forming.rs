@@ -95,7 +95,13 @@ pub(crate) async fn settle(node: &Arc<Shared>) -> Result<(), FormingError> {
             tracing::info!(node = %node.config.node, "waiting for {waiting_for}");
             reported = Some((waiting_for.clone(), Instant::now()));
         }
-        node.phase.send_replace(Phase::Waiting { waiting_for });
+        node.phase.send_if_modified(|phase| {
+            let waiting = matches!(phase, Phase::Waiting { .. });
+            if waiting {
+                *phase = Phase::Waiting { waiting_for };
+            }
+            waiting
+        });
         // An invitation cuts the wait short.
         let _ = tokio::time::timeout(ROUND_EVERY, node.wake.notified()).await;
     }
@@ -111,6 +117,13 @@ async fn round(node: &Arc<Shared>) -> Result<Option<String>, FormingError> {
         match answer? {
             Answer::Itself => {}
             Answer::Formed { address } => return join(node, &address).await,
+            // Two nodes that tell the same address cannot both be reached there.
+            Answer::Unformed { address } if address == node.peer_address() => {
+                others += 1;
+                silent.push(format!(
+                    "{address} (another node tells this one's address; use --advertise)"
+                ));
+            }
             Answer::Unformed { address } => {
                 others += 1;
                 unformed.push(address);

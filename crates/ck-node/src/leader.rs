@@ -18,9 +18,6 @@ use crate::planning;
 use crate::published::now_ms;
 use crate::shared::Shared;
 
-/// Entries a log may be behind the leader's and still count as caught up.
-const CAUGHT_UP_WITHIN: u64 = 100;
-
 /// Membership changes made in one step at most.
 const CHANGES_MAX: usize = 64;
 
@@ -302,14 +299,10 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
     let stays = |number: &MemberNumber| !state.is_removed(*number);
     let mut voters: BTreeSet<MemberNumber> = status.voters.iter().copied().filter(stays).collect();
     let removed = voters.len() < status.voters.len();
-    let caught_up = |number: MemberNumber| {
-        let matched = status.matched.get(&number).copied().unwrap_or(0);
-        matched > 0 && matched + CAUGHT_UP_WITHIN >= status.last_log_index
-    };
     let mut candidates: Vec<_> = state
         .members()
         .filter(|member| !voters.contains(&member.number) && !member.closing)
-        .filter(|member| member.session.is_some() && caught_up(member.number))
+        .filter(|member| member.session.is_some() && status.is_caught_up(member.number))
         .collect();
     let possible = odd(voters.len() + candidates.len()).min(usize::from(state.config().voters));
     while voters.len() < possible && !candidates.is_empty() {

@@ -111,6 +111,9 @@ fn advertised(listen: &str, advertise: Option<&str>, local: &str) -> String {
         .map(|(host, _)| host)
         .filter(|host| !host.is_empty());
     let host = advertise.or(listened).unwrap_or("127.0.0.1");
+    if host.contains(':') && !host.starts_with('[') {
+        return format!("[{host}]:{port}");
+    }
     format!("{host}:{port}")
 }
 
@@ -129,5 +132,9 @@ mod tests {
             "n1.internal:4711"
         );
         assert_eq!(advertised("[::1]:0", None, "[::1]:4711"), "[::1]:4711");
+        assert_eq!(
+            advertised("[::]:0", Some("fe::1"), "[::]:4711"),
+            "[fe::1]:4711"
+        );
     }
 }

@@ -295,6 +295,34 @@ pub enum OperationError {
         /// The node.
         node: NodeId,
     },
+    /// Nobody else could vote without it.
+    #[error(
+        "{node} is the only voter, and no other member has caught up; start another one and let it catch up first"
+    )]
+    LastVoter {
+        /// The node that was to be removed.
+        node: NodeId,
+    },
+    /// It has the only copy in sync of some partitions.
+    #[error(
+        "{node} has the only copy in sync of {partitions} partitions; start the nodes with the other copies, and remove it again"
+    )]
+    LastCopy {
+        /// The node that was to be removed.
+        node: NodeId,
+        /// How many.
+        partitions: u64,
+    },
+    /// The entry would be larger than what one node can send another.
+    #[error(
+        "an entry of {bytes} bytes is too large; at most {limit} are allowed: use fewer partitions, or raise payload_bytes_max"
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// Too many operations wait already.
     #[error("{limit} operations wait already; try again in a moment")]
     Busy {
@@ -326,6 +354,9 @@ impl OperationError {
             Self::Placement { .. } => "no-placement",
             Self::NoPartitions => "no-partitions",
             Self::Unauthorized { .. } => "unauthorized",
+            Self::LastVoter { .. } => "last-voter",
+            Self::LastCopy { .. } => "last-copy",
+            Self::TooLarge { .. } => "entry-too-large",
             Self::Busy { .. } => "busy",
             Self::Stopping { .. } => "stopping",
         }
@@ -339,6 +370,7 @@ impl OperationError {
             | Self::NoLeader { .. }
             | Self::NotFormed { .. }
             | Self::Unreachable { .. }
+            | Self::Stopping { .. }
             | Self::Busy { .. } => true,
             Self::Rejected(rejection) => rejection.is_retryable(),
             _ => false,

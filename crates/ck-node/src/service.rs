@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use crate::driver;
 use crate::execute;
+use crate::operation::{Operation, OperationError};
 use crate::shared::Shared;
 use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
 
@@ -92,7 +93,8 @@ fn introduce(node: &Shared, from: &PeerId) -> HelloReply {
         store: identity.store.0,
         cluster_name: node.config.cluster_name.clone(),
         peer_address: node.peer_address(),
-        formed: node.formed(),
+        // From the store, not from the state, which a start first has to read back.
+        formed: node.membership().map(|membership| membership.cluster),
         removed: was_removed(node, from).is_some(),
     }
 }
@@ -102,6 +104,15 @@ fn introduce(node: &Shared, from: &PeerId) -> HelloReply {
 async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forwarded {
     if let Some(member) = was_removed(node, from) {
         return Err(Rejection::MemberRemoved { member }.into());
+    }
+    // Who is no member may ask to become one, and nothing else.
+    let admission = matches!(
+        forward.operation,
+        Operation::Join(_) | Operation::Register(_)
+    );
+    if !admission && !is_member(node, from) {
+        let reason = format!("{} is not known as a member here", from.node);
+        return Err(OperationError::NoLeader { reason, voters: 0 });
     }
     let Ok(_permit) = node.operations.try_acquire() else {
         return Err(execute::busy());
@@ -113,6 +124,15 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
         Some(leader) if !forward.relayed => execute::relay(node, &leader, forward).await,
         leader => Err(execute::not_leader(node, leader.as_ref())),
     }
+}
+
+/// Whether `from` is a member, with the store it registered.
+fn is_member(node: &Shared, from: &PeerId) -> bool {
+    let published = node.publisher.current();
+    let member = from
+        .member
+        .and_then(|number| published.state.member(MemberNumber(number)));
+    member.is_some_and(|member| member.store.0 == from.store && member.node == from.node)
 }
 
 /// The member that `from` was in this cluster, if it was removed.

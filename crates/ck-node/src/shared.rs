@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ck_control::{ClusterId, MemberNumber, Nonce, SessionId, State};
+use ck_control::{MemberNumber, Nonce, SessionId, State};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -122,15 +122,6 @@ impl Shared {
             .membership
             .as_ref()
             .map(|membership| membership.member)
-    }
-
-    /// The cluster, once it is formed as far as this node has seen.
-    pub(crate) fn formed(&self) -> Option<ClusterId> {
-        self.publisher
-            .current()
-            .state
-            .formed()
-            .map(|genesis| genesis.cluster)
     }
 
     pub(crate) fn state(&self) -> State {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use ck_node::{Handle, JoinRequest, Operation, Phase, Secret};
+use ck_node::{Handle, Phase, StartError};
 use support::{World, eventually, three_voters};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,50 +164,6 @@ async fn a_wiped_node_that_formed_a_cluster_of_its_own_ends_when_its_peers_find_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_waiting_node_can_be_announced_by_an_operator() {
-    let world = World::new(15);
-    let handles = world.cluster(3).await;
-    let mut waiting = world.config(9, 0);
-    waiting.join = vec!["nowhere:1".to_owned()];
-    let ninth = world.start(9, waiting).await.unwrap();
-    let request = |address: &str| {
-        Operation::Join(JoinRequest {
-            node: "node-9".parse().unwrap(),
-            display_name: "Server-9".to_owned(),
-            cluster_name: None,
-            peer_address: address.to_owned(),
-            http_address: String::new(),
-            weight: Some(3),
-            domain: None,
-            services: [("kv".to_owned(), "127.0.0.1:9".to_owned())].into(),
-            labels: std::collections::BTreeMap::new(),
-            itself: None,
-        })
-    };
-    for (address, code) in [("nobody:1", "node-unreachable"), ("node-2:1", "wrong-node")] {
-        let refused = handles[1]
-            .execute(request(address), "operator")
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code(), code, "{refused}");
-    }
-    assert_eq!(handles[0].nodes().len(), 3, "nothing was admitted");
-    for _ in 0..2 {
-        handles[2]
-            .execute(request("node-9:1"), "operator")
-            .await
-            .unwrap();
-    }
-    eventually("it has joined", || ninth.status().session.is_some()).await;
-    eventually("what the operator said of it counts", || {
-        let state = ninth.state();
-        let member = state.member_by_node("node-9").unwrap();
-        member.weight == 3 && member.services.len() == 1 && member.display_name == "Server-9"
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_removed_while_it_was_cut_off_finds_out_and_changes_nothing_more() {
     let world = World::new(16);
     let handles = world.cluster(3).await;
@@ -230,53 +186,6 @@ async fn a_node_removed_while_it_was_cut_off_finds_out_and_changes_nothing_more(
     assert!(ended.failure.unwrap().contains("removed from the cluster"));
     assert!(changed.is_err(), "{changed:?}");
     assert!(handles[0].custom("from").is_none());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guarded_cluster_admits_only_who_shows_the_secret() {
-    let world = World::new(17);
-    let guarded = |number: usize, secret: Option<&str>| {
-        let mut config = world.config(number, if number == 1 { 1 } else { 2 });
-        config.secret = secret.map(Secret::new);
-        config
-    };
-    let first = world
-        .start(1, guarded(1, Some("open sesame")))
-        .await
-        .unwrap();
-    eventually("it leads", || first.status().session.is_some()).await;
-    for (number, shown) in [(2, None), (3, Some("open sesamf"))] {
-        let mut config = guarded(number, shown);
-        config.join = vec![support::address(1)];
-        let failure = world
-            .start(number, config)
-            .await
-            .unwrap()
-            .terminated()
-            .await
-            .failure;
-        let failure = failure.unwrap();
-        assert!(
-            failure.contains("--token-file") && !failure.contains("sesam"),
-            "{failure}"
-        );
-    }
-    assert_eq!(first.nodes().len(), 1);
-    let mut config = guarded(4, Some("open sesame"));
-    config.join = vec![support::address(1)];
-    let fourth = world.start(4, config.clone()).await.unwrap();
-    eventually("it is a member", || fourth.status().session.is_some()).await;
-    fourth.stop().await;
-    drop(fourth);
-    config.secret = None;
-    let failure = world
-        .restart(4, config)
-        .await
-        .terminated()
-        .await
-        .failure
-        .unwrap();
-    assert!(failure.contains("--token-file"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,4 +216,47 @@ async fn a_leader_without_a_majority_says_that_it_is_not_ready() {
     for handle in &handles {
         eventually("ready again", || handle.unready().is_empty()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_voter_is_not_removed() {
+    let world = World::new(20);
+    let mut handles = Vec::new();
+    for number in 1..=2 {
+        let mut config = world.config(number, 2);
+        config.choices.replication_factor = Some(1);
+        handles.push(world.start(number, config).await.unwrap());
+    }
+    for handle in &handles {
+        eventually("every node is ready", || handle.unready().is_empty()).await;
+    }
+    assert_eq!(handles[0].status().voters.len(), 1);
+    handles.pop().unwrap().stop().await;
+    eventually("the other is stopped", || {
+        handles[0].state().open_session_of("node-2").is_none()
+    })
+    .await;
+    let refused = handles[0]
+        .remove("node-1".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "last-voter", "{refused}");
+    handles[0]
+        .set_custom("still", b"committing".to_vec(), None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_no_message_could_hold_is_refused_before_anything_is_made() {
+    let world = World::new(22);
+    let mut config = world.config(1, 1);
+    config.choices.partitions = Some(1 << 24);
+    let refused = world.start(1, config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Config(_)), "{refused}");
+    assert!(
+        refused.to_string().contains("payload_bytes_max"),
+        "{refused}"
+    );
+    assert!(!world.data(1).exists());
 }

@@ -288,6 +288,13 @@ fn listening_beyond_loopback_needs_consent() {
     let output = run(&["serve", "--id", "n", "--http", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--insecure"));
+    let output = run(&["serve", "--id", "n", "--http", "0.0.0.0:0", "--insecure"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("--advertise"),
+        "others would dial themselves: {said}"
+    );
 }
 
 #[test]

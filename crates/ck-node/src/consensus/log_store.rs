@@ -14,7 +14,7 @@ use crate::codec;
 use crate::store::{Store, StoreError, key};
 
 /// Bytes of log entries sent to a peer in one request, unless a single entry is larger.
-const BATCH_BYTES_MAX: usize = 4 << 20;
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// The log, the vote and the last committed position.
 #[derive(Clone)]

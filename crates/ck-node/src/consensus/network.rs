@@ -74,6 +74,7 @@ impl Peer {
         rpc: &Q,
         option: &RPCOption,
         action: RPCTypes,
+        entries: u64,
     ) -> Result<A, RpcError<E>>
     where
         Q: Serialize,
@@ -86,7 +87,7 @@ impl Peer {
         let request = Request::new(kind, Bytes::from(bytes));
         let reply = match self.transport.call(&address, request, deadline).await {
             Ok((_, reply)) => reply,
-            Err(source) => return Err(self.failed(&source, deadline, action)),
+            Err(source) => return Err(self.failed(&source, deadline, action, entries)),
         };
         let answer: Result<A, RaftError<E>> =
             codec::decode(&reply.payload).map_err(|source| NetworkError::new(&source))?;
@@ -98,6 +99,7 @@ impl Peer {
         source: &TransportError,
         timeout: Duration,
         action: RPCTypes,
+        entries: u64,
     ) -> RpcError<E> {
         match source {
             TransportError::Timeout { .. } => Timeout {
@@ -107,7 +109,11 @@ impl Peer {
                 timeout,
             }
             .into(),
-            TransportError::FrameTooLarge { .. } => PayloadTooLarge::new_entries_hint(1).into(),
+            // A single entry that does not fit will not fit the next time either: it waits like
+            // whatever else does not get through.
+            TransportError::FrameTooLarge { .. } if entries > 1 => {
+                PayloadTooLarge::new_entries_hint((entries / 2).max(1)).into()
+            }
             // Everything else waits before it is tried again: a refusal does not pass in no time.
             _ => Unreachable::new(source).into(),
         }
@@ -120,8 +126,14 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
-        self.call(kind::APPEND, &rpc, &option, RPCTypes::AppendEntries)
-            .await
+        self.call(
+            kind::APPEND,
+            &rpc,
+            &option,
+            RPCTypes::AppendEntries,
+            rpc.entries.len() as u64,
+        )
+        .await
     }
 
     async fn install_snapshot(
@@ -129,7 +141,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: InstallSnapshotRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<InstallSnapshotResponse<u64>, RpcError<InstallSnapshotError>> {
-        self.call(kind::SNAPSHOT, &rpc, &option, RPCTypes::InstallSnapshot)
+        self.call(kind::SNAPSHOT, &rpc, &option, RPCTypes::InstallSnapshot, 0)
             .await
     }
 
@@ -138,7 +150,8 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: VoteRequest<u64>,
         option: RPCOption,
     ) -> Result<VoteResponse<u64>, RpcError> {
-        self.call(kind::VOTE, &rpc, &option, RPCTypes::Vote).await
+        self.call(kind::VOTE, &rpc, &option, RPCTypes::Vote, 0)
+            .await
     }
 
     fn backoff(&self) -> Backoff {

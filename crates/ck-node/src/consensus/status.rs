@@ -42,6 +42,9 @@ impl fmt::Display for Role {
     }
 }
 
+/// Entries a log may be behind the leader's and still count as caught up.
+const CAUGHT_UP_WITHIN: u64 = 100;
+
 /// Where consensus is, on this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SubstrateStatus {
@@ -65,6 +68,12 @@ pub(crate) struct SubstrateStatus {
 }
 
 impl SubstrateStatus {
+    /// Whether a member's log is as good as the leader's, as far as the leader knows.
+    pub(crate) fn is_caught_up(&self, member: MemberNumber) -> bool {
+        let matched = self.matched.get(&member).copied().unwrap_or(0);
+        matched > 0 && matched + CAUGHT_UP_WITHIN >= self.last_log_index
+    }
+
     pub(crate) fn leads(&self) -> bool {
         self.role == Role::Leader
     }

@@ -154,7 +154,15 @@ impl Handle {
     /// its data. Returns whether the end of the session was committed.
     pub async fn stop(&self) -> bool {
         let node = &self.node;
-        let was = node.phase.send_replace(Phase::Stopping);
+        let mut was = Phase::Stopping;
+        node.phase.send_if_modified(|phase| {
+            was = phase.clone();
+            let ended = matches!(phase, Phase::Ended { .. });
+            if !ended {
+                *phase = Phase::Stopping;
+            }
+            !ended
+        });
         let session = node.session.lock().take();
         let clean = match (node.member(), session) {
             (Some(member), Some(session)) if was == Phase::Member => {

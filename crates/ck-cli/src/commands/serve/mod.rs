@@ -131,11 +131,15 @@ async fn announce_ready(node: Handle, output: Output) {
 
 fn surface_config(settings: &Settings) -> Result<SurfaceConfig, Failure> {
     let admin_token = settings.token_file.as_deref().map(read_token).transpose()?;
-    let hosts = settings
-        .http
-        .ip()
-        .is_loopback()
-        .then(|| loopback_hosts(settings.advertise.as_deref()));
+    let hosts = settings.http.ip().is_loopback().then(|| {
+        let listened = settings.http.ip().to_string();
+        let named = settings
+            .advertise
+            .as_deref()
+            .into_iter()
+            .chain([listened.as_str()]);
+        loopback_hosts(named)
+    });
     Ok(SurfaceConfig {
         admin_token,
         hosts,

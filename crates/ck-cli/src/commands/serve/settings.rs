@@ -105,14 +105,8 @@ impl Settings {
             None => peer_beside(http)?,
         };
         let insecure = flags.insecure || file.insecure;
-        for (flag, address) in [("--http", http), ("--peer", peer)] {
-            if !insecure && !address.ip().is_loopback() {
-                return Err(Failure::usage(format!(
-                    "{flag} {address} is reachable from other machines, without encryption; \
-                     listen on 127.0.0.1, or accept that with --insecure"
-                )));
-            }
-        }
+        let advertise = flags.advertise.clone().or_else(|| file.advertise.clone());
+        reachable(http, peer, insecure, advertise.as_deref())?;
         let join = if flags.join.is_empty() {
             file.join
         } else {
@@ -261,6 +255,31 @@ fn address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
         .filter(|_| first.is_none_or(|it| it.is_ipv6()));
     best.or(first)
         .ok_or_else(|| Failure::usage(format!("{flag} {text} has no address; write an IP address")))
+}
+
+/// Refuses addresses that others reach without encryption unless that is accepted, and addresses
+/// that others cannot dial unless another name is told.
+fn reachable(
+    http: SocketAddr,
+    peer: SocketAddr,
+    insecure: bool,
+    advertise: Option<&str>,
+) -> Result<(), Failure> {
+    for (flag, address) in [("--http", http), ("--peer", peer)] {
+        if !insecure && !address.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "{flag} {address} is reachable from other machines, without encryption; \
+                 listen on 127.0.0.1, or accept that with --insecure"
+            )));
+        }
+        if advertise.is_none() && address.ip().is_unspecified() {
+            return Err(Failure::usage(format!(
+                "{flag} {address} is no address that others could dial; \
+                 name the host they reach this node at with --advertise"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where peers listen when nothing is said: beside the HTTP port.
