@@ -101,7 +101,8 @@ fn the_nodes_die_with_the_command() {
     let directory = dev.ready["directory"].as_str().unwrap().to_owned();
     dev.process.kill();
     assert_gone(&pids);
-    std::fs::remove_dir_all(directory).unwrap();
+    // Another `ck dev` that starts meanwhile clears it up, too.
+    let _ = std::fs::remove_dir_all(directory);
 }
 
 #[test]

@@ -45,13 +45,16 @@ fn an_address_beyond_loopback_needs_a_word_of_consent() {
         ..flags()
     };
     assert!(refused(Settings::read(&open)).contains("--insecure"));
-    assert!(
-        Settings::read(&ServeArgs {
-            insecure: true,
-            ..open
-        })
-        .is_ok()
-    );
+    let consents = ServeArgs {
+        insecure: true,
+        ..open
+    };
+    assert!(refused(Settings::read(&consents)).contains("--advertise"));
+    let told = ServeArgs {
+        advertise: Some("n1.internal".into()),
+        ..consents
+    };
+    assert!(Settings::read(&told).is_ok());
     let peer = ServeArgs {
         peer: Some("0.0.0.0:9".to_owned()),
         ..flags()
