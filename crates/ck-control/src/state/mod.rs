@@ -6,6 +6,7 @@ mod event;
 mod history;
 mod invariants;
 mod member;
+mod moving;
 mod octets;
 mod partition;
 mod pending;
@@ -23,6 +24,7 @@ pub use event::{ChangeReason, EndReason, Event, EventKind};
 pub use history::HistoryEntry;
 pub use invariants::InvariantError;
 pub use member::{Member, Office, Session};
+pub use moving::{InSyncChange, Move, RebalanceCommand, TransferCommand};
 pub use partition::{Holder, PartitionControl, PartitionState};
 pub use pending::{Brake, PastLease, Raise, Rebalance};
 pub use rejection::Rejection;
@@ -37,6 +39,7 @@ use alloc::vec::Vec;
 use ck_core::{Node, PartitionId, Spec, Table, Topology, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::bugs::{Bug, Bugs};
 use crate::{Config, Incarnation, MemberNumber, Position, SessionId, TransferId};
 use member::Members;
 
@@ -115,9 +118,19 @@ pub struct State {
     customs: Arc<BTreeMap<Arc<str>, Custom>>,
     custom_bytes: u64,
     history: Arc<VecDeque<Arc<HistoryEntry>>>,
+    #[serde(skip)]
+    bugs: Bugs,
 }
 
 impl State {
+    /// Breaks a rule of [`State::apply`] from here on; never written into a snapshot's bytes.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub const fn with_bugs(mut self, bugs: Bugs) -> Self {
+        self.bugs = bugs;
+        self
+    }
+
     /// What the cluster was formed with; `None` before genesis.
     #[must_use]
     pub fn formed(&self) -> Option<&Genesis> {
@@ -309,6 +322,50 @@ impl State {
     #[must_use]
     pub const fn past_lease(&self) -> Option<&PastLease> {
         self.past_lease.as_ref()
+    }
+
+    /// The members of a partition's row, primary first; empty when there is no such partition.
+    #[must_use]
+    pub fn row_members(&self, partition: PartitionId) -> Vec<MemberNumber> {
+        self.members_of(self.table.as_deref(), partition)
+    }
+
+    /// The members of the row that the plan under way has for a partition; empty without a plan.
+    #[must_use]
+    pub fn plan_row(&self, partition: PartitionId) -> Vec<MemberNumber> {
+        let target = self.rebalance.as_ref().map(|plan| &*plan.target);
+        self.members_of(target, partition)
+    }
+
+    fn members_of(&self, table: Option<&Table>, partition: PartitionId) -> Vec<MemberNumber> {
+        let row = table.and_then(|table| table.row(partition));
+        let nodes = row.into_iter().flat_map(|row| row.nodes());
+        nodes
+            .filter_map(|node| self.members.number_of(node.as_str()))
+            .collect()
+    }
+
+    /// Whether a partition has the copies and the primary that the plan under way has for it. The
+    /// order of the copies behind the primary is of no account.
+    #[must_use]
+    pub fn plan_reached(&self, partition: PartitionId) -> bool {
+        let (mut row, mut wanted) = (self.row_members(partition), self.plan_row(partition));
+        let first = row.first() == wanted.first();
+        row.sort_unstable();
+        wanted.sort_unstable();
+        first && row == wanted
+    }
+
+    /// The state as it comes out of a snapshot.
+    fn restored(self) -> Self {
+        if !self.bugs.has(Bug::SnapshotWithoutEpochs) {
+            return self;
+        }
+        let mut state = self;
+        for control in Arc::make_mut(&mut state.partitions) {
+            control.epoch = ck_core::Epoch(control.epoch.0.min(1));
+        }
+        state
     }
 
     /// A custom value.

@@ -46,8 +46,7 @@ impl State {
         Ok(())
     }
 
-    /// A clean stop ends the session and nothing else: rows, grants and in-sync sets stay, and what
-    /// the node held is unavailable until it comes back.
+    /// A clean stop is applied like an expiry, but for being known to be clean.
     pub(super) fn stop(
         &mut self,
         step: &mut Step<'_>,
@@ -60,6 +59,8 @@ impl State {
         }
         step.summary = format!("{} stopped", known.node);
         self.end_sessions(step, &[session], EndReason::Stopped);
+        self.fail_over(step, &BTreeSet::from([member]), ChangeReason::Failover);
+        self.end_orphaned_moves(step);
         Ok(())
     }
 
@@ -87,6 +88,7 @@ impl State {
         let open: Vec<SessionId> = open.into_iter().collect();
         self.end_sessions(step, &open, EndReason::Expired);
         self.fail_over(step, &lost, ChangeReason::Failover);
+        self.end_orphaned_moves(step);
         Ok(())
     }
 
@@ -139,6 +141,7 @@ impl State {
             self.end_sessions(step, &[session], EndReason::Removed);
         }
         self.fail_over(step, &BTreeSet::from([number]), ChangeReason::Removed);
+        self.end_orphaned_moves(step);
         self.drop_copies(step, number, node);
         Arc::make_mut(&mut self.members).remove(number);
         step.replan();

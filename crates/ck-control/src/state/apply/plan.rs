@@ -54,7 +54,7 @@ impl State {
             let row = row_of(&numbers, row);
             let mut control = PartitionControl::default();
             if let Some(holder) = row.first().and_then(|first| holder(&load, *first)) {
-                grant(&mut control, holder, step.position());
+                grant(&mut control, holder, step.position(), self.bugs);
             }
             control.in_sync = row;
             control.in_sync.sort_unstable();
@@ -82,7 +82,10 @@ impl State {
     }
 
     /// Checks a table's shape and nodes, and returns member numbers by index of its nodes.
-    fn check_table(&self, table: &Table) -> Result<Vec<Option<MemberNumber>>, Rejection> {
+    pub(super) fn check_table(
+        &self,
+        table: &Table,
+    ) -> Result<Vec<Option<MemberNumber>>, Rejection> {
         let (got, expected) = (table.partitions(), self.config.partitions);
         if got != expected {
             return Err(Rejection::PartitionCount { got, expected });
@@ -114,6 +117,19 @@ impl State {
         Ok(numbers)
     }
 
+    /// Nothing that a plan depends on has changed since `base`.
+    pub(super) fn check_base(&self, base: Version) -> Result<(), Rejection> {
+        if base < self.planned_on || base > self.version {
+            let changed = if base > self.version {
+                self.version
+            } else {
+                self.planned_on
+            };
+            return Err(Rejection::PlanStale { base, changed });
+        }
+        Ok(())
+    }
+
     /// Applies a plan at once, without handing anything over: every copy of a new row that has an
     /// open session counts as in sync from now on.
     ///
@@ -128,13 +144,15 @@ impl State {
         started_at_ms: u64,
     ) -> Result<(), Rejection> {
         let old = self.table.clone().ok_or(Rejection::NoPartitions)?;
-        if base < self.planned_on || base > self.version {
-            let changed = if base > self.version {
-                self.version
-            } else {
-                self.planned_on
-            };
-            return Err(Rejection::PlanStale { base, changed });
+        self.check_base(base)?;
+        if let Some(moved) = self.transfers().next() {
+            return Err(Rejection::TransferUnderWay {
+                partition: moved.partition,
+                transfer: moved.id,
+            });
+        }
+        if let Some(plan) = self.rebalance() {
+            return Err(Rejection::RebalanceUnderWay { since: plan.since });
         }
         let numbers = self.check_table(table)?;
         let load = Load::of(self);
@@ -267,10 +285,11 @@ impl State {
         } = change;
         let before = self.partitions[partition.index()].holder;
         let after = self.next_holder(&self.partitions[partition.index()], &row, load);
+        let bugs = self.bugs;
         let control = &mut Arc::make_mut(&mut self.partitions)[partition.index()];
         control.in_sync = in_sync;
         match after {
-            Some(holder) if before != after => grant(control, holder, step.position()),
+            Some(holder) if before != after => grant(control, holder, step.position(), bugs),
             _ => control.holder = after,
         }
         let epoch = control.epoch;
