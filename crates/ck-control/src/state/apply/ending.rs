@@ -8,7 +8,7 @@ use ck_core::PartitionId;
 use crate::MemberNumber;
 use crate::state::apply::Step;
 use crate::state::apply::failover::grant;
-use crate::state::{Holder, Rejection, Stage, State, Transfer};
+use crate::state::{Holder, MoveRejection, Rejection, Stage, State, Transfer};
 
 impl State {
     /// Takes a move out of the books.
@@ -163,25 +163,27 @@ impl State {
     ) -> Result<(), Rejection> {
         let (control, _) = self.available(partition)?;
         if let Some(transfer) = control.transfer {
-            return Err(Rejection::TransferUnderWay {
+            return Err(MoveRejection::TransferUnderWay {
                 partition,
                 transfer,
-            });
+            }
+            .into());
         }
         let row = self.row_members(partition);
         let planned = self.rebalance.is_some().then(|| self.plan_row(partition));
         let factor = usize::from(self.config.replication_factor);
         let factor = planned.map_or(factor, |row| row.len().min(factor));
         if row.len() <= factor || !row.contains(&member) {
-            return Err(Rejection::TransferShape { partition });
+            return Err(MoveRejection::TransferShape { partition }.into());
         }
         let least = usize::from(self.config.min_in_sync);
         if !self.may_drop(partition, member, least) {
-            return Err(Rejection::MinInSync {
+            return Err(MoveRejection::MinInSync {
                 partition,
                 member,
                 least: self.config.min_in_sync,
-            });
+            }
+            .into());
         }
         self.drop_copy(step, partition, member);
         self.count_reached(step, partition);

@@ -9,6 +9,7 @@ mod fields;
 mod form;
 mod leave;
 mod operate;
+mod parts;
 mod plan;
 mod recover;
 mod register;

@@ -10,8 +10,8 @@ use crate::state::apply::Step;
 use crate::state::apply::failover::grant;
 use crate::state::apply::rows::fronted;
 use crate::state::{
-    Brake, ChangeReason, EventKind, Holder, InSyncChange, PastLease, Raise, Rebalance,
-    RebalanceCommand, Rejection, State, Trigger,
+    Brake, ChangeReason, EventKind, Holder, InSyncChange, MoveRejection, PastLease, Raise,
+    Rebalance, RebalanceCommand, Rejection, State, Trigger,
 };
 use crate::{LeaseTerms, MemberNumber, Mode, OfficeId, Position, SessionId};
 
@@ -29,7 +29,7 @@ impl State {
         match change {
             InSyncChange::Remove(member) => {
                 if !control.is_in_sync(member) || member == holder.member {
-                    return Err(Rejection::NotInSync { partition, member });
+                    return Err(MoveRejection::NotInSync { partition, member }.into());
                 }
                 self.control_mut(partition)
                     .in_sync
@@ -41,7 +41,7 @@ impl State {
                 let fits =
                     self.row_members(partition).contains(&member) && !control.is_in_sync(member);
                 if !fits {
-                    return Err(Rejection::TransferShape { partition });
+                    return Err(MoveRejection::TransferShape { partition }.into());
                 }
                 let control = self.control_mut(partition);
                 control.in_sync.push(member);
@@ -62,27 +62,28 @@ impl State {
         accept_loss: bool,
     ) -> Result<(), Rejection> {
         if let Ok((_, holder)) = self.available(partition) {
-            return Err(Rejection::PartitionHeld {
+            return Err(MoveRejection::PartitionHeld {
                 partition,
                 member: holder.member,
-            });
+            }
+            .into());
         }
         let control = self
             .partition(partition)
-            .ok_or(Rejection::PartitionUnknown { partition })?;
+            .ok_or(MoveRejection::PartitionUnknown { partition })?;
         let known = self.member(member).ok_or_else(|| self.absent(member))?;
         let session = known.session.filter(|_| !known.closing);
-        let session = session.ok_or(Rejection::PartySession {
+        let session = session.ok_or(MoveRejection::PartySession {
             member,
             session: known.last_session.unwrap_or_default(),
         })?;
         let row = self.row_members(partition);
         if !row.contains(&member) {
-            return Err(Rejection::TransferShape { partition });
+            return Err(MoveRejection::TransferShape { partition }.into());
         }
         let proven = control.is_in_sync(member) && !control.unproven.contains(&member);
         if !proven && !accept_loss {
-            return Err(Rejection::LossNotAccepted { partition, member });
+            return Err(MoveRejection::LossNotAccepted { partition, member }.into());
         }
         if let Some(moved) = control.transfer.and_then(|id| self.transfer(id)).cloned() {
             self.abort_move(step, &moved);
@@ -149,13 +150,13 @@ impl State {
             return self.begin_rebalance(step, *base, table, *trigger, *started_at_ms);
         }
         let Some(plan) = &mut self.rebalance else {
-            return Err(Rejection::NoRebalance);
+            return Err(MoveRejection::NoRebalance.into());
         };
         step.summary = format!("{}: {}", plan.trigger, command.name());
         match *command {
             RebalanceCommand::Pause { paused } => Arc::make_mut(plan).paused = paused,
             RebalanceCommand::Finish { since } if since != plan.since => {
-                return Err(Rejection::NoRebalance);
+                return Err(MoveRejection::NoRebalance.into());
             }
             _ => {
                 let partitions = plan.done;
@@ -187,7 +188,7 @@ impl State {
             return Err(Rejection::NoPartitions);
         }
         if let Some(plan) = &self.rebalance {
-            return Err(Rejection::RebalanceUnderWay { since: plan.since });
+            return Err(MoveRejection::RebalanceUnderWay { since: plan.since }.into());
         }
         self.check_base(base)?;
         self.check_table(table)?;
@@ -250,7 +251,7 @@ impl State {
         sessions: &[SessionId],
     ) -> Result<(), Rejection> {
         if self.raise.as_ref().is_none_or(|raise| raise.since != since) {
-            return Err(Rejection::NoRaise { since });
+            return Err(MoveRejection::NoRaise { since }.into());
         }
         self.complete_raise(step, sessions);
         Ok(())

@@ -9,9 +9,11 @@ use ck_core::{NodeId, PartitionId, Table, Version};
 
 use crate::MemberNumber;
 use crate::state::apply::failover::{Load, grant};
-use crate::state::apply::rows::{Edits, edited, numbers, row_of};
+use crate::state::apply::rows::{Edits, edited, fronted, numbers, row_of};
 use crate::state::apply::{Step, fields};
-use crate::state::{ChangeReason, EventKind, Holder, PartitionControl, Rejection, State, Trigger};
+use crate::state::{
+    ChangeReason, EventKind, Holder, MoveRejection, PartitionControl, Rejection, State, Trigger,
+};
 
 /// What a plan does to one partition.
 struct Change {
@@ -146,13 +148,14 @@ impl State {
         let old = self.table.clone().ok_or(Rejection::NoPartitions)?;
         self.check_base(base)?;
         if let Some(moved) = self.transfers().next() {
-            return Err(Rejection::TransferUnderWay {
+            return Err(MoveRejection::TransferUnderWay {
                 partition: moved.partition,
                 transfer: moved.id,
-            });
+            }
+            .into());
         }
         if let Some(plan) = self.rebalance() {
-            return Err(Rejection::RebalanceUnderWay { since: plan.since });
+            return Err(MoveRejection::RebalanceUnderWay { since: plan.since }.into());
         }
         let numbers = self.check_table(table)?;
         let load = Load::of(self);
@@ -208,7 +211,18 @@ impl State {
         for ((before, after), (partition, control)) in
             old.rows().zip(new.rows()).zip(self.partitions())
         {
-            let (before, row) = (row_of(&old_numbers, before), row_of(new_numbers, after));
+            let (before, mut row) = (row_of(&old_numbers, before), row_of(new_numbers, after));
+            let present = control
+                .holder
+                .filter(|holder| self.session(holder.session).is_some());
+            if let (Some(first), Some(present)) = (row.first(), present)
+                && load.session(*first).is_none()
+                && row.contains(&present.member)
+            {
+                // The role is not taken from a live primary for one that is away.
+                row = fronted(&row, present.member);
+                effect.kept.insert(partition, row.clone());
+            }
             let mut in_sync: Vec<MemberNumber> = row.clone();
             in_sync.retain(|one| load.session(*one).is_some() || control.is_in_sync(*one));
             in_sync.sort_unstable();

@@ -2,19 +2,16 @@
 
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-
-use ck_core::PartitionId;
 
 use crate::bugs::Bug;
 use crate::state::apply::Step;
 use crate::state::apply::failover::grant;
-use crate::state::apply::rows::{Edits, edited, fronted};
+use crate::state::apply::rows::fronted;
 use crate::state::{
-    EventKind, Holder, Move, PartitionControl, Party, Rejection, Stage, State, Transfer,
+    Holder, Move, MoveRejection, PartitionControl, Rejection, Stage, State, Transfer,
     TransferCommand,
 };
-use crate::{MemberNumber, OfficeId, Release, SwitchId, TransferId, Trigger};
+use crate::{MemberNumber, OfficeId, Release, SwitchId, TransferId};
 
 impl State {
     pub(super) fn transfer_step(
@@ -53,7 +50,7 @@ impl State {
             TransferCommand::CommitRevoked { transfer, revoked } => {
                 let moved = self.at(transfer, &[Stage::Release])?;
                 if office.is_none() || moved.revoked != Some(revoked) {
-                    return Err(Rejection::NotRevoked { transfer, revoked });
+                    return Err(MoveRejection::NotRevoked { transfer, revoked }.into());
                 }
                 self.hand_over(step, &moved)
             }
@@ -78,7 +75,7 @@ impl State {
             }
             TransferCommand::Pause { transfer, paused } => {
                 let moved = self.transfer(transfer);
-                let moved = moved.ok_or(Rejection::TransferUnknown { transfer })?;
+                let moved = moved.ok_or(MoveRejection::TransferUnknown { transfer })?;
                 if moved.paused != paused {
                     self.change_transfer(step, transfer, |one| one.paused = paused);
                 }
@@ -91,14 +88,15 @@ impl State {
     /// The move, if it stands at one of these stages.
     fn at(&self, transfer: TransferId, stages: &[Stage]) -> Result<Transfer, Rejection> {
         let moved = self.transfer(transfer);
-        let moved = moved.ok_or(Rejection::TransferUnknown { transfer })?;
+        let moved = moved.ok_or(MoveRejection::TransferUnknown { transfer })?;
         if stages.contains(&moved.stage) {
             return Ok(moved.clone());
         }
-        Err(Rejection::TransferStage {
+        Err(MoveRejection::TransferStage {
             transfer,
             stage: moved.stage,
-        })
+        }
+        .into())
     }
 
     pub(super) fn change_transfer(
@@ -122,43 +120,6 @@ impl State {
         });
     }
 
-    pub(super) fn control_mut(&mut self, partition: PartitionId) -> &mut PartitionControl {
-        &mut Arc::make_mut(&mut self.partitions)[partition.index()]
-    }
-
-    /// The partition, if its primary's session is open.
-    pub(super) fn available(
-        &self,
-        partition: PartitionId,
-    ) -> Result<(&PartitionControl, Holder), Rejection> {
-        let control = self
-            .partition(partition)
-            .ok_or(Rejection::PartitionUnknown { partition })?;
-        let holder = control
-            .holder
-            .filter(|holder| self.session(holder.session).is_some());
-        match holder {
-            Some(holder) => Ok((control, holder)),
-            None => Err(Rejection::PartitionUnavailable { partition }),
-        }
-    }
-
-    /// The session of a party is open, and with `chosen` not closing either.
-    pub(super) fn check_party(&self, party: Party, chosen: bool) -> Result<(), Rejection> {
-        let fits = self
-            .session(party.session)
-            .is_some_and(|session| session.member == party.member && !(chosen && session.closing));
-        if fits {
-            Ok(())
-        } else {
-            let session = party.session;
-            Err(Rejection::PartySession {
-                member: party.member,
-                session,
-            })
-        }
-    }
-
     fn open_transfer(
         &mut self,
         step: &mut Step<'_>,
@@ -167,20 +128,21 @@ impl State {
     ) -> Result<(), Rejection> {
         let partition = begun.partition;
         if office.is_some() && self.brake.is_some() {
-            return Err(Rejection::Braked { partition });
+            return Err(MoveRejection::Braked { partition }.into());
         }
         let (control, holder) = self.available(partition)?;
         if let Some(transfer) = control.transfer {
-            return Err(Rejection::TransferUnderWay {
+            return Err(MoveRejection::TransferUnderWay {
                 partition,
                 transfer,
-            });
+            }
+            .into());
         }
         self.check_party(begun.source, false)?;
         self.check_party(begun.target, true)?;
-        let shape = Rejection::TransferShape { partition };
+        let shape = MoveRejection::TransferShape { partition };
         if !self.fits(control, holder, begun) {
-            return Err(shape);
+            return Err(shape.into());
         }
         let (in_sync, before) = (
             control.is_in_sync(begun.target.member),
@@ -256,7 +218,7 @@ impl State {
         let out = busy(|one| one.source.member, source) >= max.into();
         if out || busy(|one| one.target.member, target) >= max.into() {
             let member = if out { source } else { target };
-            return Err(Rejection::TransferLimit { member, max });
+            return Err(MoveRejection::TransferLimit { member, max }.into());
         }
         Ok(())
     }
@@ -265,10 +227,11 @@ impl State {
         let moved = self.at(id, &[Stage::CatchUp])?;
         self.check_target(&moved)?;
         if !moved.handoff {
-            return Err(Rejection::TransferStage {
+            return Err(MoveRejection::TransferStage {
                 transfer: id,
                 stage: moved.stage,
-            });
+            }
+            .into());
         }
         let switch = SwitchId::from(step.position());
         self.enter(step, id, Stage::Release);
@@ -286,7 +249,7 @@ impl State {
         {
             Ok(())
         } else {
-            Err(Rejection::NotInSync { partition, member })
+            Err(MoveRejection::NotInSync { partition, member }.into())
         }
     }
 
@@ -302,18 +265,19 @@ impl State {
         if matches {
             Ok(())
         } else {
-            Err(Rejection::ReleasePast {
+            Err(MoveRejection::ReleasePast {
                 transfer: moved.id,
                 got: release,
                 switch: moved.switch,
-            })
+            }
+            .into())
         }
     }
 
     fn revoke(&mut self, step: &mut Step<'_>, id: TransferId) -> Result<(), Rejection> {
         let moved = self.at(id, &[Stage::Release])?;
         if !moved.force || moved.revoked.is_some() {
-            return Err(Rejection::NotForced { transfer: id });
+            return Err(MoveRejection::NotForced { transfer: id }.into());
         }
         let position = step.position();
         self.enter(step, id, Stage::Release);
@@ -349,10 +313,11 @@ impl State {
         let (partition, target) = (moved.partition, moved.target.member);
         let control = self.control_mut(partition);
         if control.is_in_sync(target) {
-            return Err(Rejection::TransferStage {
+            return Err(MoveRejection::TransferStage {
                 transfer: moved.id,
                 stage: moved.stage,
-            });
+            }
+            .into());
         }
         control.in_sync.push(target);
         control.in_sync.sort_unstable();
@@ -369,66 +334,5 @@ impl State {
         self.end_move(step, moved);
         self.tell_moved(step, moved, primary, Some(moved.source));
         Ok(())
-    }
-
-    /// Puts a row in the place of a partition's.
-    pub(super) fn set_row(
-        &mut self,
-        step: &mut Step<'_>,
-        partition: PartitionId,
-        row: Vec<MemberNumber>,
-    ) {
-        let Some(table) = &self.table else {
-            return;
-        };
-        let edits = Edits::from([(partition, row)]);
-        self.table = Some(Arc::new(edited(table, &self.members, &edits)));
-        step.replan();
-    }
-
-    pub(super) fn tell_moved(
-        &self,
-        step: &mut Step<'_>,
-        moved: &Transfer,
-        old_primary: Option<MemberNumber>,
-        copied_from: Option<Party>,
-    ) {
-        let node = |number: MemberNumber| self.member(number).map(|one| one.node.clone());
-        let control = self.partition(moved.partition).cloned().unwrap_or_default();
-        let copied = copied_from.is_some();
-        step.tell(EventKind::PartitionChanged {
-            partition: moved.partition,
-            copy_from: copied_from
-                .into_iter()
-                .filter_map(|one| node(one.member))
-                .collect(),
-            copy_to: node(moved.target.member)
-                .into_iter()
-                .filter(|_| copied)
-                .collect(),
-            reason: Trigger::into(moved.reason),
-            old_primary: old_primary.and_then(node),
-            new_primary: control.holder.and_then(|holder| node(holder.member)),
-            epoch: control.epoch,
-        });
-    }
-
-    /// Position of the newest grant fits the caller's: nothing was granted since.
-    pub(super) fn check_grant(
-        &self,
-        partition: PartitionId,
-        session: crate::SessionId,
-        epoch: ck_core::Epoch,
-    ) -> Result<(), Rejection> {
-        let (control, holder) = self.available(partition)?;
-        if holder.session == session && control.epoch == epoch {
-            return Ok(());
-        }
-        Err(Rejection::GrantPast {
-            partition,
-            session,
-            epoch,
-            current: control.epoch,
-        })
     }
 }
