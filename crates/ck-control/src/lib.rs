@@ -40,6 +40,8 @@ pub mod handler;
 pub mod id;
 pub mod session;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod time;
 pub mod token;
 

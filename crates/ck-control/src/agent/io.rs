@@ -6,6 +6,10 @@ use crate::{Answer, FencingToken, MemberNumber, Renewal, SessionId, State, Trans
 
 /// What happened at a node.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an input is moved once, into the machine"
+)]
 pub enum AgentInput {
     /// The node has applied up to here, entry by entry or from a snapshot. A clone is cheap.
     Applied(State),

@@ -50,6 +50,8 @@ pub struct Agent {
     lease: Option<Lease>,
     /// The newest session that is known to be over, though the applied state may not show it.
     over: Option<SessionId>,
+    /// Its number, once it has been a member; a removed one does not register again.
+    number: Option<MemberNumber>,
     stopping: bool,
     lapsed: bool,
     parts: BTreeMap<PartitionId, Part>,
@@ -70,6 +72,7 @@ impl Agent {
             state: State::default(),
             lease: None,
             over: None,
+            number: None,
             stopping: false,
             lapsed: true,
             parts: BTreeMap::new(),
@@ -201,6 +204,7 @@ impl Agent {
         if !changed {
             return;
         }
+        self.number = self.member().map(|member| member.number).or(self.number);
         let session = self.applied_session();
         if session != self.session() {
             self.over = self.over.max(self.session());
@@ -283,7 +287,9 @@ impl Agent {
         let Some(lease) = self.lease else {
             if !self.stopping
                 && self.state.formed().is_some()
-                && self.member().is_none_or(|member| !member.closing)
+                && self
+                    .member()
+                    .map_or(self.number.is_none(), |member| !member.closing)
             {
                 let previous = self.member().and_then(|member| member.last_session);
                 self.outputs.push_back(AgentOutput::Register { previous });

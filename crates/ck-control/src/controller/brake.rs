@@ -27,7 +27,7 @@ impl Losses {
 
     /// Nodes lost and not back, when they are too many: more than two and a fifth of all, or all
     /// of more than one domain.
-    fn too_many(&self, state: &State) -> Option<u32> {
+    fn too_many(&self, state: &State, now: Time, window: Duration) -> Option<u32> {
         let away = |number: &MemberNumber| {
             state
                 .member(*number)
@@ -36,6 +36,7 @@ impl Losses {
         let lost: alloc::collections::BTreeSet<MemberNumber> = self
             .0
             .iter()
+            .filter(|(at, _)| now.since(*at) < window)
             .map(|(_, member)| *member)
             .filter(away)
             .collect();
@@ -61,12 +62,12 @@ impl Losses {
 impl Leader {
     /// Pulls the brake, or lets go when it has been quiet for long enough.
     pub(super) fn brake(&mut self, now: Time) {
-        let hold = self.pace.brake_hold;
+        let (hold, window) = (self.pace.brake_hold, self.pace.brake_window);
         let Some((office, state)) = self.in_office() else {
             return;
         };
         let id = office.id;
-        let too_many = office.losses.too_many(state);
+        let too_many = office.losses.too_many(state, now, window);
         let quiet = office
             .losses
             .quiet_for(now)

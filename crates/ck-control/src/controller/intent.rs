@@ -20,7 +20,7 @@ pub(super) enum Intent {
     /// The completion of a removal.
     Remove(NodeId),
     /// The next step of a move at a stage.
-    Step(TransferId, Stage),
+    Step(TransferId, &'static str),
     /// The end of a move before its time.
     Abort(TransferId, Stage),
     /// A new move of a partition.

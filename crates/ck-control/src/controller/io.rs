@@ -8,6 +8,10 @@ pub struct Round(pub u64);
 
 /// What happened at a process that may lead. Every process feeds its machine, leading or not.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an input is moved once, into the machine"
+)]
 pub enum LeaderInput {
     /// The local consensus core leads in this term. Given again, it changes nothing.
     Leads {

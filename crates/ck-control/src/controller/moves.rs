@@ -199,7 +199,7 @@ impl Leader {
 
     fn next(&mut self, transfer: &Transfer, step: TransferCommand, now: Time) {
         let office = self.office();
-        let intent = Intent::Step(transfer.id, transfer.stage);
+        let intent = Intent::Step(transfer.id, step.name());
         self.propose(intent, Command::Transfer { office, step }, now);
     }
 
@@ -257,14 +257,14 @@ impl Leader {
                     self.next(transfer, step, now);
                 }
             }
-            (Report::Released(release), Stage::Release) if is_source => {
-                if transfer.revoked.is_none() {
-                    let step = TransferCommand::Commit {
-                        transfer: id,
-                        release,
-                    };
-                    self.next(transfer, step, now);
-                }
+            (Report::Released(release), Stage::Release)
+                if is_source && transfer.revoked.is_none() =>
+            {
+                let step = TransferCommand::Commit {
+                    transfer: id,
+                    release,
+                };
+                self.next(transfer, step, now);
             }
             (Report::Activated { .. }, Stage::Activate) if is_target => {
                 self.next(transfer, TransferCommand::Activated { transfer: id }, now);

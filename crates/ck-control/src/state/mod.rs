@@ -14,7 +14,7 @@ mod rejection;
 mod row;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transfer;
 
 pub use command::{

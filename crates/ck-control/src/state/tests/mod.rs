@@ -13,4 +13,4 @@ mod random;
 mod register;
 mod returning;
 mod snapshot;
-pub(in crate::state) mod world;
+pub(crate) mod world;
