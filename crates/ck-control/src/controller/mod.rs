@@ -159,6 +159,16 @@ impl Leader {
         }
         let before = core::mem::replace(&mut self.state, state);
         let changed = before.version() != self.state.version();
+        let last = self.state.office().map(|last| last.id);
+        if let Some(tenure) = &mut self.tenure
+            && tenure
+                .office
+                .as_ref()
+                .is_some_and(|one| Some(one.id) != last)
+        {
+            // Whatever this office remembers is past. Where the core still leads it enters anew.
+            tenure.office = None;
+        }
         self.enter_office(now);
         let state = &self.state;
         let Some(tenure) = &mut self.tenure else {
@@ -167,11 +177,6 @@ impl Leader {
         let Some(office) = &mut tenure.office else {
             return;
         };
-        if state.office().map(|last| last.id) != Some(office.id) {
-            // Another process leads, or this one will have to enter anew.
-            self.tenure = None;
-            return;
-        }
         if changed {
             office.desk.applied(state, now);
             office.timers.applied(&before, state, now, &self.pace);

@@ -231,7 +231,8 @@ impl Cluster {
             AgentOutput::Call { id, call, .. } => {
                 let slow = matches!(call, Call::Release { .. } | Call::Prepare { .. });
                 let dull = matches!(call, Call::BecomePrimary { .. }) && self.dull.contains(&n);
-                if !dull && !(slow && self.hangs.contains(&n)) {
+                let hangs = dull || (slow && self.hangs.contains(&n));
+                if !hangs {
                     let input = AgentInput::CallEnded {
                         call: id,
                         succeeded: true,

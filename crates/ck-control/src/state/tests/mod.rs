@@ -11,6 +11,7 @@ mod leave;
 mod ops;
 mod plan;
 mod random;
+mod random_moves;
 mod register;
 mod returning;
 mod snapshot;
