@@ -42,6 +42,9 @@ pub(super) struct Cluster {
     pub(super) dull: BTreeSet<u64>,
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
+    pub(super) lost: Vec<Command>,
+    /// Rules that processes started from now on, and nobody's state, break.
+    pub(super) bugs: Bugs,
     pub(super) plans: BTreeSet<Trigger>,
     /// Every refusal of a leader's own proposal.
     pub(super) refusals: Vec<String>,
@@ -77,6 +80,8 @@ impl Cluster {
             holds: BTreeSet::new(),
             dull: BTreeSet::new(),
             deny: false,
+            lost: Vec::new(),
+            bugs: Bugs::default(),
             plans: BTreeSet::new(),
             refusals: Vec::new(),
         };
@@ -100,13 +105,8 @@ impl Cluster {
         let terms = self.world.state.config().lease;
         let nonce = Nonce(n * 1_000 + generation);
         let mut node = Node {
-            agent: Agent::new(identity, Bugs::default()),
-            leader: Leader::new(
-                MemberNumber(n),
-                nonce,
-                Pace::scaled(&terms),
-                Bugs::default(),
-            ),
+            agent: Agent::new(identity, self.bugs),
+            leader: Leader::new(MemberNumber(n), nonce, Pace::scaled(&terms), self.bugs),
             generation,
             up: true,
         };
@@ -269,7 +269,9 @@ impl Cluster {
                 }
             }
             LeaderOutput::Propose(command) => {
-                if !self.deny && self.leading == Some(n) {
+                if self.deny {
+                    self.lost.push(command);
+                } else if self.leading == Some(n) {
                     if let Err(refused) = self.world.apply(command) {
                         self.refusals.push(refused.to_string());
                     }

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod crash;
+mod interleavings;
 mod lease;
 mod moving;
