@@ -152,7 +152,10 @@ pub fn schedule(random: &mut Random, places: usize, from: Instant, until: Instan
         at += random.below((until - from) / count * 2);
         let staged = random.permille(500);
         let when = if staged {
-            When::Stage(*random.pick(&STAGES), random.below(30) * random.below(30) * MS / 9)
+            When::Stage(
+                *random.pick(&STAGES),
+                random.below(30) * random.below(30) * MS / 9,
+            )
         } else {
             When::At(at.min(until))
         };

@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod coverage;
 pub mod fault;
+pub mod history;
 pub mod invariants;
 mod log;
 pub mod network;

@@ -70,7 +70,11 @@ fn options() -> Result<Options, String> {
 fn planted(name: &str) -> Result<Bugs, String> {
     let mut all = ck_control::Bug::ALL.into_iter();
     let found = all.find(|bug| format!("{bug:?}") == name);
-    let names = || ck_control::Bug::ALL.map(|bug| format!("{bug:?}")).join(", ");
+    let names = || {
+        ck_control::Bug::ALL
+            .map(|bug| format!("{bug:?}"))
+            .join(", ")
+    };
     found
         .map(Bugs::planted)
         .ok_or_else(|| format!("--plant {name:?} is no rule; use {}", names()))
@@ -122,7 +126,9 @@ fn many(options: &Options) -> bool {
             });
         }
     });
-    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    let took_ms = u64::try_from(began.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     let simulated_ms = simulated.into_inner();
     let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("{}", sum.coverage);
@@ -192,5 +198,9 @@ fn main() -> ExitCode {
         Some(seed) => one(seed, &options),
         None => many(&options),
     };
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -61,7 +61,12 @@ impl Network {
     }
 
     /// Makes all links lose, double and delay messages.
-    pub const fn disturb(&mut self, loss_permille: u64, duplicates_permille: u64, longest: Instant) {
+    pub const fn disturb(
+        &mut self,
+        loss_permille: u64,
+        duplicates_permille: u64,
+        longest: Instant,
+    ) {
         self.loss_permille = loss_permille;
         self.duplicates_permille = duplicates_permille;
         self.delay.1 = longest;

@@ -115,7 +115,10 @@ pub fn shrink(seed: u64, bugs: Bugs, invariant: &str, tries: usize) -> Vec<Fault
         let mut fewer = faults.clone();
         fewer.remove(at);
         let verdict = run(setting.clone(), fewer.clone());
-        if verdict.violation.is_some_and(|one| one.invariant == invariant) {
+        if verdict
+            .violation
+            .is_some_and(|one| one.invariant == invariant)
+        {
             faults = fewer;
         } else {
             at += 1;

@@ -17,7 +17,10 @@ impl Invariant for NoOverlap {
                     .iter()
                     .map(|(place, token)| format!("place {place} under {token}"))
                     .collect();
-                Err(format!("{partition} is owned by {}", owners.join(" and by ")))
+                Err(format!(
+                    "{partition} is owned by {}",
+                    owners.join(" and by ")
+                ))
             }
             _ => Ok(()),
         }

@@ -16,7 +16,9 @@ impl Invariant for ResourceEpochs {
         };
         let newest = self.0.entry(token.partition).or_default();
         if token.epoch < *newest {
-            return Err(format!("the resource accepted {token} after epoch {newest}"));
+            return Err(format!(
+                "the resource accepted {token} after epoch {newest}"
+            ));
         }
         *newest = token.epoch;
         Ok(())

@@ -34,11 +34,8 @@ impl Invariant for InSyncKept {
                 continue;
             };
             let (had, has) = (old.in_sync.len(), control.in_sync.len());
-            let began = old
-                .transfer
-                .and_then(|id| before.transfer(id))
-                .map_or(0, |transfer| usize::from(transfer.in_sync_before));
-            // An abort gives up what the move itself had added, never more.
+            let moved = old.transfer.and_then(|id| before.transfer(id));
+            let began = moved.map_or(0, |transfer| usize::from(transfer.in_sync_before));
             let aborted = matches!(
                 entry.proposal.command,
                 Command::Transfer {
@@ -46,9 +43,15 @@ impl Invariant for InSyncKept {
                     ..
                 }
             );
-            let least = usize::from(after.config().min_in_sync).max(began);
-            let floor = if aborted { began.min(had) } else { least.min(had) };
-            if has < had && has < floor {
+            // An abort gives up the copy that the move itself had added, and never another; what
+            // was lost meanwhile was not lost by planned work.
+            let floor = if aborted {
+                let added = moved.is_some_and(|one| old.is_in_sync(one.target.member));
+                had - usize::from(added)
+            } else {
+                usize::from(after.config().min_in_sync).max(began).min(had)
+            };
+            if has < floor {
                 return Err(format!(
                     "{} took {partition} from {had} in-sync copies to {has}; {floor} had to stay",
                     entry.proposal.command.name()

@@ -59,7 +59,8 @@ impl Invariant for AbortKeeps {
         else {
             return Ok(());
         };
-        let (Some(opened), Some(old)) = (self.0.remove(transfer), before.transfer(*transfer)) else {
+        let (Some(opened), Some(old)) = (self.0.remove(transfer), before.transfer(*transfer))
+        else {
             return Ok(());
         };
         let partition = old.partition;

@@ -52,8 +52,8 @@ pub enum Observation<'a> {
         /// Its state.
         state: &'a State,
     },
-    /// A place lost its disk, and with it what it had seen.
-    Wiped {
+    /// A place starts again, from what its disk has, which may be an older state or none.
+    Restarted {
         /// The place.
         place: usize,
     },

@@ -56,7 +56,9 @@ impl World {
     }
 
     fn place_of(&self, member: MemberNumber) -> Option<usize> {
-        self.places.iter().position(|one| one.member == Some(member))
+        self.places
+            .iter()
+            .position(|one| one.member == Some(member))
     }
 
     fn fetch(
@@ -277,7 +279,10 @@ impl World {
         self.after(again, Event::Write { place, life });
         self.settle_writes(place);
         self.resend(place);
-        let open = self.open.iter().filter(|(_, owners)| owners.contains(&place));
+        let open = self
+            .open
+            .iter()
+            .filter(|(_, owners)| owners.contains(&place));
         let open: Vec<PartitionId> = open.map(|(partition, _)| *partition).collect();
         if open.is_empty() {
             return;

@@ -20,7 +20,13 @@ impl World {
         if !self.places[place].runs() {
             return;
         }
-        if self.leading(place).is_some() {
+        if let Some(term) = self.leading(place) {
+            let now = self.clock(place);
+            let process = self.places[place].process.as_mut();
+            if let Some(leader) = process.and_then(|one| one.leader.as_mut()) {
+                leader.handle(LeaderInput::Leads { term }, now);
+            }
+            self.pump(place);
             self.spread(place);
             return;
         }
@@ -28,7 +34,9 @@ impl World {
         let hears = |leader: usize| {
             let there = &self.places[leader];
             let leads = there.process.as_ref().and_then(|one| one.leading);
-            there.runs() && leads.is_some_and(|led| led >= term) && self.network.is_up(leader, place)
+            there.runs()
+                && leads.is_some_and(|led| led >= term)
+                && self.network.is_up(leader, place)
         };
         let all = 0..self.places.len();
         let heard = all.filter(|leader| hears(*leader));
@@ -62,18 +70,21 @@ impl World {
         }
         let term = here.log.term + 1;
         let mut granting = vec![place];
+        let mut newest = here.log.term;
         for other in (0..self.places.len()).filter(|other| *other != place) {
             let there = &self.places[other];
             let reached = there.votes && there.runs() && self.network.both_up(place, other);
             if reached && there.log.term < term && here.log.covers(&there.log) {
                 granting.push(other);
             }
+            if reached {
+                newest = newest.max(there.log.term);
+            }
         }
         if granting.len() < self.majority() {
-            // An election that fails raises the term of those it reached, as often as not.
-            if self.random.permille(300) {
-                self.see_term(place, term);
-            }
+            // Who is refused learns of newer terms, and raises its own as often as not.
+            let raised = self.random.permille(300);
+            self.see_term(place, if raised { newest.max(term) } else { newest });
             return;
         }
         for voter in granting {
@@ -98,8 +109,15 @@ impl World {
             leader.handle(LeaderInput::Leads { term }, now);
         }
         self.say(|| format!("node-{} leads in term {term}", place + 1));
+        let process = self.places[place].process.as_ref();
+        let formed = process.is_some_and(|one| one.agent.state().formed().is_some());
         if self.places[place].log.len() == 0 {
             self.form(place);
+        } else if !formed {
+            // An entry that changes nothing, which takes those before it with it.
+            let (key, expected) = ("none".to_string(), None);
+            let command = Command::DeleteCustom { key, expected };
+            self.append(place, "leader".to_string(), command);
         }
         self.pump(place);
         self.spread(place);
@@ -133,6 +151,13 @@ impl World {
             return;
         };
         if process.leading.take().is_some() {
+            self.trace.extend(self.setting.trace.then(|| {
+                format!(
+                    "{:>9} us  node-{} sees term {term} and follows",
+                    self.now / 1_000,
+                    place + 1
+                )
+            }));
             process.knows = None;
             if let Some(leader) = &mut process.leader {
                 leader.handle(LeaderInput::Follows, now);
@@ -153,6 +178,7 @@ impl World {
         {
             self.commit_proposed(*transfer);
         }
+        self.say(|| format!("node-{} proposes {}", place + 1, command.name()));
         let at_ms = self.now / MS;
         let proposal = Proposal::new(at_ms, actor, command);
         self.places[place].log.propose(proposal);
@@ -265,7 +291,10 @@ impl World {
                 let name = entry.proposal.command.name();
                 let verdict = applied.as_ref().err();
                 let verdict = verdict.map_or_else(String::new, |why| format!(": refused, {why}"));
-                format!("{} {name}{verdict} {:?}", entry.position, entry.proposal.command)
+                format!(
+                    "{} {name}{verdict} {:?}",
+                    entry.position, entry.proposal.command
+                )
             });
             self.see(&Observation::Committed {
                 before: &before,

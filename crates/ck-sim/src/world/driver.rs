@@ -114,7 +114,9 @@ impl World {
             return;
         };
         process.applied = index;
-        process.agent.handle(AgentInput::Applied(state.clone()), now);
+        process
+            .agent
+            .handle(AgentInput::Applied(state.clone()), now);
         if let Some(leader) = &mut process.leader {
             leader.handle(LeaderInput::Applied(state), now);
         }
@@ -175,7 +177,9 @@ impl World {
         let Some(process) = &mut here.process else {
             return;
         };
-        let agent = clock.reaches(process.agent.next_deadline()).max(now + 1_000);
+        let agent = clock
+            .reaches(process.agent.next_deadline())
+            .max(now + 1_000);
         let leader = process.leader.as_ref().and_then(|one| one.next_deadline());
         let leader = leader.map(|at: Time| clock.reaches(at).max(now + 1_000));
         if agent < process.agent_wake {
@@ -274,7 +278,12 @@ impl World {
             display_name: String::new(),
             store: here.store,
             generation: here.generation,
-            member: process.agent.state().members().find(|one| one.store == here.store).map(|one| one.number),
+            member: process
+                .agent
+                .state()
+                .members()
+                .find(|one| one.store == here.store)
+                .map(|one| one.number),
             previous,
             holds_store: here.generation.0 > 1,
             durable,

@@ -34,14 +34,18 @@ impl World {
             return;
         }
         let aimed = |fault: &Fault| matches!(fault.when, When::Stage(at, _) if at == stage);
-        let waiting = (0..self.faults.len())
-            .find(|index| !self.fired[*index] && aimed(&self.faults[*index]));
+        let waiting =
+            (0..self.faults.len()).find(|index| !self.fired[*index] && aimed(&self.faults[*index]));
         if let Some(index) = waiting
             && let When::Stage(_, after) = self.faults[index].when
         {
             self.fired[index] = true;
             // A commit is over within milliseconds.
-            let after = if stage == Stage::Commit { after / 1_000 } else { after };
+            let after = if stage == Stage::Commit {
+                after / 1_000
+            } else {
+                after
+            };
             self.after(after, Event::Fault(index));
         }
     }
@@ -69,7 +73,9 @@ impl World {
             Who::Source => transfer?.source.member,
             Who::Target => transfer?.target.member,
         };
-        self.places.iter().position(|one| one.member == Some(member))
+        self.places
+            .iter()
+            .position(|one| one.member == Some(member))
     }
 
     fn cover(&mut self, act: Act) {
@@ -401,7 +407,10 @@ impl World {
         });
         match (owners.count(), state.partition_state(partition)) {
             (1, PartitionState::Stable) => None,
-            (owners, how) => Some(format!("{partition} is {} with {owners} owners", how.name())),
+            (owners, how) => Some(format!(
+                "{partition} is {} with {owners} owners",
+                how.name()
+            )),
         }
     }
 }

@@ -53,7 +53,11 @@ impl World {
             self.places.push(place);
         }
         for place in 0..self.setting.started {
-            let at = if place == 0 { 0 } else { self.random.below(SECOND / 2) };
+            let at = if place == 0 {
+                0
+            } else {
+                self.random.below(SECOND / 2)
+            };
             self.after(at, Event::Start { place });
         }
         for index in 0..self.faults.len() {
@@ -99,6 +103,7 @@ impl World {
         });
         let life = here.life;
         self.say(|| format!("node-{} starts (life {life})", place + 1));
+        self.see(&Observation::Restarted { place });
         self.restore(place);
         self.know_member(place);
         if resumes && self.places[place].log.won && self.places[place].votes {
@@ -213,7 +218,6 @@ impl World {
         here.member = None;
         here.kept = 0;
         here.copies.clear();
-        self.see(&Observation::Wiped { place });
     }
 
     pub(super) fn clock(&self, place: usize) -> Time {

@@ -100,20 +100,56 @@ pub(crate) enum Message {
 /// What happens.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Agent { place: usize, life: u64 },
-    Leader { place: usize, life: u64 },
-    Watch { place: usize },
-    Deliver { to: usize, from: usize, message: Message },
-    CallEnds { place: usize, life: u64, call: CallId, succeeded: bool },
-    Write { place: usize, life: u64 },
-    Effect { place: usize, life: u64, token: FencingToken },
-    ProofEnds { place: usize, life: u64, token: FencingToken },
+    Agent {
+        place: usize,
+        life: u64,
+    },
+    Leader {
+        place: usize,
+        life: u64,
+    },
+    Watch {
+        place: usize,
+    },
+    Deliver {
+        to: usize,
+        from: usize,
+        message: Message,
+    },
+    CallEnds {
+        place: usize,
+        life: u64,
+        call: CallId,
+        succeeded: bool,
+    },
+    Write {
+        place: usize,
+        life: u64,
+    },
+    Effect {
+        place: usize,
+        life: u64,
+        token: FencingToken,
+    },
+    ProofEnds {
+        place: usize,
+        life: u64,
+        token: FencingToken,
+    },
     /// An effect reaches the resource.
-    Resource { token: FencingToken },
+    Resource {
+        token: FencingToken,
+    },
     Fault(usize),
     FaultEnds(usize, usize),
-    Flap { place: usize, until: Instant, cut: bool },
-    Start { place: usize },
+    Flap {
+        place: usize,
+        until: Instant,
+        cut: bool,
+    },
+    Start {
+        place: usize,
+    },
 }
 
 impl Event {
@@ -191,12 +227,13 @@ impl World {
     pub fn new(setting: Setting, faults: Vec<Fault>) -> Self {
         let stream = |number| Random::new(setting.seed, number);
         let config = config(&setting);
+        let network = Network::new(setting.places, stream(2));
         let mut world = Self {
             now: 0,
             pace: Pace::scaled(&config.lease),
             config,
             queue: Queue::new(stream(1)),
-            network: Network::new(setting.places, stream(2)),
+            network,
             random: stream(3),
             places: Vec::new(),
             committed: Vec::new(),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ck_control::{
-    Agent, CallId, FencingToken, Generation, Leader, MemberNumber, Round, StoreId,
-    SwitchId, TransferId,
+    Agent, CallId, FencingToken, Generation, Leader, MemberNumber, Round, StoreId, SwitchId,
+    TransferId,
 };
 use ck_core::{Epoch, NodeId, PartitionId};
 

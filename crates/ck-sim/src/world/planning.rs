@@ -44,8 +44,16 @@ impl World {
         let Ok(plan) = plan else {
             return;
         };
+        // Planned work never goes below `min_in_sync`, so such a plan could not be carried out.
+        let least = usize::from(state.config().min_in_sync);
+        if plan.table.rows().any(|row| row.indexes().len() < least) {
+            return;
+        }
         let same = plan.table.rows().zip(table.rows());
-        if same.into_iter().all(|(new, old)| new.nodes().eq(old.nodes())) {
+        if same
+            .into_iter()
+            .all(|(new, old)| new.nodes().eq(old.nodes()))
+        {
             return;
         }
         let step = RebalanceCommand::Begin {
