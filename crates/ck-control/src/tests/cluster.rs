@@ -40,6 +40,8 @@ pub(super) struct Cluster {
     pub(super) hangs: BTreeSet<u64>,
     pub(super) holds: BTreeSet<u64>,
     pub(super) dull: BTreeSet<u64>,
+    /// Whose releases fail.
+    pub(super) fails: BTreeSet<u64>,
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
     pub(super) lost: Vec<Command>,
@@ -79,6 +81,7 @@ impl Cluster {
             hangs: BTreeSet::new(),
             holds: BTreeSet::new(),
             dull: BTreeSet::new(),
+            fails: BTreeSet::new(),
             deny: false,
             lost: Vec::new(),
             bugs: Bugs::default(),
@@ -232,10 +235,11 @@ impl Cluster {
                 let slow = matches!(call, Call::Release { .. } | Call::Prepare { .. });
                 let dull = matches!(call, Call::BecomePrimary { .. }) && self.dull.contains(&n);
                 let hangs = dull || (slow && self.hangs.contains(&n));
+                let fails = matches!(call, Call::Release { .. }) && self.fails.contains(&n);
                 if !hangs {
                     let input = AgentInput::CallEnded {
                         call: id,
-                        succeeded: true,
+                        succeeded: !fails,
                     };
                     self.node(n).agent.handle(input, now);
                 }

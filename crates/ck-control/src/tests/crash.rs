@@ -1,8 +1,10 @@
 //! Crashes, stops, returns and removals.
 
+use ck_core::NodeState;
+
 use super::cluster::Cluster;
-use crate::state::tests::world::node;
-use crate::{AgentInput, Command, Trigger};
+use crate::state::tests::world::{node, table};
+use crate::{AgentInput, Command, MemberChange, RebalanceCommand, Trigger};
 
 #[test]
 fn a_killed_primary_is_replaced_within_a_lease() {
@@ -104,4 +106,67 @@ fn copies_are_made_elsewhere_only_after_the_grace() {
     assert!(!cluster.plans.contains(&Trigger::Loss));
     cluster.run(12_000);
     assert!(cluster.plans.contains(&Trigger::Loss));
+}
+
+#[test]
+fn a_node_that_comes_and_goes_gets_no_copies_until_it_is_quiet() {
+    let mut cluster = Cluster::with_rows(3, &["1 3 2"]);
+    for _ in 0..4 {
+        cluster.kill(2);
+        cluster.run(3_000);
+        cluster.restart(2);
+        cluster.run(500);
+    }
+    let opened = |cluster: &Cluster| {
+        let history = cluster.world.state.history();
+        history.filter(|one| one.kind == "transfer-open").count()
+    };
+    let before = opened(&cluster);
+    cluster.run(20_000);
+    assert_eq!(opened(&cluster), before, "damped");
+    cluster.run(20_000);
+    assert_eq!(opened(&cluster), before + 1);
+    assert!(cluster.world.show(0).ends_with("sync 1 2 3 stable"));
+}
+
+#[test]
+fn a_new_node_and_a_draining_one_call_for_plans() {
+    let mut cluster = Cluster::with_rows(4, &["1 2 3"]);
+    cluster.run(3_000);
+    assert!(
+        !cluster.plans.contains(&Trigger::Join),
+        "joins settle first"
+    );
+    cluster.run(4_000);
+    assert!(cluster.plans.contains(&Trigger::Join));
+    let change = MemberChange {
+        state: Some(NodeState::Draining),
+        ..MemberChange::default()
+    };
+    let node = node(2);
+    cluster.propose(Command::Update { node, change });
+    cluster.run(1_000);
+    assert!(cluster.plans.contains(&Trigger::Drain));
+}
+
+#[test]
+fn a_plan_whose_node_is_lost_for_good_is_given_up() {
+    let mut cluster = Cluster::with_rows(4, &["1 2 3"]);
+    cluster.kill(4);
+    cluster.run(3_000);
+    cluster.propose(Command::Rebalance {
+        step: RebalanceCommand::Begin {
+            base: cluster.world.version(),
+            table: table(&["1 2 4"]),
+            trigger: Trigger::Join,
+            started_at_ms: 0,
+        },
+    });
+    cluster.run(50_000);
+    assert!(
+        cluster.world.state.rebalance().is_some(),
+        "it may come back"
+    );
+    cluster.run(15_000);
+    assert!(cluster.world.state.rebalance().is_none());
 }

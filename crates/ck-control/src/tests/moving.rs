@@ -281,3 +281,37 @@ fn a_paused_plan_begins_nothing() {
             .starts_with("1 2 4 epoch 1 held 1 sync 1 2 4 stable")
     );
 }
+
+#[test]
+fn a_release_that_fails_is_aborted_at_once() {
+    let mut cluster = Cluster::with_rows(4, &["2 3 1"]);
+    cluster.fails.insert(2);
+    cluster.propose(handoff(&cluster, false));
+    let took = cluster.until(0, "2@2", 1_000);
+    assert!(took <= 5, "{took} ms");
+}
+
+#[test]
+fn a_partition_whose_move_failed_is_left_alone_for_longer_each_time() {
+    let mut cluster = Cluster::with_rows(4, &["2 3 1"]);
+    cluster.fails.insert(2);
+    cluster.propose(Command::Rebalance {
+        step: RebalanceCommand::Begin {
+            base: cluster.world.version(),
+            table: table(&["4 3 1"]),
+            trigger: Trigger::Manual,
+            started_at_ms: 0,
+        },
+    });
+    cluster.run(31_000);
+    // At 0, 2, 6, 14 and 30 s.
+    let epoch = cluster.world.state.partition(PartitionId(0)).unwrap().epoch;
+    assert!((5..=7).contains(&epoch.0), "{epoch}");
+    cluster.fails.clear();
+    cluster.run(90_000);
+    assert!(
+        cluster.world.show(0).starts_with("4 3 1"),
+        "{}",
+        cluster.world.show(0)
+    );
+}
