@@ -54,7 +54,9 @@ impl Leader {
         let mut left = false;
         for (partition, control) in state.partitions() {
             let wanted = plan.is_some() && !state.plan_reached(partition);
-            left |= wanted;
+            // What nobody may act on waits for a return or an order, not for the plan.
+            let live = |holder: crate::Holder| state.session(holder.session).is_some();
+            left |= wanted && control.holder.is_some_and(live);
             if control.transfer.is_some() {
                 left |= plan.is_some();
                 continue;

@@ -66,7 +66,14 @@ fn reason(office: &InOffice, state: &State, now: Time) -> Option<Trigger> {
         members.filter(|member| !member.closing && member.session.is_some())
     };
     let wanted = usable().count().min(config.replication_factor.into());
-    let short = table.rows().any(|row| row.indexes().len() < wanted);
+    let live = |control: &crate::PartitionControl| {
+        let session = control.holder.map(|holder| holder.session);
+        session.is_some_and(|session| state.session(session).is_some())
+    };
+    let short = table
+        .rows()
+        .zip(state.partitions())
+        .any(|(row, (_, control))| row.indexes().len() < wanted && live(control));
     if lost || short {
         return Some(Trigger::Loss);
     }

@@ -43,7 +43,7 @@ impl State {
     }
 
     /// Whether a copy can go: it is not the primary's, and at least `least` copies that are in
-    /// sync with an open session stay; one that is out of sync can always go.
+    /// sync with an open, not closing session stay; one that is out of sync goes when any does.
     fn may_drop(&self, partition: PartitionId, member: MemberNumber, least: usize) -> bool {
         let Some(control) = self.partition(partition) else {
             return false;
@@ -51,15 +51,13 @@ impl State {
         if control.holder.is_some_and(|holder| holder.member == member) || control.last_known {
             return false;
         }
-        if !control.is_in_sync(member) {
-            return true;
-        }
         let stays = |one: &&MemberNumber| {
             **one != member
                 && self
                     .member(**one)
-                    .is_some_and(|member| member.session.is_some())
+                    .is_some_and(|member| member.session.is_some() && !member.closing)
         };
+        let least = if control.is_in_sync(member) { least } else { 1 };
         control.in_sync.iter().filter(stays).count() >= least.max(1)
     }
 

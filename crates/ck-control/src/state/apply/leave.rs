@@ -10,7 +10,8 @@ use ck_core::{NodeId, NodeState, PartitionId};
 use crate::state::apply::rows::{Edits, edited, numbers, row_of};
 use crate::state::apply::{Step, fields};
 use crate::state::{
-    ChangeReason, EndReason, EventKind, Member, MemberChange, PartitionControl, Rejection, State,
+    ChangeReason, EndReason, EventKind, Member, MemberChange, MoveRejection, PartitionControl,
+    Rejection, State,
 };
 use crate::{MemberNumber, OfficeId, SessionId};
 
@@ -101,6 +102,13 @@ impl State {
             return Err(Rejection::LastMember { node: node.clone() });
         }
         let (number, session) = (member.number, member.session);
+        let alone = |(_, control): &(PartitionId, &PartitionControl)| control.in_sync == [number];
+        if session.is_some()
+            && let Some((partition, _)) = self.partitions().find(alone)
+        {
+            let node = node.clone();
+            return Err(MoveRejection::LastCopy { partition, node }.into());
+        }
         if let Some(member) = Arc::make_mut(&mut self.members).member_mut(number) {
             member.closing = true;
         }

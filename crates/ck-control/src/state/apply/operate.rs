@@ -78,7 +78,7 @@ impl State {
             session: known.last_session.unwrap_or_default(),
         })?;
         let row = self.row_members(partition);
-        if !row.contains(&member) {
+        if !row.contains(&member) && !control.in_sync.is_empty() {
             return Err(MoveRejection::TransferShape { partition }.into());
         }
         let proven = control.is_in_sync(member) && !control.unproven.contains(&member);
@@ -204,9 +204,9 @@ impl State {
             paused: false,
         };
         self.rebalance = Some(Arc::new(plan.clone()));
-        let differs = self
-            .partitions()
-            .filter(|(partition, _)| !self.plan_reached(*partition));
+        let differs = self.partitions().filter(|(partition, _)| {
+            self.available(*partition).is_ok() && !self.plan_reached(*partition)
+        });
         let partitions = u32::try_from(differs.count()).unwrap_or(u32::MAX);
         plan.total = partitions;
         self.rebalance = Some(Arc::new(plan)).filter(|plan| plan.total > 0);

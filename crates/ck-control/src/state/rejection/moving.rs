@@ -1,4 +1,4 @@
-use ck_core::{Epoch, PartitionId};
+use ck_core::{Epoch, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 use crate::state::Stage;
@@ -98,6 +98,14 @@ pub enum MoveRejection {
         /// The least number allowed.
         least: u8,
     },
+    /// A live node that has the only copy in sync cannot be removed.
+    #[error("{partition}: {node:?} has the only copy in sync; `ck drain {node}` first")]
+    LastCopy {
+        /// The partition.
+        partition: PartitionId,
+        /// The node.
+        node: NodeId,
+    },
     /// Something that held for one grant, after another.
     #[error("{partition}: session {session} at epoch {epoch} is not the grant of epoch {current}")]
     GrantPast {
@@ -175,6 +183,7 @@ impl MoveRejection {
             Self::PartySession { .. } => "party-session",
             Self::NotInSync { .. } => "not-in-sync",
             Self::MinInSync { .. } => "min-in-sync",
+            Self::LastCopy { .. } => "last-copy",
             Self::GrantPast { .. } => "grant-past",
             Self::ReleasePast { .. } => "release-past",
             Self::NotForced { .. } => "not-forced",

@@ -309,3 +309,15 @@ fn a_promotion_that_may_lose_writes_says_so_or_is_refused() {
     world.ok(promote(true));
     world.check(&["2 1 3 epoch 2 held 2 sync 2 degraded"]);
 }
+
+#[test]
+fn a_live_node_with_the_only_copy_in_sync_is_not_removed() {
+    let mut world = World::with_rows(3, &["1", "2 1 3"]);
+    let why = world.refused(Command::Close { node: node(1) });
+    assert!(matches!(
+        why,
+        Rejection::Move(MoveRejection::LastCopy { .. })
+    ));
+    world.expire(&[1]);
+    world.ok(Command::Close { node: node(1) });
+}
