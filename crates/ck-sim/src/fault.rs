@@ -50,13 +50,15 @@ pub enum Act {
     Reweigh,
     /// An operator aborts every move.
     Abort,
+    /// An operator moves a primary role by force.
+    Force,
     /// A snapshot takes the place of entries at the node.
     Snapshot,
 }
 
 impl Act {
     /// Everything that can go wrong.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Crash,
         Self::Bounce,
         Self::DiskLoss,
@@ -77,6 +79,7 @@ impl Act {
         Self::LeaderChange,
         Self::Reweigh,
         Self::Abort,
+        Self::Force,
         Self::Snapshot,
     ];
 }
@@ -159,14 +162,33 @@ pub fn schedule(random: &mut Random, places: usize, from: Instant, until: Instan
         } else {
             When::At(at.min(until))
         };
-        faults.push(Fault {
+        let first = Fault {
             when,
             who: who(random, places),
             act: act(random),
             lasts: lasts(random),
-        });
+        };
+        faults.push(first);
+        if random.permille(400) {
+            faults.push(followed(random, first));
+        }
     }
     faults
+}
+
+/// Troubles come in pairs: the same one, while or soon after it has the first.
+fn followed(random: &mut Random, first: Fault) -> Fault {
+    let later = random.between(100 * MS, 3 * SECOND);
+    let when = match first.when {
+        When::At(at) => When::At(at + later),
+        When::Stage(stage, after) => When::Stage(stage, after + random.below(60 * MS)),
+    };
+    Fault {
+        when,
+        who: first.who,
+        act: *random.pick(&Act::ALL),
+        lasts: lasts(random),
+    }
 }
 
 fn who(random: &mut Random, places: usize) -> Who {
@@ -205,7 +227,7 @@ mod tests {
     fn a_seed_draws_the_same_faults_and_every_kind_is_drawn() {
         let draw = |seed| schedule(&mut Random::new(seed, 3), 5, SECOND, 20 * SECOND);
         assert_eq!(draw(4), draw(4));
-        let drawn: Vec<Act> = (0..300).flat_map(draw).map(|fault| fault.act).collect();
+        let drawn: Vec<Act> = (0..500).flat_map(draw).map(|fault| fault.act).collect();
         assert!(Act::ALL.iter().all(|act| drawn.contains(act)));
     }
 }

@@ -1,13 +1,12 @@
 //! Faults, their ends, and the healing of everything.
 
 use ck_control::{
-    Command, MemberChange, PartitionState, Stage, State, TransferCommand, TransferId,
+    Command, MemberChange, Move, Party, Stage, State, TransferCommand, TransferId, Trigger,
 };
-use ck_core::{NodeState, PartitionId};
+use ck_core::NodeState;
 
 use crate::clock::{Instant, MS, SECOND};
 use crate::fault::{Act, Fault, When, Who};
-use crate::invariants::Observation;
 use crate::world::{Event, World};
 
 impl World {
@@ -128,7 +127,7 @@ impl World {
                 self.flap(place, until, true);
             }
             Act::Slow => {
-                let extra = self.random.between(20 * MS, 500 * MS);
+                let extra = self.random.between(20 * MS, 900 * MS);
                 self.network.slow_down(place, extra);
             }
             Act::StuckApply => self.places[place].stuck = true,
@@ -148,6 +147,7 @@ impl World {
                 self.replan();
             }
             Act::Abort => self.abort_all(),
+            Act::Force => self.force(),
             Act::Snapshot => self.places[place].skips = true,
         }
     }
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    fn resume(&mut self, place: usize) {
+    pub(super) fn resume(&mut self, place: usize) {
         let here = &mut self.places[place];
         here.paused = false;
         for event in std::mem::take(&mut here.deferred) {
@@ -247,13 +247,13 @@ impl World {
         }
     }
 
-    fn operator(&mut self, command: Command) {
+    pub(super) fn operator(&mut self, command: Command) {
         if let Some(leader) = self.leader() {
             self.append(leader, "operator".to_string(), command);
         }
     }
 
-    fn change(&mut self, place: usize, edit: impl FnOnce(&mut MemberChange)) {
+    pub(super) fn change(&mut self, place: usize, edit: impl FnOnce(&mut MemberChange)) {
         let node = self.places[place].node.clone();
         let mut change = MemberChange::default();
         edit(&mut change);
@@ -293,7 +293,7 @@ impl World {
         if let Some(leader) = self.leader()
             && self.state().rebalance().is_none()
         {
-            self.plan(leader, ck_control::Trigger::Manual);
+            self.plan(leader, Trigger::Manual);
         }
     }
 
@@ -305,112 +305,31 @@ impl World {
         }
     }
 
-    /// Ends every fault: from here on everything has to come right.
-    pub fn heal(&mut self) {
-        self.healed = Some(self.now);
-        self.network.heal();
-        for place in 0..self.places.len() {
-            let here = &mut self.places[place];
-            here.stuck = false;
-            let (paused, started) = (here.paused, here.started);
-            if paused {
-                self.resume(place);
-            }
-            if started {
-                let at = self.random.below(100 * MS);
-                self.after(at, Event::Start { place });
-            }
-            self.catch_up(place);
-        }
-        self.say(|| "everything heals".to_string());
-        self.see(&Observation::Healed);
-    }
-
-    /// What an operator does once everything runs again: takes nodes back, removes members whose
-    /// disk is gone, accepts the loss where nobody has everything.
-    pub fn tidy(&mut self) {
-        for place in 0..self.places.len() {
-            let here = &self.places[place];
-            let state = self.state();
-            let member = state.member_by_node(here.node.as_str());
-            let draining = member.is_some_and(|one| one.state != NodeState::Active);
-            if draining {
-                self.change(place, |change| change.state = Some(NodeState::Active));
-            }
-        }
-        let doomed = self.doomed.clone();
-        for node in doomed {
-            let member = self.state().member_by_node(node.as_str());
-            if member.is_some_and(|one| !one.closing) {
-                self.operator(Command::Close { node });
-            }
-        }
-        if self.state().brake().is_some() {
-            let (office, lost) = (None, 0);
-            self.operator(Command::Brake { office, lost });
-        }
-        self.accept_losses();
-    }
-
-    fn accept_losses(&mut self) {
+    /// Moves some primary role to another copy that is in sync, whatever its holder says.
+    fn force(&mut self) {
         let state = self.state().clone();
-        let Some(table) = state.table() else {
-            return;
+        let party = |member| {
+            let session = state.member(member)?.session?;
+            Some(Party { member, session })
         };
-        for (partition, control) in state.partitions() {
-            if state.partition_state(partition) != PartitionState::Unavailable {
-                continue;
-            }
-            let nodes = table.row(partition).into_iter().flat_map(|row| row.nodes());
-            let mut members = nodes.filter_map(|node| state.member_by_node(node.as_str()));
-            let with_copy = members.find(|member| member.session.is_some() && !member.closing);
-            if let Some(member) = with_copy {
-                let member = member.number;
-                self.lossy.insert(partition, control.epoch.next());
-                self.operator(Command::Promote {
-                    partition,
-                    member,
-                    accept_loss: true,
-                });
-            }
-        }
-    }
-
-    /// Why the cluster has not come right yet; `None` when it has.
-    #[must_use]
-    pub fn unsettled(&self) -> Option<String> {
-        let state = self.state();
-        if state.table().is_none() {
-            return Some("no partitions".to_string());
-        }
-        for place in self.places.iter().filter(|one| one.started && !one.removed) {
-            if state.open_session_of(place.node.as_str()).is_none() {
-                return Some(format!("{} has no session", place.node));
-            }
-        }
-        if let Some(transfer) = state.transfers().next() {
-            return Some(format!("transfer {} is in {}", transfer.id, transfer.stage));
-        }
-        if state.rebalance().is_some() {
-            return Some("a plan is being carried out".to_string());
-        }
-        state
-            .partitions()
-            .find_map(|(partition, _)| self.unsettled_partition(state, partition))
-    }
-
-    fn unsettled_partition(&self, state: &State, partition: PartitionId) -> Option<String> {
-        let open = self.open.get(&partition).into_iter().flatten();
-        let owners = open.filter(|place| {
-            let process = self.places[**place].process.as_ref();
-            process.is_some_and(|one| one.agent.owns(partition, self.clock(**place)).is_some())
+        let moves = state.partitions().filter_map(|(partition, control)| {
+            let holder = control.holder.filter(|_| control.transfer.is_none())?;
+            let mut others = control.in_sync.iter().filter(|one| **one != holder.member);
+            let target = others.find_map(|one| party(*one))?;
+            Some(Move {
+                partition,
+                source: party(holder.member)?,
+                target,
+                handoff: true,
+                leaving: None,
+                reason: Trigger::Manual,
+                force: true,
+            })
         });
-        match (owners.count(), state.partition_state(partition)) {
-            (1, PartitionState::Stable) => None,
-            (owners, how) => Some(format!(
-                "{partition} is {} with {owners} owners",
-                how.name()
-            )),
+        let moves: Vec<Move> = moves.collect();
+        if !moves.is_empty() {
+            let (office, step) = (None, TransferCommand::Open(*self.random.pick(&moves)));
+            self.operator(Command::Transfer { office, step });
         }
     }
 }

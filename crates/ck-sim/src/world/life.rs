@@ -195,6 +195,9 @@ impl World {
         here.kept = process.applied;
         self.gone(place);
         self.say(|| format!("node-{} has stopped", place + 1));
+        if self.healed.is_some() {
+            self.after(SECOND, Event::Start { place });
+        }
     }
 
     fn gone(&mut self, place: usize) {

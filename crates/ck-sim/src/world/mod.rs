@@ -3,6 +3,7 @@
 mod application;
 mod consensus;
 mod driver;
+mod heal;
 mod inject;
 mod life;
 mod place;
