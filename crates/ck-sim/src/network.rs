@@ -122,7 +122,7 @@ mod tests {
         let sent: Vec<_> = (0..500).map(|_| network.send(0, 1)).collect();
         assert!(sent.iter().any(|one| one[0].is_none()));
         assert!(sent.iter().any(|one| one[1].is_some()));
-        assert!(sent.is_sorted_by(|a, b| a[0] <= b[0]) == false);
+        assert!(!sent.is_sorted_by(|a, b| a[0] <= b[0]));
         network.heal();
         assert!((0..500).all(|_| network.send(0, 1)[0].is_some_and(|delay| delay <= 3 * MS)));
     }

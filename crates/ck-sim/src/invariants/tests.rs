@@ -139,7 +139,7 @@ fn i1_fires_on_a_regrant_to_the_same_session_under_the_same_epoch() {
     let (mut rule, state) = (OneGrant::default(), sound());
     assert_eq!(step(&mut rule, &State::default(), &state, harmless()), None);
     let again = spoilt(&state, |value| {
-        value["partitions"][0]["granted_at"] = json!(99)
+        value["partitions"][0]["granted_at"] = json!(99);
     });
     assert!(step(&mut rule, &state, &again, harmless()).is_some());
 }
@@ -286,7 +286,7 @@ fn i9_fires_on_a_change_without_a_version() {
     let state = sound();
     assert_eq!(step(&mut NotModified, &state, &state, harmless()), None);
     let other = spoilt(&state, |value| {
-        value["partitions"][0]["in_sync"] = json!([1, 2])
+        value["partitions"][0]["in_sync"] = json!([1, 2]);
     });
     assert!(step(&mut NotModified, &state, &other, harmless()).is_some());
     let newer = spoilt(&other, |value| value["version"] = json!(99));

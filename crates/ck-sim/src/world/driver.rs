@@ -1,8 +1,8 @@
 //! Performs what the machines ask for. It decides nothing.
 
 use ck_control::{
-    AgentInput, AgentOutput, Command, LeaderInput, LeaderOutput, Registration, Report, SessionId,
-    Time,
+    AgentInput, AgentOutput, Command, Leader, LeaderInput, LeaderOutput, Registration, Report,
+    SessionId, Time,
 };
 
 use crate::invariants::Observation;
@@ -158,7 +158,7 @@ impl World {
             };
             if let Some(output) = process.agent.poll_output() {
                 self.perform(place, output);
-            } else if let Some(output) = process.leader.as_mut().and_then(|one| one.poll_output()) {
+            } else if let Some(output) = process.leader.as_mut().and_then(Leader::poll_output) {
                 self.perform_as_leader(place, output);
             } else {
                 break;
@@ -180,7 +180,7 @@ impl World {
         let agent = clock
             .reaches(process.agent.next_deadline())
             .max(now + 1_000);
-        let leader = process.leader.as_ref().and_then(|one| one.next_deadline());
+        let leader = process.leader.as_ref().and_then(Leader::next_deadline);
         let leader = leader.map(|at: Time| clock.reaches(at).max(now + 1_000));
         if agent < process.agent_wake {
             process.agent_wake = agent;

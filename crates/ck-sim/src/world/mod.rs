@@ -8,6 +8,7 @@ mod inject;
 mod life;
 mod place;
 mod planning;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,7 +116,7 @@ pub(crate) enum Event {
     Deliver {
         to: usize,
         from: usize,
-        message: Message,
+        message: Box<Message>,
     },
     CallEnds {
         place: usize,
@@ -327,7 +328,7 @@ impl World {
             Event::Agent { place, life } => self.wake_agent(place, life),
             Event::Leader { place, life } => self.wake_leader(place, life),
             Event::Watch { place } => self.watch(place),
-            Event::Deliver { to, from, message } => self.deliver(to, from, message),
+            Event::Deliver { to, from, message } => self.deliver(to, from, *message),
             Event::CallEnds {
                 place,
                 life,
@@ -351,6 +352,7 @@ impl World {
 
     fn send(&mut self, from: usize, to: usize, message: Message) {
         let [first, second] = self.network.send(from, to);
+        let message = Box::new(message);
         if let Some(delay) = second {
             let message = message.clone();
             self.after(delay, Event::Deliver { to, from, message });

@@ -1,6 +1,6 @@
 //! Plans: computed by the placement that ships, proposed by whoever leads.
 
-use ck_control::{Command, RebalanceCommand, State, Trigger};
+use ck_control::{Command, Leader, RebalanceCommand, State, Trigger};
 use ck_core::Topology;
 use ck_core::placement::{Balanced, Placement};
 
@@ -13,7 +13,7 @@ impl World {
         let Some(process) = &self.places[place].process else {
             return;
         };
-        let in_office = process.leader.as_ref().and_then(|one| one.office());
+        let in_office = process.leader.as_ref().and_then(Leader::office);
         let state = process.agent.state();
         let enough = usize::from(self.config.replication_factor);
         if in_office.is_none() || state.table().is_some() || state.sessions().count() < enough {
