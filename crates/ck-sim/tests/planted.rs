@@ -1,19 +1,25 @@
 //! Rules broken on purpose are noticed, under the very seeds that pass without.
 #![cfg(feature = "planted-bugs")]
 
+use std::ops::RangeInclusive;
+
 use ck_control::{Bug, Bugs};
 use ck_sim::{run_seed, shrink};
 
-/// Runs seeds from the first on until one breaks a rule.
-fn found(bug: Bug, seeds: u64) -> Option<(u64, &'static str)> {
-    (1..=seeds).find_map(|seed| {
+/// Runs seeds until one breaks a rule.
+fn found(bug: Bug, mut seeds: RangeInclusive<u64>) -> Option<(u64, &'static str)> {
+    seeds.find_map(|seed| {
         let verdict = run_seed(seed, Bugs::planted(bug), false);
         verdict.violation.map(|one| (seed, one.invariant))
     })
 }
 
 fn is_found(bug: Bug) {
-    let (seed, invariant) = found(bug, 2_000).expect("the broken rule should be noticed");
+    is_found_in(bug, 1..=2_000);
+}
+
+fn is_found_in(bug: Bug, seeds: RangeInclusive<u64>) {
+    let (seed, invariant) = found(bug, seeds).expect("the broken rule should be noticed");
     let sound = run_seed(seed, Bugs::default(), false);
     assert_eq!(
         sound.violation, None,
@@ -30,6 +36,17 @@ fn a_grant_before_the_expiry_is_found() {
 #[test]
 fn a_lease_on_the_wall_clock_is_found() {
     is_found(Bug::WallClock);
+}
+
+#[test]
+fn a_lease_counted_from_the_receipt_is_found() {
+    // The first of the list that shows it is well past the others': most of the way is skipped.
+    is_found_in(Bug::LeaseFromReceipt, 450..=2_000);
+}
+
+#[test]
+fn a_confirmation_that_began_before_the_arrival_is_found() {
+    is_found(Bug::ConfirmationBegunBefore);
 }
 
 #[test]
@@ -80,7 +97,7 @@ fn a_grant_to_the_node_is_found() {
 #[test]
 fn a_failing_seed_shrinks_to_fewer_faults_that_still_break_the_rule() {
     let bug = Bug::LeaderSkipsWait;
-    let (seed, invariant) = found(bug, 2_000).unwrap();
+    let (seed, invariant) = found(bug, 1..=2_000).unwrap();
     let (setting, all) = ck_sim::run::plan(seed, Bugs::planted(bug), false);
     let fewer = shrink(seed, Bugs::planted(bug), invariant, 100);
     assert!(fewer.len() <= all.len());
