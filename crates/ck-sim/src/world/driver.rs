@@ -36,6 +36,7 @@ impl World {
                     process.agent.handle(AgentInput::Answered(answer), now);
                 }
                 self.pump(to);
+                self.end_if_stopped(to);
             }
             Message::Propose { actor, command } => self.append(to, actor, command),
             other => self.application(to, from, other),
@@ -330,6 +331,15 @@ impl World {
             process.agent.handle(AgentInput::Stop, now);
             self.say(|| format!("node-{} is told to stop", place + 1));
             self.pump(place);
+            self.end_if_stopped(place);
+        }
+    }
+
+    /// A stop is over once there is no session to end, or never was one.
+    fn end_if_stopped(&mut self, place: usize) {
+        let process = self.places[place].process.as_ref();
+        if process.is_some_and(|one| one.stopping && one.agent.session().is_none()) {
+            self.end_cleanly(place);
         }
     }
 }
