@@ -273,7 +273,6 @@ impl World {
         if process.stopping {
             return;
         }
-        let durable = here.durable || here.stopped_cleanly;
         let registration = Registration {
             node: here.node.clone(),
             display_name: String::new(),
@@ -287,7 +286,8 @@ impl World {
                 .map(|one| one.number),
             previous,
             holds_store: here.generation.0 > 1,
-            durable,
+            // A clean stop before this start is the log's to know.
+            durable: here.durable,
             served: here.served,
             peer_address: format!("{}:1", here.node),
             http_address: String::new(),

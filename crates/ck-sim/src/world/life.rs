@@ -38,7 +38,6 @@ impl World {
                 votes: index < self.setting.voters,
                 durable: durable_only || self.random.permille(300),
                 served: self.random.permille(500),
-                stopped_cleanly: false,
                 removed: false,
                 started: false,
                 kept: 0,
@@ -170,7 +169,6 @@ impl World {
         here.life += 1;
         here.paused = false;
         here.deferred.clear();
-        here.stopped_cleanly = false;
         here.kept = process
             .applied
             .saturating_sub(usize::try_from(behind).unwrap_or(0))
@@ -191,7 +189,6 @@ impl World {
             return;
         };
         here.life += 1;
-        here.stopped_cleanly = true;
         here.kept = process.applied;
         self.gone(place);
         self.say(|| format!("node-{} has stopped", place + 1));

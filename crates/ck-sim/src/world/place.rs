@@ -120,8 +120,6 @@ pub(crate) struct Place {
     /// Whether everything it acknowledges is on its disk.
     pub(crate) durable: bool,
     pub(crate) served: bool,
-    /// Whether its last process ended by a clean stop.
-    pub(crate) stopped_cleanly: bool,
     pub(crate) removed: bool,
     pub(crate) started: bool,
     /// Entries that its disk has applied.
