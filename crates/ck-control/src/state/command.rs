@@ -5,14 +5,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use ck_core::{Domain, NodeId, NodeState, Table, Version};
+use ck_core::{Domain, Epoch, NodeId, NodeState, PartitionId, Table, Version};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::state::{Halt, octets};
+use crate::state::{Halt, InSyncChange, RebalanceCommand, TransferCommand, octets};
 use crate::{
-    ClusterId, Config, ConfigChange, Generation, Incarnation, MemberNumber, Nonce, OfficeId,
-    Position, SessionId, StoreId,
+    ClusterId, Config, ConfigChange, Generation, Incarnation, LeaseTerms, MemberNumber, Mode,
+    Nonce, OfficeId, Position, SessionId, StoreId,
 };
 
 /// The highest command version this build understands.
@@ -161,6 +161,62 @@ pub enum Command {
         /// What changes.
         change: ConfigChange,
     },
+    /// One step of a planned move.
+    Transfer {
+        /// The office that decided it; absent when an operator or a party did.
+        office: Option<OfficeId>,
+        /// The step.
+        step: TransferCommand,
+    },
+    /// A plan that is carried out by transfers.
+    Rebalance {
+        /// What happens to it.
+        step: RebalanceCommand,
+    },
+    /// A primary changes the in-sync set of its partition. Holds only for that grant.
+    InSync {
+        /// The partition.
+        partition: PartitionId,
+        /// The primary's session.
+        session: SessionId,
+        /// Its grant.
+        epoch: Epoch,
+        /// What changes.
+        change: InSyncChange,
+    },
+    /// An operator makes a member the primary of a partition that nobody may act on.
+    Promote {
+        /// The partition.
+        partition: PartitionId,
+        /// The member; it needs an open session and a copy.
+        member: MemberNumber,
+        /// Whether writes that this member does not have may be lost.
+        accept_loss: bool,
+    },
+    /// Stops planned moves because too much was lost, or lets them go on.
+    Brake {
+        /// The office that counted; absent when an operator lets them go on.
+        office: Option<OfficeId>,
+        /// Nodes lost; 0 lets moves go on.
+        lost: u32,
+    },
+    /// Changes what is promised. A higher mode holds once every open session has applied this.
+    SetMode {
+        /// The mode.
+        mode: Mode,
+    },
+    /// Sessions have applied the entry that raises the mode.
+    ModeApplied {
+        /// Position of that entry.
+        since: Position,
+        /// The sessions.
+        sessions: Vec<SessionId>,
+    },
+    /// Changes the lease. A shorter one binds the leader only when the longer has run out.
+    SetLease {
+        /// The new terms.
+        terms: LeaseTerms,
+    },
 }
 
 impl Command {
@@ -181,6 +237,14 @@ impl Command {
             Self::SetCustom { .. } => "set-custom",
             Self::DeleteCustom { .. } => "delete-custom",
             Self::Configure { .. } => "configure",
+            Self::Transfer { step, .. } => step.name(),
+            Self::Rebalance { step } => step.name(),
+            Self::InSync { .. } => "in-sync",
+            Self::Promote { .. } => "promote",
+            Self::Brake { .. } => "brake",
+            Self::SetMode { .. } => "set-mode",
+            Self::ModeApplied { .. } => "mode-applied",
+            Self::SetLease { .. } => "set-lease",
         }
     }
 }

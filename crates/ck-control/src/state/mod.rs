@@ -6,13 +6,15 @@ mod event;
 mod history;
 mod invariants;
 mod member;
+mod moving;
 mod octets;
 mod partition;
 mod pending;
 mod rejection;
+mod row;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transfer;
 
 pub use command::{
@@ -23,9 +25,10 @@ pub use event::{ChangeReason, EndReason, Event, EventKind};
 pub use history::HistoryEntry;
 pub use invariants::InvariantError;
 pub use member::{Member, Office, Session};
+pub use moving::{InSyncChange, Move, RebalanceCommand, TransferCommand};
 pub use partition::{Holder, PartitionControl, PartitionState};
 pub use pending::{Brake, PastLease, Raise, Rebalance};
-pub use rejection::Rejection;
+pub use rejection::{MoveRejection, Rejection};
 pub use snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotError};
 pub use transfer::{Party, Stage, Transfer};
 
@@ -37,6 +40,7 @@ use alloc::vec::Vec;
 use ck_core::{Node, PartitionId, Spec, Table, Topology, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::bugs::{Bug, Bugs};
 use crate::{Config, Incarnation, MemberNumber, Position, SessionId, TransferId};
 use member::Members;
 
@@ -115,9 +119,19 @@ pub struct State {
     customs: Arc<BTreeMap<Arc<str>, Custom>>,
     custom_bytes: u64,
     history: Arc<VecDeque<Arc<HistoryEntry>>>,
+    #[serde(skip)]
+    bugs: Bugs,
 }
 
 impl State {
+    /// Breaks a rule of [`State::apply`] from here on; never written into a snapshot's bytes.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub const fn with_bugs(mut self, bugs: Bugs) -> Self {
+        self.bugs = bugs;
+        self
+    }
+
     /// What the cluster was formed with; `None` before genesis.
     #[must_use]
     pub fn formed(&self) -> Option<&Genesis> {
@@ -309,6 +323,18 @@ impl State {
     #[must_use]
     pub const fn past_lease(&self) -> Option<&PastLease> {
         self.past_lease.as_ref()
+    }
+
+    /// The state as it comes out of a snapshot.
+    fn restored(self) -> Self {
+        if !self.bugs.has(Bug::SnapshotWithoutEpochs) {
+            return self;
+        }
+        let mut state = self;
+        for control in Arc::make_mut(&mut state.partitions) {
+            control.epoch = ck_core::Epoch(control.epoch.0.min(1));
+        }
+        state
     }
 
     /// A custom value.

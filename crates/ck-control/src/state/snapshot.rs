@@ -83,6 +83,6 @@ impl Snapshot {
         self.state
             .check_invariants()
             .map_err(SnapshotError::Invalid)?;
-        Ok(self.state)
+        Ok(self.state.restored())
     }
 }

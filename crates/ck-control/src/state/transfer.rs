@@ -76,6 +76,8 @@ pub struct Transfer {
     /// Position at which the role was taken from the source without its consent: the target is
     /// granted it only after the source's lease has run out, counted from there.
     pub revoked: Option<Position>,
+    /// Whether a missed release takes the role away instead of aborting.
+    pub force: bool,
     /// In-sync copies when it began; it never leaves fewer.
     pub in_sync_before: u8,
     /// Why it was planned.
@@ -95,4 +97,12 @@ pub struct Transfer {
     pub opened_at_ms: u64,
     /// When the present stage began.
     pub stage_at_ms: u64,
+}
+
+impl Transfer {
+    /// Whether a copy is made; moving the role alone is not throttled.
+    #[must_use]
+    pub const fn copies(&self) -> bool {
+        !self.handoff || self.leaving.is_some()
+    }
 }

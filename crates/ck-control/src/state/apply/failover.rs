@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::bugs::{Bug, Bugs};
 use crate::state::apply::Step;
 use crate::state::apply::rows::{Edits, edited, fronted, numbers, row_of};
 use crate::state::{ChangeReason, EndReason, EventKind, Holder, PartitionControl, Session, State};
@@ -90,8 +91,18 @@ impl Load {
 }
 
 /// Gives the primary role away: the one place where an epoch grows.
-pub(super) fn grant(control: &mut PartitionControl, holder: Holder, position: Position) {
-    control.epoch = control.epoch.next();
+pub(super) fn grant(
+    control: &mut PartitionControl,
+    holder: Holder,
+    position: Position,
+    bugs: Bugs,
+) {
+    let again = control
+        .holder
+        .is_some_and(|old| old.member == holder.member);
+    if !(again && bugs.has(Bug::EpochNotRaised)) {
+        control.epoch = control.epoch.next();
+    }
     control.holder = Some(holder);
     control.granted_at = position;
 }
@@ -143,6 +154,7 @@ impl State {
             });
         }
         step.publish();
+        self.complete_raise(step, &[]);
     }
 
     /// Takes members whose sessions have ended out of the in-sync sets, and gives what they held
@@ -187,7 +199,7 @@ impl State {
                 .then(|| load.successor(&members, &control.in_sync))
                 .flatten();
             if let Some(next) = next {
-                grant(control, next, step.position());
+                grant(control, next, step.position(), self.bugs);
                 load.count(next.member);
                 edits.insert(row.partition(), fronted(&members, next.member));
             }

@@ -10,7 +10,8 @@ use ck_core::{NodeId, NodeState, PartitionId};
 use crate::state::apply::rows::{Edits, edited, numbers, row_of};
 use crate::state::apply::{Step, fields};
 use crate::state::{
-    ChangeReason, EndReason, EventKind, Member, MemberChange, PartitionControl, Rejection, State,
+    ChangeReason, EndReason, EventKind, Member, MemberChange, MoveRejection, PartitionControl,
+    Rejection, State,
 };
 use crate::{MemberNumber, OfficeId, SessionId};
 
@@ -46,8 +47,7 @@ impl State {
         Ok(())
     }
 
-    /// A clean stop ends the session and nothing else: rows, grants and in-sync sets stay, and what
-    /// the node held is unavailable until it comes back.
+    /// A clean stop is applied like an expiry, but for being known to be clean.
     pub(super) fn stop(
         &mut self,
         step: &mut Step<'_>,
@@ -60,6 +60,8 @@ impl State {
         }
         step.summary = format!("{} stopped", known.node);
         self.end_sessions(step, &[session], EndReason::Stopped);
+        self.fail_over(step, &BTreeSet::from([member]), ChangeReason::Failover);
+        self.end_orphaned_moves(step);
         Ok(())
     }
 
@@ -87,6 +89,7 @@ impl State {
         let open: Vec<SessionId> = open.into_iter().collect();
         self.end_sessions(step, &open, EndReason::Expired);
         self.fail_over(step, &lost, ChangeReason::Failover);
+        self.end_orphaned_moves(step);
         Ok(())
     }
 
@@ -99,6 +102,13 @@ impl State {
             return Err(Rejection::LastMember { node: node.clone() });
         }
         let (number, session) = (member.number, member.session);
+        let alone = |(_, control): &(PartitionId, &PartitionControl)| control.in_sync == [number];
+        if session.is_some()
+            && let Some((partition, _)) = self.partitions().find(alone)
+        {
+            let node = node.clone();
+            return Err(MoveRejection::LastCopy { partition, node }.into());
+        }
         if let Some(member) = Arc::make_mut(&mut self.members).member_mut(number) {
             member.closing = true;
         }
@@ -139,6 +149,7 @@ impl State {
             self.end_sessions(step, &[session], EndReason::Removed);
         }
         self.fail_over(step, &BTreeSet::from([number]), ChangeReason::Removed);
+        self.end_orphaned_moves(step);
         self.drop_copies(step, number, node);
         Arc::make_mut(&mut self.members).remove(number);
         step.replan();

@@ -3,14 +3,18 @@
 //! Every command first checks all it needs, then changes; a refused one leaves the state as it was.
 
 mod custom;
+mod ending;
 mod failover;
 mod fields;
 mod form;
 mod leave;
+mod operate;
+mod parts;
 mod plan;
 mod recover;
 mod register;
 mod rows;
+mod transfer;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -51,6 +55,10 @@ impl<'a> Step<'a> {
 
     const fn position(&self) -> Position {
         self.entry.position
+    }
+
+    fn actor(&self) -> &'a str {
+        &self.entry.proposal.actor
     }
 
     const fn at_ms(&self) -> u64 {
@@ -183,6 +191,33 @@ impl State {
             } => self.set_custom(step, key, value, *expected),
             Command::DeleteCustom { key, expected } => self.delete_custom(step, key, *expected),
             Command::Configure { change } => self.configure(step, change),
+            command => self.dispatch_move(step, command),
+        }
+    }
+
+    fn dispatch_move(&mut self, step: &mut Step<'_>, command: &Command) -> Result<(), Rejection> {
+        match command {
+            Command::Transfer { office, step: next } => self.transfer_step(step, *office, next),
+            Command::Rebalance { step: next } => self.rebalance_step(step, next),
+            Command::InSync {
+                partition,
+                session,
+                epoch,
+                change,
+            } => self.change_in_sync(step, *partition, *session, *epoch, *change),
+            Command::Promote {
+                partition,
+                member,
+                accept_loss,
+            } => self.promote(step, *partition, *member, *accept_loss),
+            Command::Brake { office, lost } => self.set_brake(step, *office, *lost),
+            Command::SetMode { mode } => {
+                self.set_mode(step, *mode);
+                Ok(())
+            }
+            Command::ModeApplied { since, sessions } => self.mode_applied(step, *since, sessions),
+            Command::SetLease { terms } => self.set_lease(step, *terms),
+            other => unreachable!("{} is dispatched before", other.name()),
         }
     }
 

@@ -9,9 +9,11 @@ use ck_core::{NodeId, PartitionId, Table, Version};
 
 use crate::MemberNumber;
 use crate::state::apply::failover::{Load, grant};
-use crate::state::apply::rows::{Edits, edited, numbers, row_of};
+use crate::state::apply::rows::{Edits, edited, fronted, numbers, row_of};
 use crate::state::apply::{Step, fields};
-use crate::state::{ChangeReason, EventKind, Holder, PartitionControl, Rejection, State, Trigger};
+use crate::state::{
+    ChangeReason, EventKind, Holder, MoveRejection, PartitionControl, Rejection, State, Trigger,
+};
 
 /// What a plan does to one partition.
 struct Change {
@@ -54,7 +56,7 @@ impl State {
             let row = row_of(&numbers, row);
             let mut control = PartitionControl::default();
             if let Some(holder) = row.first().and_then(|first| holder(&load, *first)) {
-                grant(&mut control, holder, step.position());
+                grant(&mut control, holder, step.position(), self.bugs);
             }
             control.in_sync = row;
             control.in_sync.sort_unstable();
@@ -82,7 +84,10 @@ impl State {
     }
 
     /// Checks a table's shape and nodes, and returns member numbers by index of its nodes.
-    fn check_table(&self, table: &Table) -> Result<Vec<Option<MemberNumber>>, Rejection> {
+    pub(super) fn check_table(
+        &self,
+        table: &Table,
+    ) -> Result<Vec<Option<MemberNumber>>, Rejection> {
         let (got, expected) = (table.partitions(), self.config.partitions);
         if got != expected {
             return Err(Rejection::PartitionCount { got, expected });
@@ -114,6 +119,19 @@ impl State {
         Ok(numbers)
     }
 
+    /// Nothing that a plan depends on has changed since `base`.
+    pub(super) fn check_base(&self, base: Version) -> Result<(), Rejection> {
+        if base < self.planned_on || base > self.version {
+            let changed = if base > self.version {
+                self.version
+            } else {
+                self.planned_on
+            };
+            return Err(Rejection::PlanStale { base, changed });
+        }
+        Ok(())
+    }
+
     /// Applies a plan at once, without handing anything over: every copy of a new row that has an
     /// open session counts as in sync from now on.
     ///
@@ -128,13 +146,16 @@ impl State {
         started_at_ms: u64,
     ) -> Result<(), Rejection> {
         let old = self.table.clone().ok_or(Rejection::NoPartitions)?;
-        if base < self.planned_on || base > self.version {
-            let changed = if base > self.version {
-                self.version
-            } else {
-                self.planned_on
-            };
-            return Err(Rejection::PlanStale { base, changed });
+        self.check_base(base)?;
+        if let Some(moved) = self.transfers().next() {
+            return Err(MoveRejection::TransferUnderWay {
+                partition: moved.partition,
+                transfer: moved.id,
+            }
+            .into());
+        }
+        if let Some(plan) = self.rebalance() {
+            return Err(MoveRejection::RebalanceUnderWay { since: plan.since }.into());
         }
         let numbers = self.check_table(table)?;
         let load = Load::of(self);
@@ -190,7 +211,18 @@ impl State {
         for ((before, after), (partition, control)) in
             old.rows().zip(new.rows()).zip(self.partitions())
         {
-            let (before, row) = (row_of(&old_numbers, before), row_of(new_numbers, after));
+            let (before, mut row) = (row_of(&old_numbers, before), row_of(new_numbers, after));
+            let present = control
+                .holder
+                .filter(|holder| self.session(holder.session).is_some());
+            if let (Some(first), Some(present)) = (row.first(), present)
+                && load.session(*first).is_none()
+                && row.contains(&present.member)
+            {
+                // The role is not taken from a live primary for one that is away.
+                row = fronted(&row, present.member);
+                effect.kept.insert(partition, row.clone());
+            }
             let mut in_sync: Vec<MemberNumber> = row.clone();
             in_sync.retain(|one| load.session(*one).is_some() || control.is_in_sync(*one));
             in_sync.sort_unstable();
@@ -267,10 +299,11 @@ impl State {
         } = change;
         let before = self.partitions[partition.index()].holder;
         let after = self.next_holder(&self.partitions[partition.index()], &row, load);
+        let bugs = self.bugs;
         let control = &mut Arc::make_mut(&mut self.partitions)[partition.index()];
         control.in_sync = in_sync;
         match after {
-            Some(holder) if before != after => grant(control, holder, step.position()),
+            Some(holder) if before != after => grant(control, holder, step.position(), bugs),
             _ => control.holder = after,
         }
         let epoch = control.epoch;

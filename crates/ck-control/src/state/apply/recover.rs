@@ -86,6 +86,7 @@ impl State {
             return 0;
         }
         let node = self.member(member).map(|member| member.node.clone());
+        let bugs = self.bugs;
         let partitions = Arc::make_mut(&mut self.partitions);
         let mut edits = Edits::new();
         for partition in &waiting {
@@ -96,7 +97,7 @@ impl State {
                 control.in_sync.retain(|one| !unproven.contains(one));
                 control.last_known = false;
             }
-            grant(control, holder, step.position());
+            grant(control, holder, step.position(), bugs);
             if held_before {
                 continue;
             }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 
 use ck_core::NodeState;
 
+use crate::bugs::Bug;
 use crate::state::apply::{Step, fields};
 use crate::state::{
     ChangeReason, EndReason, EventKind, Holder, Member, Registration, Rejection, Session, State,
@@ -169,10 +170,13 @@ impl State {
         }
         let clean = member.session.is_none() && member.stopped_cleanly;
         let proven = registration.durable || clean;
-        if !proven {
+        if self.bugs.has(Bug::RejoinWithoutCatchUp) {
+            self.count_in_sync(number);
+        } else if !proven {
             self.fail_over(step, &BTreeSet::from([number]), ChangeReason::Failover);
             self.doubt(step, number);
         }
+        self.end_orphaned_moves(step);
         self.open(step, number, registration, Some(member));
         if (member.weight, &member.domain) != (registration.weight, &registration.domain) {
             step.replan();
@@ -196,6 +200,19 @@ impl State {
             granted,
         });
         Ok(())
+    }
+
+    /// What a broken rule does: a member that comes back counts as having everything.
+    fn count_in_sync(&mut self, member: MemberNumber) {
+        for at in 0..self.partitions.len() {
+            let partition = ck_core::PartitionId(u32::try_from(at).unwrap_or(u32::MAX));
+            let in_row = self.row_members(partition).contains(&member);
+            let control = self.control_mut(partition);
+            if in_row && !control.last_known && !control.is_in_sync(member) {
+                control.in_sync.push(member);
+                control.in_sync.sort_unstable();
+            }
+        }
     }
 
     fn check_return(&self, member: &Member, registration: &Registration) -> Result<(), Rejection> {

@@ -212,6 +212,7 @@ fn removing_the_only_copy_leaves_the_partition_unavailable_and_told() {
         table,
         strategy: None,
     });
+    world.expire(&[2]);
     let events = world.remove(2);
     world.check(&[" epoch 1 sync unavailable"]);
     let gone = events.iter().any(|kind| {

@@ -75,6 +75,7 @@ fn begin_transfer(state: &mut State) {
         leaving: Some(MemberNumber(1)),
         switch: Some(SwitchId(5)),
         revoked: None,
+        force: false,
         in_sync_before: 3,
         reason: Trigger::Drain,
         done: 2,

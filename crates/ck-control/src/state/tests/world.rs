@@ -16,18 +16,18 @@ use crate::{
     StoreId,
 };
 
-pub(in crate::state) struct World {
-    pub(in crate::state) state: State,
-    pub(in crate::state) position: u64,
-    pub(in crate::state) term: u64,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) position: u64,
+    pub(crate) term: u64,
 }
 
-pub(in crate::state) fn node(n: u64) -> NodeId {
+pub(crate) fn node(n: u64) -> NodeId {
     NodeId::new(&format!("node-{n}")).unwrap()
 }
 
 /// A table of rows such as `1 2 3`: node-1 first, then node-2 and node-3.
-pub(in crate::state) fn table(rows: &[&str]) -> Table {
+pub(crate) fn table(rows: &[&str]) -> Table {
     let rows: Vec<Vec<u64>> = rows
         .iter()
         .map(|row| row.split_whitespace().map(|n| n.parse().unwrap()).collect())
@@ -45,7 +45,7 @@ pub(in crate::state) fn table(rows: &[&str]) -> Table {
 }
 
 /// The first registration of node n, whose store is n.
-pub(in crate::state) fn registration(n: u64) -> Registration {
+pub(crate) fn registration(n: u64) -> Registration {
     Registration {
         node: node(n),
         display_name: format!("Server-{n}"),
@@ -66,7 +66,7 @@ pub(in crate::state) fn registration(n: u64) -> Registration {
     }
 }
 
-pub(in crate::state) fn genesis(config: Config) -> Command {
+pub(crate) fn genesis(config: Config) -> Command {
     Command::Genesis(Genesis {
         cluster: ClusterId(7),
         name: "test".to_string(),
@@ -79,7 +79,7 @@ pub(in crate::state) fn genesis(config: Config) -> Command {
     })
 }
 
-pub(in crate::state) fn config(partitions: u32, replication_factor: u8) -> Config {
+pub(crate) fn config(partitions: u32, replication_factor: u8) -> Config {
     let min_in_sync = replication_factor.min(2);
     Config {
         partitions,
@@ -90,7 +90,7 @@ pub(in crate::state) fn config(partitions: u32, replication_factor: u8) -> Confi
 }
 
 impl World {
-    pub(in crate::state) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             state: State::default(),
             position: 0,
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// A formed cluster of node-1 to node-`nodes`, under an office of node-1, without partitions.
-    pub(in crate::state) fn of(nodes: u64, config: Config) -> Self {
+    pub(crate) fn of(nodes: u64, config: Config) -> Self {
         let mut world = Self::empty();
         world.ok(genesis(config));
         world.ok(Command::Office {
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// As [`World::of`], with as many partitions as rows, at replication factor 3.
-    pub(in crate::state) fn with_rows(nodes: u64, rows: &[&str]) -> Self {
+    pub(crate) fn with_rows(nodes: u64, rows: &[&str]) -> Self {
         let mut world = Self::of(nodes, config(rows.len() as u32, 3));
         world.ok(Command::CreatePartitions {
             table: table(rows),
@@ -123,7 +123,7 @@ impl World {
         world
     }
 
-    pub(in crate::state) fn entry(&mut self, command: Command) -> Entry {
+    pub(crate) fn entry(&mut self, command: Command) -> Entry {
         self.position += 1;
         let proposal = Proposal::new(self.position * 1_000, "operator".to_string(), command);
         Entry {
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Applies a command; checks the state, the step, and that a refusal changed nothing.
-    pub(in crate::state) fn apply(&mut self, command: Command) -> Applied {
+    pub(crate) fn apply(&mut self, command: Command) -> Applied {
         let entry = self.entry(command);
         let before = self.state.clone();
         let applied = self.state.apply(&entry).unwrap();
@@ -157,28 +157,28 @@ impl World {
         applied
     }
 
-    pub(in crate::state) fn ok(&mut self, command: Command) -> Vec<EventKind> {
+    pub(crate) fn ok(&mut self, command: Command) -> Vec<EventKind> {
         let events = self
             .apply(command)
             .unwrap_or_else(|why| panic!("refused: {why}"));
         events.into_iter().map(|event| event.kind).collect()
     }
 
-    pub(in crate::state) fn refused(&mut self, command: Command) -> Rejection {
+    pub(crate) fn refused(&mut self, command: Command) -> Rejection {
         self.apply(command)
             .expect_err("the command should be refused")
     }
 
-    pub(in crate::state) fn office(&self) -> OfficeId {
+    pub(crate) fn office(&self) -> OfficeId {
         self.state.office().unwrap().id
     }
 
-    pub(in crate::state) fn session(&self, n: u64) -> SessionId {
+    pub(crate) fn session(&self, n: u64) -> SessionId {
         self.state.open_session_of(node(n).as_str()).unwrap().id
     }
 
     /// The next registration of node n after a restart, on the same store.
-    pub(in crate::state) fn restart(&self, n: u64) -> Registration {
+    pub(crate) fn restart(&self, n: u64) -> Registration {
         let member = self.state.member_by_node(node(n).as_str()).unwrap();
         Registration {
             generation: member.generation.next(),
@@ -190,13 +190,13 @@ impl World {
         }
     }
 
-    pub(in crate::state) fn stop(&mut self, n: u64) -> Vec<EventKind> {
+    pub(crate) fn stop(&mut self, n: u64) -> Vec<EventKind> {
         let member = self.state.member_by_node(node(n).as_str()).unwrap().number;
         let session = self.session(n);
         self.ok(Command::Stop { member, session })
     }
 
-    pub(in crate::state) fn expire(&mut self, nodes: &[u64]) -> Vec<EventKind> {
+    pub(crate) fn expire(&mut self, nodes: &[u64]) -> Vec<EventKind> {
         let sessions = nodes.iter().map(|n| self.session(*n)).collect();
         self.ok(Command::Expire {
             office: self.office(),
@@ -204,7 +204,7 @@ impl World {
         })
     }
 
-    pub(in crate::state) fn come_back(&mut self, n: u64, durable: bool) -> Vec<EventKind> {
+    pub(crate) fn come_back(&mut self, n: u64, durable: bool) -> Vec<EventKind> {
         let registration = Registration {
             durable,
             ..self.restart(n)
@@ -212,7 +212,7 @@ impl World {
         self.ok(Command::Register(registration))
     }
 
-    pub(in crate::state) fn remove(&mut self, n: u64) -> Vec<EventKind> {
+    pub(crate) fn remove(&mut self, n: u64) -> Vec<EventKind> {
         self.ok(Command::Close { node: node(n) });
         let office = Some(self.office());
         self.ok(Command::Remove {
@@ -221,7 +221,7 @@ impl World {
         })
     }
 
-    pub(in crate::state) fn plan(&self, rows: &[&str]) -> Command {
+    pub(crate) fn plan(&self, rows: &[&str]) -> Command {
         Command::ApplyPlan {
             base: self.state.version(),
             table: table(rows),
@@ -231,7 +231,7 @@ impl World {
     }
 
     /// `1 2 3 epoch 1 held 1 sync 1 2 3 stable`.
-    pub(in crate::state) fn show(&self, partition: u32) -> String {
+    pub(crate) fn show(&self, partition: u32) -> String {
         let id = PartitionId(partition);
         let control = self.state.partition(id).unwrap();
         let row = self.state.table().unwrap().row(id).unwrap();
@@ -264,14 +264,14 @@ impl World {
     }
 
     #[track_caller]
-    pub(in crate::state) fn check(&self, expected: &[&str]) {
+    pub(crate) fn check(&self, expected: &[&str]) {
         let actual: Vec<String> = (0..expected.len())
             .map(|partition| self.show(partition as u32))
             .collect();
         assert_eq!(actual, expected);
     }
 
-    pub(in crate::state) fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         self.state.version()
     }
 }

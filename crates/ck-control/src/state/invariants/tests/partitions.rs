@@ -141,6 +141,7 @@ fn with_transfer(state: &mut State, spoil: impl FnOnce(&mut Transfer)) {
         leaving: Some(MemberNumber(1)),
         switch: Some(SwitchId(4)),
         revoked: None,
+        force: false,
         in_sync_before: 3,
         reason: Trigger::Join,
         done: 1,

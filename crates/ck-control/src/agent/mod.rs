@@ -1,0 +1,330 @@
+//! A member's side: what it holds, and what it must do about it.
+//!
+//! The published table is compared with what was last acted on, level-triggered: however many
+//! entries or snapshots lie between, any difference of (session, epoch) is a loss and then a gain.
+
+mod goal;
+mod io;
+mod part;
+
+pub use io::{AgentInput, AgentOutput, Call, CallId};
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use ck_core::PartitionId;
+
+use crate::bugs::{Bug, Bugs};
+use crate::session::{Lease, REPORTS_MAX};
+use crate::{
+    Answer, FencingToken, Generation, Member, MemberNumber, Renewal, Report, SessionId, State,
+    StoreId, Time,
+};
+use part::Part;
+
+/// Which sessions are this process's: those of its store and its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The store it holds the lock of.
+    pub store: StoreId,
+    /// Starts on that store, this one included.
+    pub generation: Generation,
+}
+
+/// One process of a node: its session, its lease, and its part in every partition.
+///
+/// Call order: [`handle`](Self::handle) with each input as it happens, then
+/// [`poll_output`](Self::poll_output) until it is empty, then wait for the next input or
+/// [`next_deadline`](Self::next_deadline), at which a tick is due.
+///
+/// A driver that answers `owns` from several threads publishes, for each partition, the token whose
+/// gate is open ([`AgentOutput::Open`], [`AgentOutput::Shut`]), and one lease end
+/// ([`lease_ends`](Self::lease_ends)). A reader loads the gate, then the lease end, and only *then*
+/// reads the clock: a clock read first would let a pause between the reads prolong the lease.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    identity: Identity,
+    bugs: Bugs,
+    state: State,
+    lease: Option<Lease>,
+    /// The newest session that is known to be over, though the applied state may not show it.
+    over: Option<SessionId>,
+    /// Its number, once it has been a member; a removed one does not register again.
+    number: Option<MemberNumber>,
+    stopping: bool,
+    lapsed: bool,
+    parts: BTreeMap<PartitionId, Part>,
+    outputs: VecDeque<AgentOutput>,
+    calls: u64,
+    send_at: Time,
+    #[cfg(feature = "planted-bugs")]
+    wall: i64,
+}
+
+impl Agent {
+    /// A process that has just started and has applied nothing.
+    #[must_use]
+    pub fn new(identity: Identity, bugs: Bugs) -> Self {
+        Self {
+            identity,
+            bugs,
+            state: State::default(),
+            lease: None,
+            over: None,
+            number: None,
+            stopping: false,
+            lapsed: true,
+            parts: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            calls: 0,
+            send_at: Time::ZERO,
+            #[cfg(feature = "planted-bugs")]
+            wall: 0,
+        }
+    }
+
+    /// Steps the wall clock, which only [`Bug::WallClock`] looks at, by nanoseconds.
+    #[cfg(feature = "planted-bugs")]
+    pub const fn step_wall_clock(&mut self, nanoseconds: i64) {
+        self.wall = self.wall.saturating_add(nanoseconds);
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn clock(&self, now: Time) -> Time {
+        if self.bugs.has(Bug::WallClock) {
+            Time(now.0.saturating_add_signed(self.wall))
+        } else {
+            now
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "reads the wall clock with the feature on"
+    )]
+    const fn clock(&self, now: Time) -> Time {
+        now
+    }
+
+    /// Takes one input. `now` never goes back.
+    pub fn handle(&mut self, input: AgentInput, now: Time) {
+        match input {
+            AgentInput::Applied(state) => self.applied(state, now),
+            AgentInput::Answered(answer) => self.answered(&answer, now),
+            AgentInput::CallEnded { call, succeeded } => self.call_ended(call, succeeded, now),
+            AgentInput::Drained { token } => {
+                if let Some(part) = self.parts.get_mut(&token.partition) {
+                    part.drained(token);
+                }
+            }
+            AgentInput::Stop => self.stop(now),
+            AgentInput::Tick => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<AgentOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When a tick is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Time {
+        let lease = self.lease.filter(|_| !self.lapsed).map(|one| one.ends());
+        let retries = self.parts.values().filter_map(Part::retry_at);
+        retries
+            .chain(lease)
+            .min()
+            .map_or(self.send_at, |first| first.min(self.send_at))
+    }
+
+    /// The newest state that was given.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// This process's open session, as far as it knows.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        self.lease.map(|lease| lease.session())
+    }
+
+    /// When its right to act ends on its own clock; [`Time::ZERO`] while there is none.
+    #[must_use]
+    pub fn lease_ends(&self) -> Time {
+        let floored = |lease: &Lease| {
+            self.state.applied() >= lease.floor() || self.bugs.has(Bug::LeaseWithoutFloor)
+        };
+        let lease = self.lease.filter(floored).filter(|_| !self.stopping);
+        lease.map_or(Time::ZERO, |lease| lease.ends())
+    }
+
+    /// The token under which this node may act on a partition at `now`, if it may.
+    #[must_use]
+    pub fn owns(&self, partition: PartitionId, now: Time) -> Option<FencingToken> {
+        let token = self.parts.get(&partition)?.open()?;
+        self.live(now).then_some(token)
+    }
+
+    /// Whether an effect under a token may begin at `now`. Asked before each effect, again after
+    /// every await.
+    #[must_use]
+    pub fn check(&self, token: FencingToken, now: Time) -> bool {
+        self.bugs.has(Bug::NoCheckAfterAwait) || self.owns(token.partition, now) == Some(token)
+    }
+
+    fn live(&self, now: Time) -> bool {
+        let (applied, now) = (self.state.applied(), self.clock(now));
+        let counts = |lease: Lease| lease.counts(applied, now, self.bugs);
+        !self.stopping && self.lease.is_some_and(counts)
+    }
+
+    fn member(&self) -> Option<&Member> {
+        let store = self.identity.store;
+        self.state.members().find(|member| member.store == store)
+    }
+
+    /// The session that the applied state has open for this very process.
+    fn applied_session(&self) -> Option<SessionId> {
+        let session = self.state.session(self.member()?.session?)?;
+        let mine = session.generation == self.identity.generation && Some(session.id) > self.over;
+        mine.then_some(session.id)
+    }
+
+    fn applied(&mut self, state: State, now: Time) {
+        if state.applied() <= self.state.applied() {
+            return;
+        }
+        let changed = state.version() != self.state.version();
+        self.state = state;
+        if !changed {
+            return;
+        }
+        self.number = self.member().map(|member| member.number).or(self.number);
+        let session = self.applied_session();
+        if session != self.session() {
+            self.over = self.over.max(self.session());
+            self.lease = session.map(|session| Lease::begun(session, self.clock(now)));
+            self.send_at = now;
+        }
+        self.set_goals();
+    }
+
+    fn answered(&mut self, answer: &Answer, now: Time) {
+        match *answer {
+            Answer::Granted {
+                session,
+                sent,
+                terms,
+                floor,
+            } => {
+                let (bugs, now) = (self.bugs, self.clock(now));
+                if let Some(lease) = self.lease.as_mut().filter(|one| one.session() == session) {
+                    lease.extend(sent, &terms, floor, now, bugs);
+                }
+            }
+            Answer::Fenced { session } => {
+                if self.session() == Some(session) {
+                    self.over = Some(session);
+                    self.lease = None;
+                    self.send_at = now;
+                    self.set_goals();
+                }
+            }
+        }
+    }
+
+    /// Ends this node's own lease first; the session is never resumed.
+    fn stop(&mut self, now: Time) {
+        if self.stopping {
+            return;
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.end();
+        }
+        self.stopping = true;
+        self.send_at = now;
+    }
+
+    fn call_ended(&mut self, call: CallId, succeeded: bool, now: Time) {
+        let retry = self.state.config().lease.renews_every();
+        for part in self.parts.values_mut() {
+            if part.call_ended(call, succeeded, now, retry) {
+                // What this node has done should not wait for the next renewal.
+                self.send_at = self.send_at.min(now);
+            }
+        }
+    }
+
+    fn advance(&mut self, now: Time) {
+        let live = self.live(now);
+        if !live && !self.lapsed {
+            self.outputs.push_back(AgentOutput::Lapsed);
+        }
+        self.lapsed = !live;
+        let mut gone = Vec::new();
+        for (partition, part) in &mut self.parts {
+            part.advance(*partition, live, now, &mut self.calls, &mut self.outputs);
+            if part.is_gone() {
+                gone.push(*partition);
+            }
+        }
+        for partition in gone {
+            self.parts.remove(&partition);
+        }
+        self.send(now);
+    }
+
+    fn send(&mut self, now: Time) {
+        if now < self.send_at {
+            return;
+        }
+        self.send_at = now.after(self.state.config().lease.renews_every());
+        let Some(lease) = self.lease else {
+            if !self.stopping
+                && self.state.formed().is_some()
+                && self
+                    .member()
+                    .map_or(self.number.is_none(), |member| !member.closing)
+            {
+                let previous = self.member().and_then(|member| member.last_session);
+                self.outputs.push_back(AgentOutput::Register { previous });
+            }
+            return;
+        };
+        let (session, unanswered) = (lease.session(), self.clock(now).since(lease.heard()));
+        let Some(member) = self.member().map(|member| member.number) else {
+            return;
+        };
+        self.outputs.push_back(if self.stopping {
+            AgentOutput::StopSession { member, session }
+        } else {
+            AgentOutput::Renew(self.renewal(member, session, unanswered, now))
+        });
+    }
+
+    fn renewal(
+        &self,
+        member: MemberNumber,
+        session: SessionId,
+        unanswered: Duration,
+        now: Time,
+    ) -> Renewal {
+        let reports = self
+            .parts
+            .iter()
+            .filter_map(|(partition, part)| self.report(*partition, part, session));
+        Renewal {
+            member,
+            session,
+            sent: self.clock(now),
+            applied: self.state.applied(),
+            unanswered,
+            reports: reports.take(REPORTS_MAX).collect::<Vec<Report>>(),
+        }
+    }
+}

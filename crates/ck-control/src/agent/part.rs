@@ -1,0 +1,210 @@
+//! One partition at one node: its gate, and the one call that may be running.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use ck_core::PartitionId;
+
+use crate::agent::goal::Goal;
+use crate::agent::{AgentOutput, Call, CallId};
+use crate::bugs::{Bug, Bugs};
+use crate::{FencingToken, Time};
+
+/// Most doublings of the time between two tries of a call.
+const BACKOFF_DOUBLINGS_MAX: u32 = 5;
+
+/// A call that is running, and where it leads.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    id: CallId,
+    goal: Goal,
+    cancelled: bool,
+}
+
+/// What this node holds of one partition.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    bugs: Bugs,
+    goal: Goal,
+    reached: Option<Goal>,
+    running: Option<Running>,
+    /// The token whose gate is open.
+    open: Option<FencingToken>,
+    /// The token whose gate was shut and whose proofs may be outstanding.
+    draining: Option<FencingToken>,
+    failures: u32,
+    retry_at: Option<Time>,
+}
+
+impl Part {
+    pub(super) const fn new(goal: Goal, bugs: Bugs) -> Self {
+        Self {
+            bugs,
+            goal,
+            reached: None,
+            running: None,
+            open: None,
+            draining: None,
+            failures: 0,
+            retry_at: None,
+        }
+    }
+
+    /// Sets where it is to be brought; the same as before changes nothing.
+    pub(super) fn aim(&mut self, goal: Goal) {
+        if self.goal == goal {
+            return;
+        }
+        self.goal = goal;
+        self.failures = 0;
+        self.retry_at = None;
+        if self.reached != Some(goal) {
+            self.reached = None;
+        }
+    }
+
+    pub(super) const fn goal(&self) -> Goal {
+        self.goal
+    }
+
+    pub(super) fn is_reached(&self) -> bool {
+        self.reached == Some(self.goal)
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    pub(super) const fn open(&self) -> Option<FencingToken> {
+        self.open
+    }
+
+    pub(super) const fn retry_at(&self) -> Option<Time> {
+        self.retry_at
+    }
+
+    /// Whether nothing is left of it here.
+    pub(super) fn is_gone(&self) -> bool {
+        self.goal == Goal::Gone && self.is_reached() && self.running.is_none()
+    }
+
+    pub(super) fn drained(&mut self, token: FencingToken) {
+        if self.draining == Some(token) {
+            self.draining = None;
+        }
+    }
+
+    /// Takes the end of a call. True when it was this partition's.
+    pub(super) fn call_ended(
+        &mut self,
+        call: CallId,
+        succeeded: bool,
+        now: Time,
+        retry: Duration,
+    ) -> bool {
+        let Some(running) = self.running.filter(|running| running.id == call) else {
+            return false;
+        };
+        self.running = None;
+        if running.goal != self.goal || running.cancelled {
+            return true;
+        }
+        if succeeded {
+            self.reached = Some(self.goal);
+            self.failures = 0;
+        } else {
+            let doublings = self.failures.min(BACKOFF_DOUBLINGS_MAX);
+            self.failures = self.failures.saturating_add(1);
+            self.retry_at = Some(now.after(retry.saturating_mul(1 << doublings)));
+        }
+        true
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        partition: PartitionId,
+        live: bool,
+        now: Time,
+        calls: &mut u64,
+        outputs: &mut VecDeque<AgentOutput>,
+    ) {
+        self.shut(live, outputs);
+        if let Some(running) = &mut self.running {
+            if running.goal != self.goal && !running.cancelled {
+                running.cancelled = true;
+                outputs.push_back(AgentOutput::Cancel { id: running.id });
+            }
+            return;
+        }
+        if self.is_reached() {
+            if let Goal::Serve { token } = self.goal
+                && live
+                && self.open != Some(token)
+            {
+                self.open = Some(token);
+                self.draining = None;
+                outputs.push_back(AgentOutput::Open { token });
+            }
+            return;
+        }
+        if self.waits(live) || self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        match self.goal.call() {
+            Some(call) => self.call(partition, call, calls, outputs),
+            None => self.reached = Some(self.goal),
+        }
+    }
+
+    /// Shuts the gate as soon as the grant is another's, is to be given up, or cannot be used.
+    fn shut(&mut self, live: bool, outputs: &mut VecDeque<AgentOutput>) {
+        let Some(token) = self.open else {
+            return;
+        };
+        let releasing = matches!(self.goal, Goal::Release { .. });
+        if releasing && self.bugs.has(Bug::SourceNeverStops) {
+            return;
+        }
+        if live && self.goal.serves() == Some(token) {
+            return;
+        }
+        self.open = None;
+        self.draining = Some(token);
+        outputs.push_back(AgentOutput::Shut { token });
+        if self.goal.serves() == Some(token) {
+            // The lease has lapsed: with the next one the application is told to serve again.
+            self.reached = None;
+        }
+    }
+
+    /// Whether the next call has to wait for the lease, or for outstanding proofs.
+    const fn waits(&self, live: bool) -> bool {
+        match self.goal {
+            Goal::Serve { .. } => !live,
+            Goal::Release { .. } => self.draining.is_some(),
+            _ => false,
+        }
+    }
+
+    fn call(
+        &mut self,
+        partition: PartitionId,
+        call: Call,
+        calls: &mut u64,
+        outputs: &mut VecDeque<AgentOutput>,
+    ) {
+        *calls += 1;
+        let id = CallId(*calls);
+        self.running = Some(Running {
+            id,
+            goal: self.goal,
+            cancelled: false,
+        });
+        outputs.push_back(AgentOutput::Call {
+            id,
+            partition,
+            call,
+        });
+    }
+}

@@ -1,0 +1,102 @@
+//! Leases from both sides: what a node sends, what a leader answers, and what each may conclude.
+
+mod desk;
+mod lease;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use ck_core::{Epoch, PartitionId};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use desk::Desk;
+pub use lease::Lease;
+
+use crate::{LeaseTerms, MemberNumber, Position, SessionId, SwitchId, Time, TransferId};
+
+/// Most reports in one renewal; the others wait for the next.
+pub const REPORTS_MAX: usize = 1_024;
+
+/// A node asks for its lease to be extended, and tells what it has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The member.
+    pub member: MemberNumber,
+    /// Its session.
+    pub session: SessionId,
+    /// The node's clock, read before sending; the answer echoes it.
+    pub sent: Time,
+    /// The newest entry the node has applied.
+    pub applied: Position,
+    /// How long the node has had no answer, on its clock.
+    pub unanswered: Duration,
+    /// What it has done and the table does not show yet, at most [`REPORTS_MAX`].
+    pub reports: Vec<Report>,
+}
+
+/// What a node has done in a planned move; repeated in every renewal until superseded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Report {
+    /// The target has copied everything there was.
+    Prepared {
+        /// The move.
+        transfer: TransferId,
+    },
+    /// The target has every write that may have been acknowledged at that epoch, and takes part in
+    /// those to come.
+    CaughtUp {
+        /// The move.
+        transfer: TransferId,
+        /// The epoch under which it caught up.
+        epoch: Epoch,
+    },
+    /// The source has shut its gate, no proof is outstanding, and it admits nothing at that epoch
+    /// again.
+    Released(Release),
+    /// The target serves.
+    Activated {
+        /// The move.
+        transfer: TransferId,
+    },
+    /// A handler failed for good at this stage, or the agent cannot go on.
+    Failed {
+        /// The move.
+        transfer: TransferId,
+        /// The try that failed.
+        attempt: u32,
+    },
+}
+
+/// An acknowledgement: it counts only where all four match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Release {
+    /// The session that gives the role up.
+    pub session: SessionId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The grant it gives up.
+    pub epoch: Epoch,
+    /// The switch that asked for it.
+    pub switch: SwitchId,
+}
+
+/// The leader's answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The lease is extended.
+    Granted {
+        /// The session.
+        session: SessionId,
+        /// The renewal's clock reading, echoed.
+        sent: Time,
+        /// Lease and ρ as the leader's table has them.
+        terms: LeaseTerms,
+        /// The session's floor: the lease counts only while the node has applied it.
+        floor: Position,
+    },
+    /// The session has ended for good; the node registers anew.
+    Fenced {
+        /// The session.
+        session: SessionId,
+    },
+}

@@ -1,0 +1,7 @@
+//! Agents and leaders together, over one log and a network without delay.
+
+mod cluster;
+mod crash;
+mod interleavings;
+mod lease;
+mod moving;

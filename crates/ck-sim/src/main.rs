@@ -1,0 +1,206 @@
+//! A seed in, a verdict out.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use ck_control::Bugs;
+use ck_sim::clock::SECOND;
+use ck_sim::{Coverage, Verdict, run_seed, shrink};
+
+const HELP: &str = "\
+usage: ck-sim [SEED] [options]
+
+  SEED             run this one, and print its trace when it fails
+  --seeds N        run N seeds [20000]
+  --from SEED      the first of them [1]
+  --long           200000 seeds
+  --threads N      [the number of cores]
+  --trace          print the trace of SEED though it passes
+  --plant NAME     break a rule on purpose (built with the feature planted-bugs)
+";
+
+/// Seeds from which on an empty cell of the table is a failure.
+const TABLE_SEEDS_MIN: u64 = 10_000;
+
+#[derive(Debug)]
+struct Options {
+    seed: Option<u64>,
+    seeds: u64,
+    from: u64,
+    threads: usize,
+    trace: bool,
+    bugs: Bugs,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        seed: None,
+        seeds: 20_000,
+        from: 1,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        trace: false,
+        bugs: Bugs::default(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let value = words.next().unwrap_or_default();
+            let parsed: Result<u64, _> = value.parse();
+            parsed.map_err(|_| format!("{word} {value:?} is not a number"))
+        };
+        match word.as_str() {
+            "--seeds" => options.seeds = number()?,
+            "--from" => options.from = number()?,
+            "--threads" => options.threads = usize::try_from(number()?.max(1)).unwrap_or(1),
+            "--long" => options.seeds = 200_000,
+            "--trace" => options.trace = true,
+            "--plant" => options.bugs = planted(&words.next().unwrap_or_default())?,
+            seed => {
+                let seed = seed.parse();
+                options.seed = Some(seed.map_err(|_| format!("{word:?} is no seed\n\n{HELP}"))?);
+            }
+        }
+    }
+    Ok(options)
+}
+
+#[cfg(feature = "planted-bugs")]
+fn planted(name: &str) -> Result<Bugs, String> {
+    let mut all = ck_control::Bug::ALL.into_iter();
+    let found = all.find(|bug| format!("{bug:?}") == name);
+    let names = || {
+        ck_control::Bug::ALL
+            .map(|bug| format!("{bug:?}"))
+            .join(", ")
+    };
+    found
+        .map(Bugs::planted)
+        .ok_or_else(|| format!("--plant {name:?} is no rule; use {}", names()))
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn planted(name: &str) -> Result<Bugs, String> {
+    Err(format!(
+        "--plant {name:?}: this build breaks no rules; build with --features planted-bugs"
+    ))
+}
+
+/// What many runs add up to.
+#[derive(Default)]
+struct Sum {
+    coverage: Coverage,
+    failed: Vec<Verdict>,
+}
+
+#[expect(clippy::print_stdout, reason = "a program prints")]
+fn many(options: &Options) -> bool {
+    let next = AtomicU64::new(options.from);
+    let stop = AtomicBool::new(false);
+    let (simulated, accepted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let sum = Mutex::new(Sum::default());
+    let end = options.from.saturating_add(options.seeds);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                let mut coverage = Coverage::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let verdict = run_seed(seed, options.bugs, false);
+                    simulated.fetch_add(verdict.simulated / 1_000_000, Ordering::Relaxed);
+                    accepted.fetch_add(verdict.accepted, Ordering::Relaxed);
+                    coverage.add(&verdict.coverage);
+                    if verdict.violation.is_some() {
+                        stop.store(true, Ordering::Relaxed);
+                        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                        sum.failed.push(verdict);
+                    }
+                }
+                let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                sum.coverage.add(&coverage);
+            });
+        }
+    });
+    let took_ms = u64::try_from(began.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    let simulated_ms = simulated.into_inner();
+    let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", sum.coverage);
+    let threads = u64::try_from(options.threads).unwrap_or(1);
+    println!(
+        "{} seeds, {} cluster-hours, {} writes accepted, {}.{} s: {} x real time, {} x a core",
+        next.into_inner().min(end) - options.from,
+        simulated_ms / 3_600_000,
+        accepted.into_inner(),
+        took_ms / 1_000,
+        took_ms % 1_000 / 100,
+        simulated_ms / took_ms,
+        simulated_ms / took_ms / threads,
+    );
+    for verdict in &sum.failed {
+        failed(verdict, options.bugs);
+    }
+    let empty = sum.coverage.empty();
+    let short = options.seeds >= TABLE_SEEDS_MIN && !empty.is_empty();
+    if sum.failed.is_empty() && short {
+        println!("FAILED: never met: {empty:?}");
+    }
+    sum.failed.is_empty() && !short
+}
+
+#[expect(clippy::print_stdout, reason = "a program prints")]
+fn failed(verdict: &Verdict, bugs: Bugs) {
+    let Some(violation) = &verdict.violation else {
+        return;
+    };
+    let seed = verdict.seed;
+    println!("FAILED: seed {seed}: {violation}");
+    println!("the faults that are needed for it:");
+    for fault in shrink(seed, bugs, violation.invariant, 100) {
+        println!("  {fault}");
+    }
+    println!("replay with: ck-sim {seed}");
+}
+
+#[expect(clippy::print_stdout, reason = "a program prints")]
+fn one(seed: u64, options: &Options) -> bool {
+    let verdict = run_seed(seed, options.bugs, true);
+    if options.trace || verdict.violation.is_some() {
+        for line in &verdict.trace {
+            println!("{line}");
+        }
+    }
+    println!(
+        "seed {seed}: {} s of cluster time, {} writes accepted",
+        verdict.simulated / SECOND,
+        verdict.accepted
+    );
+    failed(&verdict, options.bugs);
+    verdict.violation.is_none()
+}
+
+#[expect(clippy::print_stderr, reason = "a program prints")]
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    let passed = match options.seed {
+        Some(seed) => one(seed, &options),
+        None => many(&options),
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

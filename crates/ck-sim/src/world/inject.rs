@@ -1,0 +1,335 @@
+//! Faults, their ends, and the healing of everything.
+
+use ck_control::{
+    Command, MemberChange, Move, Party, Stage, State, TransferCommand, TransferId, Trigger,
+};
+use ck_core::NodeState;
+
+use crate::clock::{Instant, MS, SECOND};
+use crate::fault::{Act, Fault, When, Who};
+use crate::world::{Event, World};
+
+impl World {
+    /// A move came to another stage: faults that wait for it are set going.
+    pub(super) fn stages_changed(&mut self, before: &State) {
+        let after = self.state();
+        let entered = after.transfers().filter(|one| {
+            let old = before.transfer(one.id);
+            old.is_none_or(|old| old.stage != one.stage)
+        });
+        let stages: Vec<Stage> = entered.map(|one| one.stage).collect();
+        for stage in stages {
+            self.arm(stage);
+        }
+    }
+
+    /// A commit is on its way: between the proposal and its entry.
+    pub(super) fn commit_proposed(&mut self, _: TransferId) {
+        self.arm(Stage::Commit);
+    }
+
+    fn arm(&mut self, stage: Stage) {
+        if self.healed.is_some() {
+            return;
+        }
+        let aimed = |fault: &Fault| matches!(fault.when, When::Stage(at, _) if at == stage);
+        let waiting =
+            (0..self.faults.len()).find(|index| !self.fired[*index] && aimed(&self.faults[*index]));
+        if let Some(index) = waiting
+            && let When::Stage(_, after) = self.faults[index].when
+        {
+            self.fired[index] = true;
+            // A commit is over within milliseconds.
+            let after = if stage == Stage::Commit {
+                after / 1_000
+            } else {
+                after
+            };
+            self.after(after, Event::Fault(index));
+        }
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let all = 0..self.places.len();
+        let leading = all.filter(|place| self.leading(*place).is_some());
+        leading.max_by_key(|place| self.leading(*place))
+    }
+
+    fn victim(&self, fault: &Fault) -> Option<usize> {
+        let state = self.state();
+        let stage = match fault.when {
+            When::Stage(stage, _) => Some(stage),
+            When::At(_) => None,
+        };
+        let at_stage = |one: &&ck_control::Transfer| stage.is_none_or(|stage| one.stage == stage);
+        let transfer = state
+            .transfers()
+            .find(at_stage)
+            .or_else(|| state.transfers().next());
+        let member = match fault.who {
+            Who::Place(place) => return Some(place),
+            Who::Leader => return self.leader(),
+            Who::Source => transfer?.source.member,
+            Who::Target => transfer?.target.member,
+        };
+        self.places
+            .iter()
+            .position(|one| one.member == Some(member))
+    }
+
+    fn cover(&mut self, act: Act) {
+        let state = self.state().clone();
+        for transfer in state.transfers() {
+            self.coverage.note(transfer.stage, act);
+        }
+        if let Some(leader) = self.leader() {
+            let here = &self.places[leader];
+            let commit = here.process.as_ref().map_or(0, |process| process.commit);
+            for index in commit..here.log.len() {
+                if let Command::Transfer {
+                    step: TransferCommand::Commit { .. },
+                    ..
+                } = here.log.entry(index).proposal.command
+                {
+                    self.coverage.note(Stage::Commit, act);
+                }
+            }
+        }
+    }
+
+    pub(super) fn begin_fault(&mut self, index: usize) {
+        if self.healed.is_some() {
+            return;
+        }
+        let fault = self.faults[index];
+        let Some(place) = self.victim(&fault) else {
+            return;
+        };
+        self.say(|| format!("FAULT {fault}, which is node-{}", place + 1));
+        self.cover(fault.act);
+        self.begin(place, fault.act, fault.lasts);
+        self.after(fault.lasts, Event::FaultEnds(index, place));
+    }
+
+    fn begin(&mut self, place: usize, act: Act, lasts: Instant) {
+        match act {
+            Act::Crash => self.crash(place),
+            Act::Bounce => {
+                self.crash(place);
+                let soon = self.random.between(MS, 50 * MS);
+                self.after(soon, Event::Start { place });
+            }
+            Act::DiskLoss => self.lose_one_disk(place),
+            Act::Pause => self.places[place].paused = self.places[place].process.is_some(),
+            Act::Isolate | Act::Deaf | Act::Mute | Act::Bridge => self.cut(place, act, true),
+            Act::Flap => {
+                let until = self.now + lasts;
+                self.flap(place, until, true);
+            }
+            Act::Slow => {
+                let extra = self.random.between(20 * MS, 900 * MS);
+                self.network.slow_down(place, extra);
+            }
+            Act::StuckApply => self.places[place].stuck = true,
+            Act::WallClock => self.step_wall_clock(place),
+            Act::Disturb => {
+                let longest = self.random.between(5 * MS, 300 * MS);
+                self.network.disturb(100, 100, longest);
+            }
+            Act::Stop => self.stop(place),
+            Act::Remove => self.remove(place),
+            Act::Join => self.join(),
+            Act::Drain => self.change(place, |change| change.state = Some(NodeState::Draining)),
+            Act::LeaderChange => self.change_leader(),
+            Act::Reweigh => {
+                let weight = u32::try_from(self.random.between(1, 6)).unwrap_or(1);
+                self.change(place, |change| change.weight = Some(weight));
+                self.replan();
+            }
+            Act::Abort => self.abort_all(),
+            Act::Force => self.force(),
+            Act::Snapshot => self.places[place].skips = true,
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, index: usize, place: usize) {
+        if self.healed.is_some() {
+            return;
+        }
+        match self.faults[index].act {
+            Act::Crash | Act::DiskLoss | Act::Stop => self.start(place),
+            Act::Pause => self.resume(place),
+            act @ (Act::Isolate | Act::Deaf | Act::Mute | Act::Bridge) => {
+                self.cut(place, act, false);
+            }
+            Act::Slow => self.network.slow_down(place, 0),
+            Act::StuckApply => {
+                self.places[place].stuck = false;
+                self.catch_up(place);
+            }
+            Act::Disturb => self.network.disturb(0, 0, 3 * MS),
+            Act::Drain => self.change(place, |change| change.state = Some(NodeState::Active)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn resume(&mut self, place: usize) {
+        let here = &mut self.places[place];
+        here.paused = false;
+        for event in std::mem::take(&mut here.deferred) {
+            // They are all there at once; which is taken first is the scheduler's.
+            self.queue.push(self.now, event);
+        }
+    }
+
+    fn cut(&mut self, place: usize, act: Act, begins: bool) {
+        let places = self.places.len();
+        let friends = [(place + 1) % places, (place + 2) % places];
+        for other in (0..places).filter(|other| *other != place) {
+            let (inbound, outbound) = match act {
+                Act::Deaf => (true, false),
+                Act::Mute => (false, true),
+                Act::Bridge => {
+                    // Its two neighbours reach it, and nobody else reaches them.
+                    let beyond = !friends.contains(&other);
+                    for friend in friends.into_iter().filter(|_| beyond) {
+                        self.link(friend, other, begins);
+                        self.link(other, friend, begins);
+                    }
+                    (false, false)
+                }
+                _ => (true, true),
+            };
+            if inbound {
+                self.link(other, place, begins);
+            }
+            if outbound {
+                self.link(place, other, begins);
+            }
+        }
+    }
+
+    fn link(&mut self, from: usize, to: usize, cut: bool) {
+        if cut {
+            self.network.cut(from, to);
+        } else {
+            self.network.mend(from, to);
+        }
+    }
+
+    pub(super) fn flap(&mut self, place: usize, until: Instant, cut: bool) {
+        if self.healed.is_some() || (cut && self.now >= until) {
+            return;
+        }
+        self.cut(place, Act::Isolate, cut);
+        let span = self.random.between(20 * MS, 900 * MS);
+        let cut = !cut;
+        self.after(span, Event::Flap { place, until, cut });
+    }
+
+    fn lose_one_disk(&mut self, place: usize) {
+        // A majority of the logs stays: losing it is beyond what is promised.
+        let votes = self.places.iter().filter(|one| one.votes).count();
+        let spare = votes > self.setting.voters / 2 + 1;
+        if self.places[place].process.is_some() && (spare || !self.places[place].votes) {
+            self.lose_disk(place);
+        } else {
+            self.crash(place);
+        }
+    }
+
+    fn step_wall_clock(&mut self, place: usize) {
+        let by = i64::try_from(self.random.below(20 * SECOND)).unwrap_or(0) - 10_000_000_000;
+        let _ = (place, by);
+        #[cfg(feature = "planted-bugs")]
+        if let Some(process) = &mut self.places[place].process {
+            process.agent.step_wall_clock(by);
+        }
+    }
+
+    pub(super) fn operator(&mut self, command: Command) {
+        if let Some(leader) = self.leader() {
+            self.append(leader, "operator".to_string(), command);
+        }
+    }
+
+    pub(super) fn change(&mut self, place: usize, edit: impl FnOnce(&mut MemberChange)) {
+        let node = self.places[place].node.clone();
+        let mut change = MemberChange::default();
+        edit(&mut change);
+        self.operator(Command::Update { node, change });
+    }
+
+    fn remove(&mut self, place: usize) {
+        // As many stay as there are copies.
+        let staying = self.places.iter().filter(|one| one.started && !one.removed);
+        let copies = usize::from(self.config.replication_factor);
+        if staying.count() > copies && !self.places[place].votes {
+            let node = self.places[place].node.clone();
+            self.operator(Command::Close { node });
+        }
+    }
+
+    fn join(&mut self) {
+        for place in 0..self.places.len() {
+            if !self.places[place].started {
+                let at = self.random.below(200 * MS);
+                self.after(at, Event::Start { place });
+            }
+        }
+    }
+
+    fn change_leader(&mut self) {
+        let others: Vec<usize> = (0..self.places.len())
+            .filter(|place| self.places[*place].votes && self.leading(*place).is_none())
+            .collect();
+        if !others.is_empty() {
+            let place = *self.random.pick(&others);
+            self.campaign(place);
+        }
+    }
+
+    fn replan(&mut self) {
+        if let Some(leader) = self.leader()
+            && self.state().rebalance().is_none()
+        {
+            self.plan(leader, Trigger::Manual);
+        }
+    }
+
+    fn abort_all(&mut self) {
+        let open: Vec<TransferId> = self.state().transfers().map(|one| one.id).collect();
+        for transfer in open {
+            let (office, step) = (None, TransferCommand::Abort { transfer });
+            self.operator(Command::Transfer { office, step });
+        }
+    }
+
+    /// Moves some primary role to another copy that is in sync, whatever its holder says.
+    fn force(&mut self) {
+        let state = self.state().clone();
+        let party = |member| {
+            let session = state.member(member)?.session?;
+            Some(Party { member, session })
+        };
+        let moves = state.partitions().filter_map(|(partition, control)| {
+            let holder = control.holder.filter(|_| control.transfer.is_none())?;
+            let mut others = control.in_sync.iter().filter(|one| **one != holder.member);
+            let target = others.find_map(|one| party(*one))?;
+            Some(Move {
+                partition,
+                source: party(holder.member)?,
+                target,
+                handoff: true,
+                leaving: None,
+                reason: Trigger::Manual,
+                force: true,
+            })
+        });
+        let moves: Vec<Move> = moves.collect();
+        if !moves.is_empty() {
+            let (office, step) = (None, TransferCommand::Open(*self.random.pick(&moves)));
+            self.operator(Command::Transfer { office, step });
+        }
+    }
+}

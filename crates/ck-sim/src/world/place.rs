@@ -1,0 +1,143 @@
+//! A place where a node runs: what its disk keeps, and the process that is running, if one is.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ck_control::{
+    Agent, CallId, FencingToken, Generation, Leader, MemberNumber, Round, StoreId, SwitchId,
+    TransferId,
+};
+use ck_core::{Epoch, NodeId, PartitionId};
+
+use crate::clock::{Clock, Instant};
+use crate::log::Log;
+use crate::world::Event;
+
+/// Writes a copy has, by their number.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writes(Vec<u64>);
+
+impl Writes {
+    pub(crate) fn add(&mut self, write: usize) {
+        let word = write / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (write % 64);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    pub(crate) fn keep_only(&mut self, other: &Self) {
+        for (at, mine) in self.0.iter_mut().enumerate() {
+            *mine &= other.0.get(at).copied().unwrap_or_default();
+        }
+    }
+
+    /// How many of `wanted` are not here.
+    pub(crate) fn missing(&self, wanted: &Self) -> usize {
+        let words = wanted.0.iter().enumerate();
+        words
+            .map(|(at, word)| {
+                let mine = self.0.get(at).copied().unwrap_or_default();
+                (word & !mine).count_ones() as usize
+            })
+            .sum()
+    }
+
+    /// A crash: about half of what was not on the disk is gone.
+    pub(crate) fn lose(&mut self, mask: u64) {
+        for word in &mut self.0 {
+            *word &= mask;
+        }
+    }
+}
+
+/// A write that waits for copies.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) write: usize,
+    pub(crate) token: FencingToken,
+    pub(crate) since: Instant,
+    /// Places that have it.
+    pub(crate) have: BTreeSet<usize>,
+}
+
+/// What one process of the model application remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Application {
+    /// Calls that are running and what they are about.
+    pub(crate) calls: BTreeMap<CallId, (PartitionId, ck_control::Call)>,
+    /// Proofs that were given and not given back.
+    pub(crate) proofs: BTreeMap<FencingToken, u32>,
+    /// Gates that were shut and whose proofs are outstanding.
+    pub(crate) shut: BTreeSet<FencingToken>,
+    /// Copies that follow this primary's stream before they are in sync, by partition.
+    pub(crate) joined: BTreeMap<PartitionId, (usize, Epoch, TransferId)>,
+    pub(crate) pending: VecDeque<Pending>,
+}
+
+/// A process.
+pub(crate) struct Process {
+    pub(crate) agent: Agent,
+    /// Absent until its member number is known.
+    pub(crate) leader: Option<Leader>,
+    pub(crate) nonce: u64,
+    /// The term it believes to lead.
+    pub(crate) leading: Option<u64>,
+    /// Who it believes leads.
+    pub(crate) knows: Option<usize>,
+    pub(crate) commit: usize,
+    pub(crate) applied: usize,
+    /// While it leads: how much of its log each place has.
+    pub(crate) matched: Vec<usize>,
+    /// The confirmation under way and who has answered it.
+    pub(crate) round: Option<(Round, BTreeSet<usize>)>,
+    pub(crate) agent_wake: Instant,
+    pub(crate) leader_wake: Instant,
+    pub(crate) application: Application,
+    pub(crate) stopping: bool,
+    /// Acknowledgements sent, so that each is observed once.
+    pub(crate) released: BTreeSet<SwitchId>,
+}
+
+/// A place.
+pub(crate) struct Place {
+    pub(crate) node: NodeId,
+    pub(crate) store: StoreId,
+    pub(crate) generation: Generation,
+    pub(crate) member: Option<MemberNumber>,
+    pub(crate) log: Log,
+    pub(crate) clock: Clock,
+    /// Whether its log still has a vote.
+    pub(crate) votes: bool,
+    /// Whether everything it acknowledges is on its disk.
+    pub(crate) durable: bool,
+    pub(crate) served: bool,
+    pub(crate) removed: bool,
+    pub(crate) started: bool,
+    /// Entries that its disk has applied.
+    pub(crate) kept: usize,
+    pub(crate) copies: BTreeMap<PartitionId, Writes>,
+    /// Grows with every start and every end of a process.
+    pub(crate) life: u64,
+    pub(crate) process: Option<Process>,
+    pub(crate) paused: bool,
+    pub(crate) deferred: Vec<Event>,
+    pub(crate) stuck: bool,
+    /// Whether what it gets next is one snapshot instead of entries.
+    pub(crate) skips: bool,
+}
+
+impl Place {
+    /// Whether it takes part in anything at this instant.
+    pub(crate) fn runs(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
+}
