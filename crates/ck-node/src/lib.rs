@@ -5,6 +5,7 @@
 //! speak HTTP (`ck-http`).
 
 mod admission;
+mod clock;
 mod codec;
 pub mod config;
 mod consensus;
@@ -16,6 +17,7 @@ mod handle;
 mod leader;
 mod node;
 pub mod operation;
+mod ownership;
 mod planning;
 mod published;
 mod secret;
@@ -25,6 +27,7 @@ pub mod status;
 mod store;
 mod wire;
 
+pub use clock::{BootClock, Clock};
 pub use codec::CodecError;
 pub use config::{Config, ConfigError, OnFatal, PeerAddresses, Resolve, ResolveError};
 pub use consensus::ConsensusError;
@@ -34,6 +37,7 @@ pub use forming::FormingError;
 pub use handle::{Distribution, Ended, Handle, Partition};
 pub use node::{Bind, Bound, Node, StartError};
 pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
+pub use ownership::{NotOwner, Owned, Ownership, Proof};
 pub use published::{Published, Reader};
 pub use secret::Secret;
 pub use status::{NodeStatus, Phase, Role};

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use ck_control::{
-    ClusterId, ConfigChange, Generation, Incarnation, MemberChange, MemberNumber, Rejection,
-    StoreId,
+    ClusterId, ConfigChange, Generation, InSyncChange, Incarnation, LeaseTerms, MemberChange,
+    MemberNumber, Mode, Rejection, SessionId, StoreId, Trigger,
 };
-use ck_core::{Domain, NodeId, Table, Version};
+use ck_core::{Domain, Epoch, NodeId, PartitionId, Table, Version};
 use serde::{Deserialize, Serialize};
 
 /// Something to be done by the cluster.
@@ -23,6 +23,54 @@ pub enum Operation {
         /// Only plan; change nothing.
         dry_run: bool,
     },
+    /// Begin to carry out a plan that was looked at before, if nothing it depends on has changed.
+    BeginPlan {
+        /// The version it was made for.
+        base: Version,
+        /// The table to reach.
+        table: Table,
+        /// Why.
+        trigger: Trigger,
+    },
+    /// Hold the plan under way back, or let it go on. Moves that have begun go on.
+    PausePlan {
+        /// Whether it is held back.
+        paused: bool,
+    },
+    /// Give the plan under way up. Moves that have begun go on.
+    AbortPlan,
+    /// Let moves go on although many nodes were lost at once.
+    ReleaseBrake,
+    /// Make a node the primary of a partition that nobody may act on.
+    Promote {
+        /// The partition.
+        partition: PartitionId,
+        /// The node; it needs an open session and a copy.
+        node: NodeId,
+        /// Whether writes that the node does not have may be lost.
+        accept_loss: bool,
+    },
+    /// A primary changes the in-sync set of its partition.
+    InSync {
+        /// The partition.
+        partition: PartitionId,
+        /// The primary's session.
+        session: SessionId,
+        /// Its grant.
+        epoch: Epoch,
+        /// What changes.
+        change: InSyncChange,
+    },
+    /// Change what is promised. A higher mode holds once every open session has applied it.
+    SetMode {
+        /// The mode.
+        mode: Mode,
+    },
+    /// Change the lease. A shorter one binds the leader only when the longer has run out.
+    SetLease {
+        /// The new terms.
+        terms: LeaseTerms,
+    },
     /// Admit a node, which is reached first.
     Join(JoinRequest),
     /// A member opens a new session, at each of its starts.
@@ -32,7 +80,7 @@ pub enum Operation {
         /// The member.
         member: MemberNumber,
         /// The session it ends.
-        session: ck_control::SessionId,
+        session: SessionId,
     },
     /// Take a node out of the cluster for good.
     Remove {
@@ -104,7 +152,7 @@ pub struct Itself {
     /// Its member number, when it has one.
     pub member: Option<MemberNumber>,
     /// The session it knows to be its last.
-    pub previous: Option<ck_control::SessionId>,
+    pub previous: Option<SessionId>,
     /// Whether acknowledgements of its application are durable.
     pub durable: bool,
     /// Configuration values it names; absent ones are adopted.
@@ -184,7 +232,7 @@ pub struct Joined {
     /// Its member number.
     pub member: MemberNumber,
     /// Its open session; absent when an operator announced a node that has yet to start.
-    pub session: Option<ck_control::SessionId>,
+    pub session: Option<SessionId>,
     /// Members there are.
     pub members: u64,
 }
@@ -329,6 +377,12 @@ pub enum OperationError {
         /// Most operations that may wait.
         limit: u64,
     },
+    /// The node's own store cannot be written.
+    #[error("the node's store cannot be written: {reason}")]
+    Store {
+        /// Why.
+        reason: String,
+    },
     /// The node stops.
     #[error("{node} is stopping")]
     Stopping {
@@ -358,6 +412,7 @@ impl OperationError {
             Self::LastCopy { .. } => "last-copy",
             Self::TooLarge { .. } => "entry-too-large",
             Self::Busy { .. } => "busy",
+            Self::Store { .. } => "store-failed",
             Self::Stopping { .. } => "stopping",
         }
     }

@@ -6,13 +6,14 @@ use std::time::Instant;
 use ck_control::{MemberNumber, Nonce, SessionId, State};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 
 use crate::config::Config;
 use crate::consensus::{Consensus, Substrate, SubstrateStatus};
-use crate::operation::{Itself, JoinRequest};
+use crate::operation::{Itself, JoinRequest, OperationError};
+use crate::ownership::Gates;
 use crate::published::{Publisher, now_ms};
-use crate::store::{Identity, Membership, Store};
+use crate::store::{Identity, Membership, Store, key};
 use crate::wire::Invitation;
 
 /// Operations that may be under way through one node.
@@ -57,6 +58,10 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Sender<Phase>,
     /// The session this process opened last.
     pub(crate) session: Mutex<Option<SessionId>>,
+    /// What this process may act on.
+    pub(crate) gates: Arc<Gates>,
+    /// Whether that is written down already.
+    served: OnceCell<()>,
     pub(crate) election: Mutex<Election>,
     pub(crate) invitation: Mutex<Option<Invitation>>,
     /// Something changed that the driver should look at.
@@ -76,6 +81,7 @@ impl Shared {
     ) -> Arc<Self> {
         let waiting_for = "the first answer of another node".to_owned();
         Arc::new(Self {
+            gates: Gates::new(Arc::clone(&config.clock)),
             config,
             store,
             publisher,
@@ -85,6 +91,7 @@ impl Shared {
             identity: Mutex::new(identity),
             phase: watch::channel(Phase::Waiting { waiting_for }).0,
             session: Mutex::new(None),
+            served: OnceCell::new(),
             election: Mutex::new(Election::default()),
             invitation: Mutex::new(None),
             wake: Notify::new(),
@@ -165,6 +172,22 @@ impl Shared {
                 secret: config.secret.clone(),
             }),
         }
+    }
+
+    /// Writes down that this start told an outside process what it may act on. Once a start.
+    pub(crate) async fn note_served(&self) -> Result<(), OperationError> {
+        let generation = self.identity.lock().generation;
+        self.served
+            .get_or_try_init(|| async {
+                self.store
+                    .write(key::SERVED, &generation)
+                    .await
+                    .map_err(|source| OperationError::Store {
+                        reason: source.to_string(),
+                    })
+            })
+            .await
+            .copied()
     }
 
     /// Remembers when a leader was first seen.

@@ -2,6 +2,7 @@
 
 mod look;
 mod operate;
+mod own;
 
 pub use look::{Distribution, Partition};
 
