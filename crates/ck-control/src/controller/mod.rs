@@ -7,6 +7,7 @@
 mod brake;
 mod intent;
 mod io;
+mod leaving;
 mod moves;
 mod open;
 mod pace;
@@ -196,6 +197,9 @@ impl Leader {
             return;
         }
         self.reports(renewal, now);
+        if renewal.leaving && self.state.brake().is_none() {
+            self.hand_over_leaving(now);
+        }
     }
 
     fn in_office(&mut self) -> Option<(&mut InOffice, &State)> {

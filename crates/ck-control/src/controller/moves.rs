@@ -145,6 +145,7 @@ impl Leader {
         }
         self.brake(now);
         if state.brake().is_none() {
+            self.hand_over_leaving(now);
             self.open_moves(now);
         }
         self.plan(now);

@@ -61,9 +61,10 @@ fn reason(office: &InOffice, state: &State, now: Time) -> Option<Trigger> {
         let away = office.timers.away(member.number, now);
         away.is_some_and(|away| away >= grace) && holds(member.node.as_str())
     });
+    let stays = |session| !office.desk.is_leaving(session);
     let usable = || {
         let members = state.members();
-        members.filter(|member| !member.closing && member.session.is_some())
+        members.filter(|member| !member.closing && member.session.is_some_and(stays))
     };
     let wanted = usable().count().min(config.replication_factor.into());
     let live = |control: &crate::PartitionControl| {

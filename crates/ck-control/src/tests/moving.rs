@@ -237,7 +237,7 @@ fn a_plan_is_carried_out_within_the_limits() {
     let mut most = 0;
     for _ in 0..600 {
         let into = cluster.world.state.transfers();
-        let into = into.filter(|one| one.copies() && one.target.member.0 == 4);
+        let into = into.filter(|one| one.is_copying() && one.target.member.0 == 4);
         most = most.max(into.count());
         cluster.run(50);
     }
