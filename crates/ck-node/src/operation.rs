@@ -155,6 +155,8 @@ pub struct Itself {
     pub previous: Option<SessionId>,
     /// Whether acknowledgements of its application are durable.
     pub durable: bool,
+    /// Its newest earlier start that told an outside process what it may act on.
+    pub served: Option<Generation>,
     /// Configuration values it names; absent ones are adopted.
     pub choices: ck_control::ConfigChoices,
     /// Highest command version it understands.
@@ -332,6 +334,28 @@ pub enum OperationError {
         /// Why.
         reason: String,
     },
+    /// A plan would leave fewer copies than planned work may.
+    #[error(
+        "the plan would leave {partition} with {have} copies, below min_in_sync {least}; add a node, or lower min_in_sync"
+    )]
+    TooFewCopies {
+        /// The first such partition.
+        partition: PartitionId,
+        /// Copies it would have.
+        have: u64,
+        /// The least there must be.
+        least: u64,
+    },
+    /// The node to be removed still has copies that are being moved away.
+    #[error(
+        "{node} still holds {copies} copies, which are being moved away; ask again when it is empty"
+    )]
+    Draining {
+        /// The node.
+        node: NodeId,
+        /// Copies it has.
+        copies: u64,
+    },
     /// There is no table to plan from.
     #[error("the partitions do not exist yet; create them first")]
     NoPartitions,
@@ -406,6 +430,8 @@ impl OperationError {
             Self::OtherCluster { .. } => "other-cluster",
             Self::Conflict { .. } => "configuration-conflict",
             Self::Placement { .. } => "no-placement",
+            Self::TooFewCopies { .. } => "too-few-copies",
+            Self::Draining { .. } => "draining",
             Self::NoPartitions => "no-partitions",
             Self::Unauthorized { .. } => "unauthorized",
             Self::LastVoter { .. } => "last-voter",
@@ -426,6 +452,7 @@ impl OperationError {
             | Self::NotFormed { .. }
             | Self::Unreachable { .. }
             | Self::Stopping { .. }
+            | Self::Draining { .. }
             | Self::Busy { .. } => true,
             Self::Rejected(rejection) => rejection.is_retryable(),
             _ => false,

@@ -165,10 +165,14 @@ impl Agent {
         self.lease.map(|lease| lease.session())
     }
 
-    /// Whether nothing is left that a stop could hand over: it holds no role, or the leader has said
-    /// since [`AgentInput::Leave`] that nobody can take what it holds, or it may not act anyway.
+    /// Whether, since [`AgentInput::Leave`], nothing is left that a stop could hand over: it holds
+    /// no role, or the leader has said that nobody can take what it holds, or it may not act
+    /// anyway.
     #[must_use]
     pub fn is_handed_over(&self, now: Time) -> bool {
+        if self.leaving.is_none() {
+            return false;
+        }
         let session = self.session();
         let holds = |control: &PartitionControl| {
             control.holder.map(|holder| holder.session) == session && session.is_some()

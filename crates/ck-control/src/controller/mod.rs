@@ -138,7 +138,7 @@ impl Leader {
             tenure.office = Some(InOffice {
                 id: office.id,
                 desk: Desk::new(now, &self.state, bugs),
-                timers: Timers::new(now),
+                timers: Timers::new(now, &self.state),
                 losses: Losses::default(),
             });
             return;
