@@ -41,6 +41,7 @@ impl World {
         let mut config = Config::new(format!("node-{number}").parse().unwrap(), self.data(number));
         config.join = (1..=initial).map(address).collect();
         config.on_fatal = OnFatal::Report;
+        config.pace.clean_up = Duration::from_millis(100);
         config.choices = ConfigChoices {
             settle_ms: Some(100),
             ..ConfigChoices::default()
