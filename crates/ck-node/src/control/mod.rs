@@ -122,14 +122,10 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
             biased;
             input = inbox.recv() => {
                 // What has arrived is taken before a deadline is looked at.
-                let mut next = input;
-                let mut taken = 0;
-                while let Some(input) = next {
-                    if let Err(over) = control.take(input) {
-                        return Err(over);
-                    }
-                    taken += 1;
-                    next = if taken < BATCH_MAX { inbox.try_recv().ok() } else { None };
+                let more = std::iter::from_fn(|| inbox.try_recv().ok());
+                let mut batch = input.into_iter().chain(more).take(BATCH_MAX);
+                if let Err(over) = batch.try_for_each(|input| control.take(input)) {
+                    break Err(over);
                 }
             }
             changed = applied.changed() => if changed.is_err() { break Ok(()) },
