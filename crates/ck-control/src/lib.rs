@@ -64,5 +64,8 @@ pub use state::{
     Proposal, Raise, Rebalance, RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT,
     Session, Snapshot, SnapshotError, Stage, State, Transfer, TransferCommand, Trigger,
 };
+pub use state::{
+    CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,
+};
 pub use time::Time;
 pub use token::{Fence, FenceError, FencingToken, TokenError};
