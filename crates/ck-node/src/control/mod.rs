@@ -91,6 +91,9 @@ pub(crate) struct Control {
     calls: Calls,
     /// Shut gates with proofs outstanding.
     draining: BTreeMap<PartitionId, FencingToken>,
+    /// The newest reading of the clock, and whether it has gone back since.
+    newest: Time,
+    went_back: bool,
     /// When the stop began.
     stopping_since: Option<Time>,
     registering: bool,
@@ -158,6 +161,8 @@ impl Control {
             waiting: Waiting::default(),
             calls: Calls::new(Arc::clone(&node), line.clone()),
             draining: BTreeMap::new(),
+            newest: Time::ZERO,
+            went_back: false,
             stopping_since: None,
             registering: false,
             ending_session: false,
@@ -170,8 +175,19 @@ impl Control {
         }
     }
 
-    fn now(&self) -> Time {
-        self.node.gates.now()
+    /// The clock. One that goes back is worth no lease: nothing is owned until it has caught up
+    /// and a renewal was answered after that.
+    fn now(&mut self) -> Time {
+        let now = self.node.gates.now();
+        if now < self.newest {
+            tracing::error!(%now, newest = %self.newest, "the clock has gone back; nothing is owned");
+            self.node.gates.set_lease_end(Time::ZERO);
+            self.went_back = true;
+        } else {
+            self.newest = now;
+            self.went_back = false;
+        }
+        self.newest
     }
 
     fn next_deadline(&self) -> Time {
@@ -258,7 +274,7 @@ impl Control {
     }
 
     /// Tells the rest of the node.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let now = self.now();
         let standing = Standing {
             session: self.agent.session(),

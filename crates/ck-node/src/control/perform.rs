@@ -42,6 +42,8 @@ impl Control {
 
     fn publish_lease(&self, publishes: impl Fn(Time, Time) -> bool) {
         let (before, ends) = (self.node.gates.lease_end(), self.agent.lease_ends());
+        // A reader compares the end with the clock, so a clock that went back must meet no end.
+        let ends = if self.went_back { Time::ZERO } else { ends };
         if publishes(before, ends) {
             self.node.gates.set_lease_end(ends);
         }
