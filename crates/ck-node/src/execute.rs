@@ -14,6 +14,7 @@ use crate::consensus::{Committed, ProposeError, Substrate};
 use crate::operation::{Operation, OperationError, Outcome};
 use crate::planning;
 use crate::published::now_ms;
+use crate::removal;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 use crate::wire::{Forward, Forwarded, kind, refusal};
 
@@ -190,7 +191,7 @@ pub(crate) async fn lead(node: &Arc<Shared>, operation: Operation, actor: &str) 
             propose(node, Command::Stop { member, session }, actor).await?;
             Ok(Outcome::Stopped)
         }
-        Operation::Remove { node: name } => admission::remove(node, name, actor).await,
+        Operation::Remove { node: name } => removal::remove(node, name, actor).await,
         Operation::SetCustom {
             key,
             value,

@@ -20,6 +20,7 @@ pub mod operation;
 mod ownership;
 mod planning;
 mod published;
+mod removal;
 mod reports;
 mod secret;
 mod service;

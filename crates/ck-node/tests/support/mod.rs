@@ -1,6 +1,8 @@
 //! Several nodes in one process, on a network in memory, each with a data directory of its own.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod owners;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
