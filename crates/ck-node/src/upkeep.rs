@@ -229,7 +229,8 @@ pub(crate) async fn reconcile(
                 .elapsed()
                 >= TOLD_WITHIN
         };
-        let Some(change) = next_change(&node.state(), &status, told) else {
+        let lost = node.standing.borrow().lost.clone();
+        let Some(change) = next_change(&node.state(), &status, &lost, told) else {
             return Ok(());
         };
         tracing::info!(?change, "changing the members of the log");
@@ -242,6 +243,7 @@ pub(crate) async fn reconcile(
 fn next_change(
     state: &State,
     status: &SubstrateStatus,
+    lost: &[MemberNumber],
     mut told: impl FnMut(MemberNumber) -> bool,
 ) -> Option<MemberChange> {
     if !status.leads() || state.members().len() == 0 {
@@ -257,7 +259,7 @@ fn next_change(
             address,
         });
     }
-    let voters = wanted_voters(state, status);
+    let voters = wanted_voters(state, status, lost);
     if !voters.is_empty() && (voters != status.voters || status.joint) {
         return Some(MemberChange::Voters(voters));
     }
@@ -273,8 +275,13 @@ fn next_change(
 
 /// Who should vote: those who do, as long as they are members, and caught-up members of other
 /// failure domains first, up to the largest of 1, 3, 5 that the configuration and the nodes allow.
-/// The number never shrinks by itself; when a voter was removed it is made odd again.
-fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumber> {
+/// The number never shrinks by itself; when a voter was removed it is made odd again. A voter that
+/// is `lost` gives its place to a caught-up member, and keeps it while there is none.
+fn wanted_voters(
+    state: &State,
+    status: &SubstrateStatus,
+    lost: &[MemberNumber],
+) -> BTreeSet<MemberNumber> {
     let stays = |number: &MemberNumber| !state.is_removed(*number);
     let mut voters: BTreeSet<MemberNumber> = status.voters.iter().copied().filter(stays).collect();
     let removed = voters.len() < status.voters.len();
@@ -283,7 +290,18 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
         .filter(|member| !voters.contains(&member.number) && !member.closing)
         .filter(|member| member.session.is_some() && status.is_caught_up(member.number))
         .collect();
-    let possible = odd(voters.len() + candidates.len()).min(usize::from(state.config().voters));
+    let mut places = lost
+        .iter()
+        .filter(|member| voters.contains(*member))
+        .copied();
+    let mut replaced = BTreeSet::new();
+    for _ in 0..candidates.len() {
+        replaced.extend(places.next());
+    }
+    let size = voters.len();
+    voters.retain(|voter| !replaced.contains(voter));
+    let all = odd(size + candidates.len()).min(usize::from(state.config().voters));
+    let possible = all.max(size);
     while voters.len() < possible && !candidates.is_empty() {
         let taken: BTreeSet<Option<&Domain>> = voters
             .iter()

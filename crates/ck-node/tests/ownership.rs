@@ -237,3 +237,56 @@ async fn without_a_majority_a_node_boots_and_routes_from_its_disk_and_owns_nothi
     assert!(partitions().all(|one| !alone.owns(one)));
     assert!(alone.owned().await.unwrap().tokens.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_lost_for_longer_than_the_grace_gives_its_vote_to_another_member() {
+    let world = World::new(38);
+    let mut handles = Vec::new();
+    for number in 1..=4 {
+        let mut config = world.config(number, 4);
+        config.choices.rejoin_grace_ms = Some(500);
+        handles.push(world.start(number, config).await.unwrap());
+    }
+    for handle in &handles {
+        eventually("ready", || handle.unready().is_empty()).await;
+    }
+    eventually("three voters", || handles[0].status().voters.len() == 3).await;
+    let status = handles[0].status();
+    let leader = handles[leader_of(&handles)].member();
+    let voter = *status
+        .voters
+        .iter()
+        .find(|one| Some(**one) != leader)
+        .unwrap();
+    let at = |member| {
+        handles
+            .iter()
+            .position(|handle| handle.member() == Some(member))
+    };
+    let lost = at(voter).unwrap();
+    cut_off(&world, lost, 4);
+    let others: Vec<&Handle> = (0..4)
+        .filter(|at| *at != lost)
+        .map(|at| &handles[at])
+        .collect();
+    eventually("another one votes", || {
+        let status = others[0].status();
+        status.voters.len() == 3 && !status.voters.contains(&voter) && !status.joint
+    })
+    .await;
+    // Its copies are elsewhere by then: four nodes hold three copies of each.
+    eventually("the copies are complete again", || {
+        let state = others[0].state();
+        partitions().all(|one| state.partition_state(one) == PartitionState::Stable)
+    })
+    .await;
+    assert_eq!(
+        others[0].partitions_of(handles[lost].node_id().as_str()),
+        []
+    );
+    world.network.heal_all();
+    eventually("it is back, without a vote", || {
+        handles[lost].unready().is_empty() && others[0].status().voters.len() == 3
+    })
+    .await;
+}
