@@ -14,6 +14,7 @@ use crate::consensus::{Committed, ProposeError, Substrate};
 use crate::operation::{Operation, OperationError, Outcome};
 use crate::planning;
 use crate::published::now_ms;
+use crate::removal;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 use crate::wire::{Forward, Forwarded, kind, refusal};
 
@@ -45,6 +46,7 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         let again = match &failure {
             OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
             OperationError::Unknown { .. } => operation.is_idempotent(),
+            OperationError::Draining { .. } => true,
             // Another node, which led, stops; the next leader may take it on.
             OperationError::Stopping { node: other } => *other != node.config.node,
             _ => false,
@@ -56,7 +58,9 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         tokio::time::sleep(RETRY_EVERY).await;
     }
     match last {
-        Some(failure @ OperationError::Unknown { .. }) => Err(failure),
+        Some(failure @ (OperationError::Unknown { .. } | OperationError::Draining { .. })) => {
+            Err(failure)
+        }
         other => {
             let reason = other.map_or_else(
                 || "nothing was tried".to_owned(),
@@ -187,7 +191,7 @@ pub(crate) async fn lead(node: &Arc<Shared>, operation: Operation, actor: &str) 
             propose(node, Command::Stop { member, session }, actor).await?;
             Ok(Outcome::Stopped)
         }
-        Operation::Remove { node: name } => admission::remove(node, name, actor).await,
+        Operation::Remove { node: name } => removal::remove(node, name, actor).await,
         Operation::SetCustom {
             key,
             value,

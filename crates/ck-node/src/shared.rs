@@ -3,16 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ck_control::{MemberNumber, Nonce, SessionId, State};
+use ck_control::{Generation, MemberNumber, Nonce, SessionId, State};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 
 use crate::config::Config;
 use crate::consensus::{Consensus, Substrate, SubstrateStatus};
+use crate::control::{INPUTS_MAX, Input, Standing};
 use crate::operation::{Itself, JoinRequest, OperationError};
 use crate::ownership::Gates;
 use crate::published::{Publisher, now_ms};
+use crate::reports::Reports;
 use crate::store::{Identity, Membership, Store, key};
 use crate::wire::Invitation;
 
@@ -56,8 +58,16 @@ pub(crate) struct Shared {
     pub(crate) consensus: OnceLock<Arc<Consensus>>,
     pub(crate) identity: Mutex<Identity>,
     pub(crate) phase: watch::Sender<Phase>,
-    /// The session this process opened last.
-    pub(crate) session: Mutex<Option<SessionId>>,
+    /// How the control loop is told what happened.
+    pub(crate) line: mpsc::Sender<Input>,
+    /// The loop's end of it, until the loop takes it.
+    pub(crate) inbox: Mutex<Option<mpsc::Receiver<Input>>>,
+    /// What the control loop says of this process.
+    pub(crate) standing: watch::Sender<Standing>,
+    /// What the user's handler is doing.
+    pub(crate) reports: Reports,
+    /// The newest earlier start that told an outside process what it may act on.
+    served_before: Option<Generation>,
     /// What this process may act on.
     pub(crate) gates: Arc<Gates>,
     /// Whether that is written down already.
@@ -77,9 +87,11 @@ impl Shared {
         config: Config,
         store: Store,
         identity: Identity,
+        served_before: Option<Generation>,
         publisher: Arc<Publisher>,
     ) -> Arc<Self> {
         let waiting_for = "the first answer of another node".to_owned();
+        let (line, inbox) = mpsc::channel(INPUTS_MAX);
         Arc::new(Self {
             gates: Gates::new(Arc::clone(&config.clock)),
             config,
@@ -90,7 +102,11 @@ impl Shared {
             consensus: OnceLock::new(),
             identity: Mutex::new(identity),
             phase: watch::channel(Phase::Waiting { waiting_for }).0,
-            session: Mutex::new(None),
+            line,
+            inbox: Mutex::new(Some(inbox)),
+            standing: watch::channel(Standing::default()).0,
+            reports: Reports::default(),
+            served_before,
             served: OnceCell::new(),
             election: Mutex::new(Election::default()),
             invitation: Mutex::new(None),
@@ -131,6 +147,11 @@ impl Shared {
             .map(|membership| membership.member)
     }
 
+    /// The open session of this process, as far as it knows.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.standing.borrow().session
+    }
+
     pub(crate) fn state(&self) -> State {
         self.publisher.current().state.clone()
     }
@@ -167,6 +188,7 @@ impl Shared {
                 member: identity.membership.map(|membership| membership.member),
                 previous,
                 durable: config.durable,
+                served: self.served_before,
                 choices: config.choices.clone(),
                 command_version: ck_control::COMMAND_VERSION,
                 secret: config.secret.clone(),

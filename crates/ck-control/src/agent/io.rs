@@ -27,6 +27,9 @@ pub enum AgentInput {
         /// The token of an earlier [`AgentOutput::Shut`].
         token: FencingToken,
     },
+    /// The node is about to stop: its primary roles are to be handed over first. It goes on
+    /// serving; see [`is_handed_over`](crate::Agent::is_handed_over).
+    Leave,
     /// The node is to stop. The agent ends its own lease at once, and for good.
     Stop,
     /// Time has passed: call it at [`next_deadline`](crate::Agent::next_deadline).

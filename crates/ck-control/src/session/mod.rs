@@ -30,6 +30,8 @@ pub struct Renewal {
     pub applied: Position,
     /// How long the node has had no answer, on its clock.
     pub unanswered: Duration,
+    /// Whether it is about to stop: whoever leads hands its primary roles over first.
+    pub leaving: bool,
     /// What it has done and the table does not show yet, at most [`REPORTS_MAX`].
     pub reports: Vec<Report>,
 }
@@ -93,6 +95,8 @@ pub enum Answer {
         terms: LeaseTerms,
         /// The session's floor: the lease counts only while the node has applied it.
         floor: Position,
+        /// Whether roles of a session that is about to stop are still to be handed over.
+        handing_over: bool,
     },
     /// The session has ended for good; the node registers anew.
     Fenced {

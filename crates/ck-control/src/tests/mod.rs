@@ -4,4 +4,5 @@ mod cluster;
 mod crash;
 mod interleavings;
 mod lease;
+mod leaving;
 mod moving;

@@ -8,6 +8,7 @@ use ck_core::PartitionId;
 use super::Handle;
 use crate::operation::OperationError;
 use crate::ownership::{NotOwner, Owned, Ownership};
+use crate::reports::HandlerReport;
 
 impl Handle {
     /// The right to act on a partition as its primary, if this node has it now.
@@ -56,6 +57,12 @@ impl Handle {
         self.node.gates.owns(partition).is_some()
     }
 
+    /// What the handler is doing: the calls that run, how far each is, and what failed last.
+    #[must_use]
+    pub fn handler_reports(&self) -> Vec<HandlerReport> {
+        self.node.reports.all()
+    }
+
     /// How long this node may act unless its lease is renewed; zero while it has none.
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
@@ -73,7 +80,7 @@ impl Handle {
         self.node.note_served().await?;
         let published = self.node.publisher.current();
         let state = &published.state;
-        let session = *self.node.session.lock();
+        let session = self.node.session();
         let advisory = state.config().mode == Mode::Advisory;
         let tokens = if advisory {
             Vec::new()

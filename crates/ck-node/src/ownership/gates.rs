@@ -85,6 +85,10 @@ impl Gates {
             .is_none_or(|gate| gate.proofs.load(Ordering::SeqCst) == 0)
     }
 
+    pub(crate) fn lease_end(&self) -> Time {
+        Time(self.lease_ends.load(Ordering::SeqCst))
+    }
+
     pub(crate) fn set_lease_end(&self, ends: Time) {
         self.lease_ends.store(ends.0, Ordering::SeqCst);
     }
@@ -114,6 +118,14 @@ impl Gates {
             incarnation: Incarnation(self.incarnation.load(Ordering::Acquire)),
             partition,
             epoch,
+        }
+    }
+
+    /// Nothing may be acted on any more.
+    pub(crate) fn close(&self) {
+        self.set_lease_end(Time::ZERO);
+        for gate in self.gates.get().map_or(&[][..], |gates| gates) {
+            gate.epoch.store(0, Ordering::SeqCst);
         }
     }
 

@@ -109,6 +109,20 @@ impl Server {
         });
     }
 
+    /// The nodes with a copy of each partition, in order of name.
+    #[track_caller]
+    pub(crate) fn copies(&self) -> Vec<(String, Vec<String>)> {
+        let rows = self.rows().into_iter();
+        rows.map(|(id, primary, replicas)| {
+            let replicas = replicas.as_array().expect("a list").iter();
+            let replicas = replicas.map(|node| node.as_str().expect("a name").to_owned());
+            let mut nodes: Vec<String> = replicas.chain([primary]).collect();
+            nodes.sort();
+            (id, nodes)
+        })
+        .collect()
+    }
+
     /// The rows of its table: id, primary, replicas, in order.
     #[track_caller]
     pub(crate) fn rows(&self) -> Vec<(String, String, Value)> {

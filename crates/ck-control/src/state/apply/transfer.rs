@@ -211,7 +211,7 @@ impl State {
         let max = self.config.max_transfers_per_node;
         let busy = |of: fn(&Transfer) -> MemberNumber, member: MemberNumber| {
             self.transfers()
-                .filter(|one| one.copies() && of(one) == member)
+                .filter(|one| one.is_copying() && of(one) == member)
                 .count()
         };
         let (source, target) = (moved.source.member, moved.target.member);

@@ -1,5 +1,6 @@
-//! What the leader does by itself: genesis, its office, who receives the log and who votes,
-//! creating the partitions, and rebalancing once joins have settled.
+//! What the leader does beside deciding who owns what: genesis, who receives the log and who
+//! votes, creating the partitions, and planning anew when weights, domains or the configuration
+//! change.
 //!
 //! Level-triggered: each step looks at the state as it is, and does the first thing that is not
 //! as it should be.
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ck_control::{Command, Config, Founder, Genesis, Incarnation, MemberNumber, State, Trigger};
-use ck_core::{Domain, NodeState};
+use ck_core::Domain;
 
 use crate::consensus::{MemberChange, ProposeError, Substrate, SubstrateStatus};
+use crate::control::CONTROLLER;
 use crate::execute::propose;
 use crate::operation::OperationError;
 use crate::planning;
@@ -32,10 +34,9 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What a leader remembers. Belongs to one term of one process, and is dropped with it.
 #[derive(Default)]
-pub(crate) struct Leader {
-    /// The term for which this process committed its office.
-    office: Option<u64>,
-    /// The nodes a plan depends on, and since when they have been as they are.
+pub(crate) struct Upkeep {
+    term: u64,
+    /// What a plan depends on, and since when it has been as it is.
     settled: Option<(Shape, Instant)>,
     planned: Option<Shape>,
     not_before: Option<Instant>,
@@ -46,55 +47,65 @@ pub(crate) struct Leader {
     enough_since: Option<Instant>,
 }
 
-/// What a plan depends on.
-type Shape = (
-    BTreeMap<MemberNumber, (u32, Option<Domain>, NodeState)>,
-    u8,
-    u8,
-);
-
-fn shape(state: &State) -> Shape {
-    let members = state
-        .members()
-        .filter(|member| !member.closing)
-        .map(|member| {
-            (
-                member.number,
-                (member.weight, member.domain.clone(), member.state),
-            )
-        });
-    (
-        members.collect(),
-        state.config().replication_factor,
-        state.config().spread,
-    )
+/// What a plan depends on besides who is there, which the control loop watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shape {
+    members: BTreeMap<MemberNumber, (u32, Option<Domain>)>,
+    replication_factor: u8,
+    spread: u8,
 }
 
-impl Leader {
-    /// Forgets everything: leadership has ended, or may have.
-    pub(crate) fn resign(&mut self) {
-        *self = Self::default();
+impl Shape {
+    fn of(state: &State) -> Self {
+        let members = state.members().filter(|member| !member.closing);
+        Self {
+            members: members
+                .map(|member| (member.number, (member.weight, member.domain.clone())))
+                .collect(),
+            replication_factor: state.config().replication_factor,
+            spread: state.config().spread,
+        }
     }
 
+    /// Whether anything differs but who is there.
+    fn differs(&self, other: &Self) -> bool {
+        let known = |(number, shape): (&MemberNumber, &(u32, Option<Domain>))| {
+            other
+                .members
+                .get(number)
+                .is_some_and(|other| other != shape)
+        };
+        self.members.iter().any(known)
+            || (self.replication_factor, self.spread) != (other.replication_factor, other.spread)
+    }
+}
+
+impl Upkeep {
     /// Does what is to be done now. Returns when to look again at the latest.
     pub(crate) async fn step(&mut self, node: &Arc<Shared>, status: &SubstrateStatus) -> Duration {
         if !status.leads() {
-            self.resign();
+            *self = Self::default();
             return RETRY_EVERY;
         }
         if self.not_before.is_some_and(|at| Instant::now() < at) {
             return RETRY_EVERY;
         }
-        if self.office != Some(status.term) {
-            self.resign();
-            if let Err(source) = take_office(node, status.term).await {
-                tracing::warn!(%source, term = status.term, "the office is not taken yet");
-                // A refusal is an entry as well, and would wake us at once.
-                self.not_before = Some(Instant::now() + RETRY_EVERY);
-                return RETRY_EVERY;
-            }
-            self.office = Some(status.term);
-            tracing::info!(node = %node.config.node, term = status.term, "leads the cluster");
+        if self.term != status.term {
+            *self = Self {
+                term: status.term,
+                ..Self::default()
+            };
+        }
+        if node.state().formed().is_none()
+            && let Err(source) = form(node).await
+        {
+            tracing::warn!(%source, term = status.term, "the cluster is not formed yet");
+            // A refusal is an entry as well, and would wake us at once.
+            self.not_before = Some(Instant::now() + RETRY_EVERY);
+            return RETRY_EVERY;
+        }
+        if node.standing.borrow().office.is_none() {
+            return RETRY_EVERY;
         }
         self.not_before = None;
         if let Err(source) = reconcile(node, &mut self.removed_since).await {
@@ -132,19 +143,22 @@ impl Leader {
         }
     }
 
-    /// A plan for the nodes of now, once they have been the same for a while.
+    /// A plan for the weights, domains and configuration of now, once they have been the same for
+    /// a while.
     async fn rebalance(&mut self, node: &Arc<Shared>) -> Duration {
         let state = node.state();
         if state.table().is_none() || !state.config().auto_rebalance {
             return RETRY_EVERY;
         }
-        let now = shape(&state);
-        if self.planned.as_ref() == Some(&now) {
+        let now = Shape::of(&state);
+        let planned = self.planned.get_or_insert_with(|| now.clone());
+        if !now.differs(planned) {
+            *planned = now;
             return RETRY_EVERY;
         }
         let settle = Duration::from_millis(state.config().settle_ms);
         match &self.settled {
-            Some((seen, since)) if *seen == now => {
+            Some((seen, since)) if !now.differs(seen) => {
                 let left = settle.saturating_sub(since.elapsed());
                 if !left.is_zero() {
                     return left;
@@ -155,11 +169,10 @@ impl Leader {
                 return settle;
             }
         }
-        let trigger = trigger(self.planned.as_ref(), &now);
-        match planning::rebalance(node, trigger, false, CONTROLLER).await {
+        match planning::rebalance(node, Trigger::Manual, false, CONTROLLER).await {
             Ok(_) => self.planned = Some(now),
             Err(source) => {
-                tracing::warn!(%source, "no rebalance yet");
+                tracing::debug!(%source, "no rebalance yet");
                 self.not_before = Some(Instant::now() + RETRY_EVERY);
             }
         }
@@ -167,68 +180,34 @@ impl Leader {
     }
 }
 
-/// What a plan is for, by what has changed since the last one.
-fn trigger(before: Option<&Shape>, now: &Shape) -> Trigger {
-    let Some(before) = before else {
-        return Trigger::Join;
-    };
-    let joined = now.0.keys().any(|member| !before.0.contains_key(member));
-    let left = before.0.keys().any(|member| !now.0.contains_key(member));
-    let drains = |shape: &Shape| {
-        shape
-            .0
-            .values()
-            .filter(|(_, _, state)| *state == NodeState::Draining)
-            .count()
-    };
-    if joined {
-        Trigger::Join
-    } else if left {
-        Trigger::Loss
-    } else if drains(now) > drains(before) {
-        Trigger::Drain
-    } else {
-        Trigger::Manual
-    }
-}
-
-/// The actor of what the leader does by itself.
-const CONTROLLER: &str = "controller";
-
-/// Commits genesis where there is none, then the office of this process in this term.
-async fn take_office(node: &Arc<Shared>, term: u64) -> Result<(), OperationError> {
+/// Commits genesis.
+async fn form(node: &Arc<Shared>) -> Result<(), OperationError> {
     let Some(membership) = node.membership() else {
         return Err(OperationError::NotFormed {
             node: node.config.node.clone(),
             waiting_for: "a place in a cluster".to_owned(),
         });
     };
-    if node.state().formed().is_none() {
-        let config = Config::from_choices(&node.config.choices)
-            .map_err(|source| OperationError::Rejected(source.into()))?;
-        let store = node.identity.lock().store;
-        let genesis = Genesis {
-            cluster: membership.cluster,
-            name: membership.cluster_name.clone(),
-            incarnation: Incarnation(now_ms() / 1000),
-            config,
-            founder: Founder {
-                node: node.config.node.clone(),
-                store,
-            },
-        };
-        match propose(node, Command::Genesis(genesis), CONTROLLER).await {
-            // An earlier leader's was in the log, and is applied now.
-            Ok(_) | Err(OperationError::Rejected(ck_control::Rejection::AlreadyFormed { .. })) => {}
-            Err(source) => return Err(source),
-        }
-    }
-    let office = Command::Office {
-        member: membership.member,
-        nonce: node.nonce,
-        term,
+    let config = Config::from_choices(&node.config.choices)
+        .map_err(|source| OperationError::Rejected(source.into()))?;
+    let store = node.identity.lock().store;
+    let genesis = Genesis {
+        cluster: membership.cluster,
+        name: membership.cluster_name.clone(),
+        incarnation: Incarnation(now_ms() / 1000),
+        config,
+        founder: Founder {
+            node: node.config.node.clone(),
+            store,
+        },
     };
-    propose(node, office, CONTROLLER).await.map(|_| ())
+    match propose(node, Command::Genesis(genesis), CONTROLLER).await {
+        // An earlier leader's was in the log, and is applied now.
+        Ok(_) | Err(OperationError::Rejected(ck_control::Rejection::AlreadyFormed { .. })) => {
+            Ok(())
+        }
+        Err(source) => Err(source),
+    }
 }
 
 /// Makes the members of the log what the state says they are, one change after the other.
@@ -250,7 +229,8 @@ pub(crate) async fn reconcile(
                 .elapsed()
                 >= TOLD_WITHIN
         };
-        let Some(change) = next_change(&node.state(), &status, told) else {
+        let lost = node.standing.borrow().lost.clone();
+        let Some(change) = next_change(&node.state(), &status, &lost, told) else {
             return Ok(());
         };
         tracing::info!(?change, "changing the members of the log");
@@ -263,6 +243,7 @@ pub(crate) async fn reconcile(
 fn next_change(
     state: &State,
     status: &SubstrateStatus,
+    lost: &[MemberNumber],
     mut told: impl FnMut(MemberNumber) -> bool,
 ) -> Option<MemberChange> {
     if !status.leads() || state.members().len() == 0 {
@@ -278,7 +259,7 @@ fn next_change(
             address,
         });
     }
-    let voters = wanted_voters(state, status);
+    let voters = wanted_voters(state, status, lost);
     if !voters.is_empty() && (voters != status.voters || status.joint) {
         return Some(MemberChange::Voters(voters));
     }
@@ -294,8 +275,13 @@ fn next_change(
 
 /// Who should vote: those who do, as long as they are members, and caught-up members of other
 /// failure domains first, up to the largest of 1, 3, 5 that the configuration and the nodes allow.
-/// The number never shrinks by itself; when a voter was removed it is made odd again.
-fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumber> {
+/// The number never shrinks by itself; when a voter was removed it is made odd again. A voter that
+/// is `lost` gives its place to a caught-up member, and keeps it while there is none.
+fn wanted_voters(
+    state: &State,
+    status: &SubstrateStatus,
+    lost: &[MemberNumber],
+) -> BTreeSet<MemberNumber> {
     let stays = |number: &MemberNumber| !state.is_removed(*number);
     let mut voters: BTreeSet<MemberNumber> = status.voters.iter().copied().filter(stays).collect();
     let removed = voters.len() < status.voters.len();
@@ -304,7 +290,18 @@ fn wanted_voters(state: &State, status: &SubstrateStatus) -> BTreeSet<MemberNumb
         .filter(|member| !voters.contains(&member.number) && !member.closing)
         .filter(|member| member.session.is_some() && status.is_caught_up(member.number))
         .collect();
-    let possible = odd(voters.len() + candidates.len()).min(usize::from(state.config().voters));
+    let mut places = lost
+        .iter()
+        .filter(|member| voters.contains(*member))
+        .copied();
+    let mut replaced = BTreeSet::new();
+    for _ in 0..candidates.len() {
+        replaced.extend(places.next());
+    }
+    let size = voters.len();
+    voters.retain(|voter| !replaced.contains(voter));
+    let all = odd(size + candidates.len()).min(usize::from(state.config().voters));
+    let possible = all.max(size);
     while voters.len() < possible && !candidates.is_empty() {
         let taken: BTreeSet<Option<&Domain>> = voters
             .iter()
