@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ck_control::State;
 use ck_core::{NodeId, Version};
-use ck_node::{Handle, NodeStatus, Operation, OperationError, Outcome};
+use ck_node::{Handle, NodeStatus, Operation, OperationError, Outcome, Owned};
 
 use crate::backend::{Backend, BoxFuture, Observed};
 
@@ -23,6 +23,11 @@ impl Backend for Handle {
 
     fn unready(&self) -> Vec<String> {
         Self::unready(self)
+    }
+
+    fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
+        let node = self.clone();
+        Box::pin(async move { Self::owned(&node).await })
     }
 
     fn execute(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ck_control::{Generation, Registration, StoreId};
-use ck_node::{NodeStatus, Operation, OperationError, Outcome};
+use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned};
 
 use super::{AT_MS, Fake, TERM, id, unpoisoned};
 use crate::backend::{Backend, BoxFuture, Observed};
@@ -58,6 +58,10 @@ impl Backend for Fake {
             None => vec!["the partitions do not exist yet".to_owned()],
             Some(_) => Vec::new(),
         }
+    }
+
+    fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
+        Box::pin(std::future::ready(Ok(self.owned_now())))
     }
 
     fn execute(

@@ -34,6 +34,8 @@ pub struct Fake {
     status: Mutex<NodeStatus>,
     /// Peer addresses that answer when a node joins, with the node that answers.
     answering: Mutex<BTreeMap<String, NodeId>>,
+    /// Time left of the lease.
+    lease: Mutex<Duration>,
 }
 
 impl std::fmt::Debug for Fake {
@@ -92,6 +94,7 @@ impl Fake {
             placement: Box::new(Rendezvous::md5()),
             status: Mutex::new(status),
             answering: Mutex::new(BTreeMap::new()),
+            lease: Mutex::new(Duration::from_millis(1400)),
         }
     }
 
@@ -155,6 +158,11 @@ impl Fake {
     pub fn answers_at(&self, address: &str, node: &str) {
         let node = node.parse().expect("a node id");
         unpoisoned(&self.answering).insert(address.to_owned(), node);
+    }
+
+    /// Leaves that much of the lease of the node that is asked; without any it owns nothing.
+    pub fn has_lease(&self, remaining: Duration) {
+        *unpoisoned(&self.lease) = remaining;
     }
 
     /// Makes that node the one that is asked; `node-1` goes on leading.

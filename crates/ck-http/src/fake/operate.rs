@@ -1,10 +1,11 @@
 //! Operations, carried out at once.
 
 use ck_control::{
-    Command, MemberNumber, OfficeId, RebalanceCommand, Registration, Rejection, State, Trigger,
+    Command, FencingToken, MemberNumber, OfficeId, RebalanceCommand, Registration, Rejection,
+    State, Trigger,
 };
 use ck_core::{NodeId, Table};
-use ck_node::{JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
+use ck_node::{JoinRequest, Joined, Operation, OperationError, Outcome, Owned, PlanOutcome};
 
 use super::backend::registration;
 use super::{AT_MS, Fake, unpoisoned};
@@ -50,6 +51,33 @@ impl Fake {
                 let version = self.apply(command(&state, other)?)?;
                 Ok(Outcome::Changed { version })
             }
+        }
+    }
+
+    /// What the node that is asked holds by the table, under a lease of that much.
+    pub(super) fn owned_now(&self) -> Owned {
+        let state = self.state.load_full();
+        let node = unpoisoned(&self.status).node.clone();
+        let lease = *unpoisoned(&self.lease);
+        let session = state
+            .open_session_of(node.as_str())
+            .map(|session| session.id);
+        let held = state.partitions().filter(|(_, control)| {
+            let holder = control.holder.map(|holder| holder.session);
+            session.is_some() && holder == session && !lease.is_zero()
+        });
+        Owned {
+            incarnation: state.incarnation(),
+            version: state.version(),
+            session,
+            lease_remaining: lease,
+            tokens: held
+                .map(|(partition, control)| FencingToken {
+                    incarnation: state.incarnation(),
+                    partition,
+                    epoch: control.epoch,
+                })
+                .collect(),
         }
     }
 

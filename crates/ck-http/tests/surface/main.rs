@@ -1,5 +1,6 @@
 //! The surface over real sockets, on a backend whose state is real.
 
+mod application;
 mod bad_input;
 mod client;
 mod figures;
@@ -7,4 +8,8 @@ mod fixtures;
 mod limits;
 mod look;
 mod operate;
+mod orders;
+mod ownership;
+mod plans;
+mod questions;
 mod support;
