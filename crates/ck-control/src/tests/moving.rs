@@ -5,7 +5,8 @@ use ck_core::PartitionId;
 use super::cluster::Cluster;
 use crate::state::tests::world::table;
 use crate::{
-    Command, MemberNumber, Move, Party, RebalanceCommand, Stage, TransferCommand, Trigger,
+    Command, InSyncChange, MemberNumber, Move, Party, RebalanceCommand, Stage, TransferCommand,
+    Trigger,
 };
 
 fn party(cluster: &Cluster, n: u64) -> Party {
@@ -119,6 +120,33 @@ fn a_forced_release_is_revoked_and_its_lease_waited_for() {
         (6_000..=6_800).contains(&taken),
         "{taken}: 4 s to release, 2.1 s of lease"
     );
+}
+
+#[test]
+fn a_revoked_role_goes_back_when_its_target_cannot_take_it() {
+    let mut cluster = at_release(true);
+    cluster.run(4_500);
+    let moved = cluster.world.state.transfers().next().cloned();
+    let moved = moved.expect("the lease of what was revoked is still waited for");
+    assert!(moved.revoked.is_some());
+    let step = |cluster: &Cluster| {
+        let epoch = cluster
+            .world
+            .state
+            .partition(moved.partition)
+            .unwrap()
+            .epoch;
+        Command::InSync {
+            partition: moved.partition,
+            session: moved.source.session,
+            epoch,
+            change: InSyncChange::Remove(moved.target.member),
+        }
+    };
+    cluster.propose(step(&cluster));
+    cluster.hangs.clear();
+    cluster.until(0, "2@2", 1_000);
+    assert_eq!(stage(&cluster), None);
 }
 
 #[test]
