@@ -43,6 +43,8 @@ pub fn plan(seed: u64, bugs: Bugs, trace: bool) -> (Setting, Vec<Fault>) {
     let started = voters.max(random.index(6) + 1);
     let places = started + random.index(4);
     let partitions = *random.pick(&[1, 2, 4, 7]);
+    let freeze_allowance_ms = *random.pick(&[0, 0, 600]);
+    let repeated_permille = *random.pick(&[0, 0, 300]);
     let faults = schedule(&mut random, places, 2 * SECOND, TROUBLE);
     let setting = Setting {
         seed,
@@ -50,6 +52,8 @@ pub fn plan(seed: u64, bugs: Bugs, trace: bool) -> (Setting, Vec<Fault>) {
         started,
         places,
         partitions,
+        freeze_allowance_ms,
+        repeated_permille,
         bugs,
         trace,
     };

@@ -45,6 +45,10 @@ pub struct Setting {
     pub places: usize,
     /// Number of partitions.
     pub partitions: u32,
+    /// How long a machine may stand still together with its clock.
+    pub freeze_allowance_ms: u64,
+    /// Of a thousand lost messages, how many come late after all.
+    pub repeated_permille: u64,
     /// Rules broken on purpose.
     pub bugs: Bugs,
     /// Whether to keep a trace.
@@ -216,7 +220,10 @@ fn config(setting: &Setting) -> Config {
         partitions: setting.partitions,
         replication_factor: copies,
         min_in_sync: copies.min(2),
-        lease: LeaseTerms::of(Profile::Lan),
+        lease: LeaseTerms {
+            freeze_allowance_ms: setting.freeze_allowance_ms,
+            ..LeaseTerms::of(Profile::Lan)
+        },
         rejoin_grace_ms: 4_000,
         settle_ms: 500,
         ..Config::default()
@@ -229,7 +236,8 @@ impl World {
     pub fn new(setting: Setting, faults: Vec<Fault>) -> Self {
         let stream = |number| Random::new(setting.seed, number);
         let config = config(&setting);
-        let network = Network::new(setting.places, stream(2));
+        let mut network = Network::new(setting.places, stream(2));
+        network.repeat(setting.repeated_permille);
         let mut world = Self {
             now: 0,
             pace: Pace::scaled(&config.lease),
