@@ -42,6 +42,8 @@ pub(super) struct Cluster {
     pub(super) dull: BTreeSet<u64>,
     /// Whose releases fail.
     pub(super) fails: BTreeSet<u64>,
+    /// Every call of a handler.
+    pub(super) calls: Vec<(u64, Call)>,
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
     pub(super) lost: Vec<Command>,
@@ -82,6 +84,7 @@ impl Cluster {
             holds: BTreeSet::new(),
             dull: BTreeSet::new(),
             fails: BTreeSet::new(),
+            calls: Vec::new(),
             deny: false,
             lost: Vec::new(),
             bugs: Bugs::default(),
@@ -232,6 +235,7 @@ impl Cluster {
                 }
             }
             AgentOutput::Call { id, call, .. } => {
+                self.calls.push((n, call));
                 let slow = matches!(call, Call::Release { .. } | Call::Prepare { .. });
                 let dull = matches!(call, Call::BecomePrimary { .. }) && self.dull.contains(&n);
                 let hangs = dull || (slow && self.hangs.contains(&n));

@@ -185,6 +185,52 @@ fn the_target_dies_while_it_copies_and_all_stays_as_it_was() {
 }
 
 #[test]
+fn a_target_that_is_behind_keeps_its_copy_when_its_session_ends() {
+    let mut cluster = Cluster::with_rows(4, &["2 3 1"]);
+    cluster.hangs.extend([2, 4]);
+    cluster.propose(handoff(&cluster, false));
+    until_stage(&mut cluster, Stage::Prepare);
+    // From here on it comes to count as in sync, and does not know it.
+    cluster.stuck.insert(4);
+    let moved = cluster.world.state.transfers().next().cloned().unwrap();
+    let transfer = moved.id;
+    let (session, epoch) = (moved.source.session, ck_core::Epoch(1));
+    let office = None;
+    for step in [
+        TransferCommand::Prepared { transfer },
+        TransferCommand::CaughtUp {
+            transfer,
+            session,
+            epoch,
+        },
+    ] {
+        cluster.propose(Command::Transfer { office, step });
+    }
+    let in_sync = &cluster
+        .world
+        .state
+        .partition(PartitionId(0))
+        .unwrap()
+        .in_sync;
+    assert!(in_sync.contains(&MemberNumber(4)), "{in_sync:?}");
+    let session = cluster.world.session(4);
+    let answer = crate::Answer::Fenced { session };
+    let now = cluster.now;
+    let agent = &mut cluster.node(4).agent;
+    agent.handle(crate::AgentInput::Answered(answer), now);
+    cluster.run(10);
+    assert!(!cluster.calls.contains(&(4, crate::Call::CleanUp)));
+    cluster.propose(Command::Stop {
+        member: MemberNumber(4),
+        session,
+    });
+    cluster.stuck.clear();
+    cluster.publish();
+    cluster.run(10);
+    assert!(cluster.calls.contains(&(4, crate::Call::CleanUp)));
+}
+
+#[test]
 fn the_target_dies_after_the_commit() {
     let mut cluster = Cluster::with_rows(4, &["2 3 1"]);
     cluster.dull.insert(4);
