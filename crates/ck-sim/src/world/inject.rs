@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    fn leader(&self) -> Option<usize> {
+    pub(super) fn leader(&self) -> Option<usize> {
         let all = 0..self.places.len();
         let leading = all.filter(|place| self.leading(*place).is_some());
         leading.max_by_key(|place| self.leading(*place))

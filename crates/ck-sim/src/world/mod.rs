@@ -2,6 +2,8 @@
 
 mod application;
 mod consensus;
+#[cfg(feature = "planted-bugs")]
+pub(crate) mod directed;
 mod driver;
 mod heal;
 mod inject;
@@ -174,6 +176,19 @@ impl Event {
     }
 }
 
+/// What a directed test does with a message.
+#[cfg(feature = "planted-bugs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Passes,
+    Waits,
+    IsLost,
+}
+
+/// Decides by sender, receiver and message.
+#[cfg(feature = "planted-bugs")]
+type Filter = Box<dyn Fn(usize, usize, &Message) -> Fate>;
+
 /// An entry that a majority has, and the state after it.
 struct Committed {
     entry: Arc<Entry>,
@@ -211,6 +226,10 @@ pub struct World {
     doomed: Vec<NodeId>,
     trace: Vec<String>,
     events: u64,
+    #[cfg(feature = "planted-bugs")]
+    filter: Option<Filter>,
+    #[cfg(feature = "planted-bugs")]
+    held: Vec<(usize, usize, Box<Message>)>,
 }
 
 /// The configuration of simulated clusters: profile `lan`, times of people in proportion to it.
@@ -263,6 +282,10 @@ impl World {
             doomed: Vec::new(),
             trace: Vec::new(),
             events: 0,
+            #[cfg(feature = "planted-bugs")]
+            filter: None,
+            #[cfg(feature = "planted-bugs")]
+            held: Vec::new(),
             setting,
         };
         world.found();
@@ -361,6 +384,14 @@ impl World {
     fn send(&mut self, from: usize, to: usize, message: Message) {
         let [first, second] = self.network.send(from, to);
         let message = Box::new(message);
+        #[cfg(feature = "planted-bugs")]
+        if let Some(filter) = &self.filter {
+            match filter(from, to, &message) {
+                Fate::Passes => {}
+                Fate::Waits => return self.held.push((from, to, message)),
+                Fate::IsLost => return,
+            }
+        }
         if let Some(delay) = second {
             let message = message.clone();
             self.after(delay, Event::Deliver { to, from, message });
