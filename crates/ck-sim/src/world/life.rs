@@ -181,7 +181,8 @@ impl World {
             .applied
             .saturating_sub(usize::try_from(behind).unwrap_or(0))
             .max(here.kept.min(process.applied));
-        if !here.durable {
+        // Before it asks for its stop it brings everything to its disk.
+        if !here.durable && !process.stopping {
             for copy in here.copies.values_mut() {
                 copy.lose(mask);
             }
