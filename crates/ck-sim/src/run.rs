@@ -106,27 +106,3 @@ pub fn run_seed(seed: u64, bugs: Bugs, trace: bool) -> Verdict {
     let (setting, faults) = plan(seed, bugs, trace);
     run(setting, faults)
 }
-
-/// The fewest faults of a failing seed that still break the same rule, by leaving out one after
-/// another, at most `tries` runs.
-#[must_use]
-pub fn shrink(seed: u64, bugs: Bugs, invariant: &str, tries: usize) -> Vec<Fault> {
-    let (setting, mut faults) = plan(seed, bugs, false);
-    let mut left = tries;
-    let mut at = 0;
-    while at < faults.len() && left > 0 {
-        left -= 1;
-        let mut fewer = faults.clone();
-        fewer.remove(at);
-        let verdict = run(setting.clone(), fewer.clone());
-        if verdict
-            .violation
-            .is_some_and(|one| one.invariant == invariant)
-        {
-            faults = fewer;
-        } else {
-            at += 1;
-        }
-    }
-    faults
-}

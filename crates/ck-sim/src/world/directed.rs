@@ -7,19 +7,19 @@ use ck_core::PartitionId;
 
 use crate::clock::{Instant, MS, SECOND};
 use crate::invariants::Violation;
-use crate::world::{Fate, Message, Setting, World};
+use crate::world::{Event, Fate, Message, Setting, World};
 
 /// A script: what it does, and what it finds under a broken rule.
 pub(crate) type Script = fn(Bugs) -> Option<Violation>;
 
-/// Three voters, three partitions, no faults.
-fn quiet(bugs: Bugs) -> World {
+/// As many voters, more partitions, no faults.
+fn quiet(voters: usize, bugs: Bugs) -> World {
     let setting = Setting {
         seed: 1,
-        voters: 3,
-        started: 3,
-        places: 3,
-        partitions: 3,
+        voters,
+        started: voters,
+        places: voters,
+        partitions: 7,
         freeze_allowance_ms: 0,
         repeated_permille: 0,
         bugs,
@@ -37,8 +37,10 @@ fn roles(world: &World) -> (PartitionId, usize, usize, usize) {
         let place = world.place_of(control.holder?.member)?;
         (place != leader).then_some((partition, place))
     });
-    let (partition, owner) = held.expect("three nodes share three partitions");
-    (partition, owner, 3 - leader - owner, leader)
+    let (partition, owner) = held.expect("nodes share the partitions");
+    let mut all = 0..world.places.len();
+    let other = all.find(|place| *place != leader && *place != owner);
+    (partition, owner, other.expect("a third node"), leader)
 }
 
 impl World {
@@ -68,10 +70,11 @@ impl World {
         self.operator(Command::Transfer { office: None, step });
     }
 
+    /// What was held back arrives, cut links or not.
     fn let_go(&mut self) {
         self.filter = None;
         for (from, to, message) in std::mem::take(&mut self.held) {
-            self.send(from, to, *message);
+            self.after(MS, Event::Deliver { to, from, message });
         }
     }
 
@@ -98,7 +101,7 @@ impl World {
 /// anew, and a second switch is opened, of which the source, which applies nothing for a moment,
 /// does not know yet. Then the acknowledgement arrives.
 pub(crate) fn acknowledgement_of_an_earlier_switch(bugs: Bugs) -> Option<Violation> {
-    let mut world = quiet(bugs);
+    let mut world = quiet(3, bugs);
     let (partition, owner, other, _) = roles(&world);
     world.filter = Some(Box::new(move |from, _, message| match message {
         Message::Renewal(renewal) if from == owner => {
@@ -137,7 +140,7 @@ pub(crate) fn acknowledgement_of_an_earlier_switch(bugs: Bugs) -> Option<Violati
 /// A leader decides an expiry that is not committed, restarts in its term, and answers the session
 /// it had condemned; then the old entry commits, and the owner does not hear of it.
 pub(crate) fn resumed_with_an_uncommitted_expiry(bugs: Bugs) -> Option<Violation> {
-    let mut world = quiet(bugs);
+    let mut world = quiet(3, bugs);
     let (_, owner, _, leader) = roles(&world);
     world.filter = Some(Box::new(move |from, _, message| match message {
         Message::Append(_) if from == leader => Fate::IsLost,
@@ -172,6 +175,52 @@ pub(crate) fn resumed_with_an_uncommitted_expiry(bugs: Bugs) -> Option<Violation
     world.ended()
 }
 
+/// A confirmation is under way when a majority turns to another leader, which it does not know;
+/// then a renewal arrives, and only then the answers that complete the confirmation.
+pub(crate) fn confirmation_begun_before_the_arrival(bugs: Bugs) -> Option<Violation> {
+    let mut world = quiet(5, bugs);
+    let (_, owner, _, leader) = roles(&world);
+    let others: Vec<usize> = (0..5)
+        .filter(|one| ![owner, leader].contains(one))
+        .collect();
+    // The hardest clocks: the owner's lease is long, the next leader's wait is short.
+    let rho = i64::from(world.config.lease.rho_ppm);
+    let now = world.now;
+    world.places[owner].clock.drift(now, 1 - rho);
+    world.places[others[0]].clock.drift(now, rho - 1);
+    // A round that begins well before the owner's next renewal, and can still count after it.
+    loop {
+        world.filter = Some(Box::new(move |_, to, message| match message {
+            Message::Confirmed { .. } if to == leader => Fate::Waits,
+            _ => Fate::Passes,
+        }));
+        while world.held.len() < 4 && world.violation.is_none() {
+            world.pass(MS);
+        }
+        let agent = world.places[owner]
+            .process
+            .as_ref()
+            .map(|one| one.agent.next_deadline());
+        let next = world.places[owner].clock.reaches(agent?);
+        if (world.now + 250 * MS..world.now + 330 * MS).contains(&next) {
+            break;
+        }
+        world.let_go();
+        world.pass(7 * MS);
+    }
+    for other in &others {
+        for here in [owner, leader] {
+            world.network.cut(here, *other);
+            world.network.cut(*other, here);
+        }
+    }
+    world.campaign(others[0]);
+    world.pass(350 * MS);
+    world.let_go();
+    world.pass(4 * SECOND);
+    world.ended()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,8 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn a_confirmation_that_counts_for_a_later_renewal_makes_two_owners() {
+        check(
+            confirmation_begun_before_the_arrival,
+            Bug::ConfirmationBegunBefore,
+        );
+    }
+
+    #[test]
     fn a_quiet_world_has_an_owner_beside_the_leader() {
-        let world = quiet(Bugs::default());
+        let world = quiet(3, Bugs::default());
         let (partition, owner, other, leader) = roles(&world);
         assert!(
             world
