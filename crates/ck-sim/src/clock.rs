@@ -14,7 +14,9 @@ pub const SECOND: Instant = 1_000 * MS;
 /// One node's clock: it runs at a rate of its own from a start of its own, and never goes back.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
+    /// What it read at `since`.
     start: u64,
+    since: Instant,
     /// How much faster than real time, in millionths; negative: slower.
     rate_ppm: i64,
 }
@@ -27,7 +29,28 @@ impl Clock {
     #[must_use]
     pub const fn new(start: u64, rate_ppm: i64) -> Self {
         assert!(rate_ppm > -1_000_000, "a clock runs");
-        Self { start, rate_ppm }
+        Self {
+            start,
+            since: 0,
+            rate_ppm,
+        }
+    }
+
+    /// Goes on at another rate from an instant on.
+    ///
+    /// # Panics
+    /// When it would stand still.
+    pub fn drift(&mut self, at: Instant, rate_ppm: i64) {
+        let start = self.read(at).0;
+        *self = Self::new(start, rate_ppm);
+        self.since = at;
+    }
+
+    /// Did not go on between two instants.
+    pub fn stood_still(&mut self, from: Instant, until: Instant) {
+        let start = self.read(from).0;
+        *self = Self::new(start, self.rate_ppm);
+        self.since = until;
     }
 
     /// What it reads at an instant.
@@ -36,7 +59,8 @@ impl Clock {
     /// When the run is longer than five centuries.
     #[must_use]
     pub fn read(&self, at: Instant) -> Time {
-        let elapsed = i128::from(at) * i128::from(1_000_000 + self.rate_ppm) / 1_000_000;
+        let passed = i128::from(at.saturating_sub(self.since));
+        let elapsed = passed * i128::from(1_000_000 + self.rate_ppm) / 1_000_000;
         let elapsed = u64::try_from(elapsed).expect("a run is shorter than five centuries");
         Time(self.start + elapsed)
     }
@@ -50,7 +74,9 @@ impl Clock {
         let elapsed = i128::from(time.0.saturating_sub(self.start)) * 1_000_000;
         let rate = i128::from(1_000_000 + self.rate_ppm);
         let at = (elapsed + rate - 1) / rate;
-        u64::try_from(at).unwrap_or(u64::MAX)
+        u64::try_from(at)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.since)
     }
 }
 
@@ -68,6 +94,17 @@ mod tests {
                 assert!(at == 0 || clock.read(at - 1) < Time(time), "{rate} {time}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_never_goes_back_when_its_rate_changes_or_it_stands_still() {
+        let mut clock = Clock::new(7, 50_000);
+        clock.drift(SECOND, -50_000);
+        assert_eq!(clock.read(SECOND), Time(1_050 * MS + 7));
+        assert_eq!(clock.read(2 * SECOND), Time(2_000 * MS + 7));
+        clock.stood_still(2 * SECOND, 3 * SECOND);
+        assert_eq!(clock.read(3 * SECOND), Time(2_000 * MS + 7));
+        assert_eq!(clock.reaches(Time(2_950 * MS + 7)), 4 * SECOND);
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub enum Act {
     DiskLoss,
     /// The process stands still; its clock goes on.
     Pause,
+    /// The whole machine stands still, its clock too, within the freeze allowance.
+    Freeze,
+    /// The node's clock goes on at another rate within ρ.
+    Drift,
     /// Nothing reaches the node and nothing leaves it.
     Isolate,
     /// Nothing reaches the node.
@@ -34,11 +38,17 @@ pub enum Act {
     StuckApply,
     /// The wall clock jumps.
     WallClock,
-    /// All links lose, double and reorder.
-    Disturb,
-    /// The node stops cleanly and starts again.
+    /// All links lose messages.
+    Lose,
+    /// Every message on every link takes long.
+    Delay,
+    /// Messages come twice, the second time late.
+    Double,
+    /// Messages overtake each other.
+    Reorder,
+    /// The node, at times the next one with it, stops cleanly and starts again.
     Stop,
-    /// An operator removes the node.
+    /// An operator removes the node, at times the next one with it.
     Remove,
     /// Nodes that never ran start, all at once.
     Join,
@@ -48,9 +58,9 @@ pub enum Act {
     LeaderChange,
     /// An operator changes the node's weight, and with it the plan.
     Reweigh,
-    /// An operator aborts every move.
+    /// An operator aborts every move, at times to order them anew at once.
     Abort,
-    /// An operator moves a primary role by force.
+    /// An operator moves a primary role by force, the node's own if it has one.
     Force,
     /// A snapshot takes the place of entries at the node.
     Snapshot,
@@ -58,11 +68,13 @@ pub enum Act {
 
 impl Act {
     /// Everything that can go wrong.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Bounce,
         Self::DiskLoss,
         Self::Pause,
+        Self::Freeze,
+        Self::Drift,
         Self::Isolate,
         Self::Deaf,
         Self::Mute,
@@ -71,7 +83,10 @@ impl Act {
         Self::Slow,
         Self::StuckApply,
         Self::WallClock,
-        Self::Disturb,
+        Self::Lose,
+        Self::Delay,
+        Self::Double,
+        Self::Reorder,
         Self::Stop,
         Self::Remove,
         Self::Join,
@@ -172,8 +187,28 @@ pub fn schedule(random: &mut Random, places: usize, from: Instant, until: Instan
         if random.permille(400) {
             faults.push(followed(random, first));
         }
+        if random.permille(60) {
+            faults.extend(forced_while_behind(random, places, at.min(until)));
+        }
     }
     faults
+}
+
+/// A role is taken by force from a node that applies nothing, for longer than a missed release and
+/// the lease after it take: what only the floor of its session keeps from harm.
+fn forced_while_behind(random: &mut Random, places: usize, at: Instant) -> [Fault; 2] {
+    let who = match random.below(3) {
+        0 => Who::Leader,
+        _ => Who::Place(random.index(places)),
+    };
+    let fault = |at, act| Fault {
+        when: When::At(at),
+        who,
+        act,
+        lasts: 9 * SECOND,
+    };
+    let forced = at + random.between(10 * MS, SECOND);
+    [fault(at, Act::StuckApply), fault(forced, Act::Force)]
 }
 
 /// Troubles come in pairs: the same one, while or soon after it has the first.

@@ -16,11 +16,15 @@ pub mod history;
 pub mod invariants;
 mod log;
 pub mod network;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod queue;
 pub mod random;
 pub mod run;
+pub mod shrink;
 pub mod world;
 
 pub use coverage::Coverage;
 pub use fault::{Act, Fault};
-pub use run::{Verdict, run_seed, shrink};
+pub use run::{Verdict, run_seed};
+pub use shrink::{Script, run_script, shrink};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ck_control::Bugs;
 use ck_sim::clock::SECOND;
-use ck_sim::{Coverage, Verdict, run_seed, shrink};
+use ck_sim::{Coverage, Script, Verdict, run_script, run_seed, shrink};
 
 const HELP: &str = "\
 usage: ck-sim [SEED] [options]
@@ -18,8 +18,13 @@ usage: ck-sim [SEED] [options]
   --long           200000 seeds
   --threads N      [the number of cores]
   --trace          print the trace of SEED though it passes
+  --only SCRIPT    run SEED with these of its faults: number:milliseconds, with commas between
   --plant NAME     break a rule on purpose (built with the feature planted-bugs)
+  --planted        break every rule, one after the other, and print what notices it (likewise)
 ";
+
+/// Most runs it takes to shrink a failing seed.
+const TRIES_MAX: usize = 400;
 
 /// Seeds from which on an empty cell of the table is a failure.
 const TABLE_SEEDS_MIN: u64 = 10_000;
@@ -31,6 +36,9 @@ struct Options {
     from: u64,
     threads: usize,
     trace: bool,
+    only: Option<Script>,
+    planted: bool,
+    plant: String,
     bugs: Bugs,
 }
 
@@ -41,6 +49,9 @@ fn options() -> Result<Options, String> {
         from: 1,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         trace: false,
+        only: None,
+        planted: false,
+        plant: String::new(),
         bugs: Bugs::default(),
     };
     let mut words = std::env::args().skip(1);
@@ -56,7 +67,15 @@ fn options() -> Result<Options, String> {
             "--threads" => options.threads = usize::try_from(number()?.max(1)).unwrap_or(1),
             "--long" => options.seeds = 200_000,
             "--trace" => options.trace = true,
-            "--plant" => options.bugs = planted(&words.next().unwrap_or_default())?,
+            "--only" => {
+                let script = words.next().unwrap_or_default().parse();
+                options.only = Some(script.map_err(|wrong| format!("--only: {wrong}"))?);
+            }
+            "--planted" => options.planted = true,
+            "--plant" => {
+                options.plant = words.next().unwrap_or_default();
+                options.bugs = planted(&options.plant)?;
+            }
             seed => {
                 let seed = seed.parse();
                 options.seed = Some(seed.map_err(|_| format!("{word:?} is no seed\n\n{HELP}"))?);
@@ -85,6 +104,51 @@ fn planted(name: &str) -> Result<Bugs, String> {
     Err(format!(
         "--plant {name:?}: this build breaks no rules; build with --features planted-bugs"
     ))
+}
+
+/// Breaks every rule and prints what notices it.
+#[cfg(feature = "planted-bugs")]
+#[expect(clippy::print_stdout, reason = "a program prints")]
+fn every_bug(threads: usize) -> bool {
+    use ck_sim::planted::{Found, look_for};
+    let next = AtomicU64::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = usize::try_from(next.fetch_add(1, Ordering::Relaxed));
+                    let Some(bug) = at.ok().and_then(|at| ck_control::Bug::ALL.get(at)) else {
+                        break;
+                    };
+                    let seen = look_for(*bug);
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.push((*bug, seen));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(bug, _)| *bug);
+    let mut noticed = 0;
+    for (bug, seen) in &found {
+        let bug = format!("{bug:?}");
+        noticed += u32::from(*seen != Found::Nowhere);
+        match seen {
+            Found::Seed(seed, why) => println!("{bug:<24} seed {seed:<6} {why}"),
+            Found::Directed(name, why) => println!("{bug:<24} directed test: {name}: {why}"),
+            Found::Nowhere => println!("{bug:<24} NOT FOUND"),
+        }
+    }
+    println!("{noticed} of {} broken rules are noticed", found.len());
+    usize::try_from(noticed) == Ok(found.len())
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+#[expect(clippy::print_stderr, reason = "a program prints")]
+fn every_bug(_: usize) -> bool {
+    eprintln!("--planted: this build breaks no rules; build with --features planted-bugs");
+    false
 }
 
 /// What many runs add up to.
@@ -144,7 +208,7 @@ fn many(options: &Options) -> bool {
         simulated_ms / took_ms / threads,
     );
     for verdict in &sum.failed {
-        failed(verdict, options.bugs);
+        failed(verdict, options);
     }
     let empty = sum.coverage.empty();
     let short = options.seeds >= TABLE_SEEDS_MIN && !empty.is_empty();
@@ -155,22 +219,39 @@ fn many(options: &Options) -> bool {
 }
 
 #[expect(clippy::print_stdout, reason = "a program prints")]
-fn failed(verdict: &Verdict, bugs: Bugs) {
+fn failed(verdict: &Verdict, options: &Options) {
     let Some(violation) = &verdict.violation else {
         return;
     };
     let seed = verdict.seed;
     println!("FAILED: seed {seed}: {violation}");
-    println!("the faults that are needed for it:");
-    for fault in shrink(seed, bugs, violation.invariant, 100) {
+    let plant = if options.plant.is_empty() {
+        String::new()
+    } else {
+        format!(" --plant {}", options.plant)
+    };
+    println!("replay with: ck-sim {seed}{plant}");
+    if options.only.is_some() {
+        return;
+    }
+    let script = shrink(seed, options.bugs, violation.invariant, TRIES_MAX);
+    let (_, all) = ck_sim::run::plan(seed, options.bugs, false);
+    println!(
+        "needs {} of its {} faults: ck-sim {seed}{plant} --only {script}",
+        script.len(),
+        all.len()
+    );
+    for fault in script.faults(&all) {
         println!("  {fault}");
     }
-    println!("replay with: ck-sim {seed}");
 }
 
 #[expect(clippy::print_stdout, reason = "a program prints")]
 fn one(seed: u64, options: &Options) -> bool {
-    let verdict = run_seed(seed, options.bugs, true);
+    let verdict = match &options.only {
+        Some(script) => run_script(seed, script, options.bugs, true),
+        None => run_seed(seed, options.bugs, true),
+    };
     if options.trace || verdict.violation.is_some() {
         for line in &verdict.trace {
             println!("{line}");
@@ -181,7 +262,7 @@ fn one(seed: u64, options: &Options) -> bool {
         verdict.simulated / SECOND,
         verdict.accepted
     );
-    failed(&verdict, options.bugs);
+    failed(&verdict, options);
     verdict.violation.is_none()
 }
 
@@ -195,6 +276,7 @@ fn main() -> ExitCode {
         }
     };
     let passed = match options.seed {
+        _ if options.planted => every_bug(options.threads),
         Some(seed) => one(seed, &options),
         None => many(&options),
     };

@@ -14,8 +14,16 @@ pub struct Network {
     delay: (Instant, Instant),
     loss_permille: u64,
     duplicates_permille: u64,
+    late_permille: u64,
     random: Random,
 }
+
+/// What an undisturbed message takes.
+const SHORTEST: Instant = MS / 10;
+const LONGEST: Instant = 3 * MS;
+
+/// What a repeated message takes at most: several leases.
+const LATEST: Instant = 8_000 * MS;
 
 impl Network {
     /// A network of `places` where every link is up and takes 0.1 to 3 ms.
@@ -25,9 +33,10 @@ impl Network {
             places,
             cuts: vec![0; places * places],
             slow: vec![0; places],
-            delay: (MS / 10, 3 * MS),
+            delay: (SHORTEST, LONGEST),
             loss_permille: 0,
             duplicates_permille: 0,
+            late_permille: 0,
             random,
         }
     }
@@ -60,23 +69,34 @@ impl Network {
         self.slow[place] = extra;
     }
 
-    /// Makes all links lose, double and delay messages.
-    pub const fn disturb(
-        &mut self,
-        loss_permille: u64,
-        duplicates_permille: u64,
-        longest: Instant,
-    ) {
-        self.loss_permille = loss_permille;
-        self.duplicates_permille = duplicates_permille;
-        self.delay.1 = longest;
+    /// Makes all links lose so many of a thousand messages.
+    pub const fn lose(&mut self, permille: u64) {
+        self.loss_permille = permille;
     }
 
-    /// Ends every fault.
+    /// Makes so many of a thousand messages come twice, the second time late.
+    pub const fn double(&mut self, permille: u64) {
+        self.duplicates_permille = permille;
+    }
+
+    /// Makes every message take so long; a wide span lets them overtake each other.
+    pub const fn delayed(&mut self, shortest: Instant, longest: Instant) {
+        self.delay = (shortest, longest);
+    }
+
+    /// Makes so many of a thousand messages that are lost arrive late after all, as they do where a
+    /// sender repeats what was not received.
+    pub const fn repeat(&mut self, permille: u64) {
+        self.late_permille = permille;
+    }
+
+    /// Ends every fault. What is late may still come.
     pub fn heal(&mut self) {
         self.cuts.fill(0);
         self.slow.fill(0);
-        self.disturb(0, 0, 3 * MS);
+        self.lose(0);
+        self.double(0);
+        self.delayed(SHORTEST, LONGEST);
     }
 
     /// How long each arrival of a message takes: none when it is lost, two when it is doubled.
@@ -85,11 +105,18 @@ impl Network {
             return [Some(1_000), None];
         }
         if !self.is_up(from, to) || self.random.permille(self.loss_permille) {
-            return [None, None];
+            let repeated = self.random.permille(self.late_permille);
+            return [repeated.then(|| self.late()), None];
         }
         let first = Some(self.delay(from, to));
         let second = self.random.permille(self.duplicates_permille);
-        [first, second.then(|| self.delay(from, to))]
+        [first, second.then(|| self.late())]
+    }
+
+    /// Some milliseconds as often as some seconds.
+    fn late(&mut self) -> Instant {
+        let most = self.random.below(LATEST);
+        self.random.between(self.delay.0, most)
     }
 
     fn delay(&mut self, from: usize, to: usize) -> Instant {
@@ -116,9 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cut_keeps_may_come_late() {
+        let mut network = Network::new(2, Random::new(5, 1));
+        network.cut(0, 1);
+        network.repeat(500);
+        let sent: Vec<_> = (0..200).filter_map(|_| network.send(0, 1)[0]).collect();
+        assert!((60..140).contains(&sent.len()));
+        assert!(sent.iter().any(|late| *late > 2_000 * MS));
+    }
+
+    #[test]
     fn disturbance_loses_doubles_and_reorders_until_it_is_healed() {
         let mut network = Network::new(2, Random::new(3, 1));
-        network.disturb(300, 300, 50 * MS);
+        network.lose(300);
+        network.double(300);
+        network.delayed(MS, 50 * MS);
         let sent: Vec<_> = (0..500).map(|_| network.send(0, 1)).collect();
         assert!(sent.iter().any(|one| one[0].is_none()));
         assert!(sent.iter().any(|one| one[1].is_some()));

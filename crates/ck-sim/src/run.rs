@@ -43,6 +43,8 @@ pub fn plan(seed: u64, bugs: Bugs, trace: bool) -> (Setting, Vec<Fault>) {
     let started = voters.max(random.index(6) + 1);
     let places = started + random.index(4);
     let partitions = *random.pick(&[1, 2, 4, 7]);
+    let freeze_allowance_ms = *random.pick(&[0, 0, 600]);
+    let repeated_permille = *random.pick(&[0, 0, 300]);
     let faults = schedule(&mut random, places, 2 * SECOND, TROUBLE);
     let setting = Setting {
         seed,
@@ -50,6 +52,8 @@ pub fn plan(seed: u64, bugs: Bugs, trace: bool) -> (Setting, Vec<Fault>) {
         started,
         places,
         partitions,
+        freeze_allowance_ms,
+        repeated_permille,
         bugs,
         trace,
     };
@@ -101,28 +105,4 @@ pub fn run(setting: Setting, faults: Vec<Fault>) -> Verdict {
 pub fn run_seed(seed: u64, bugs: Bugs, trace: bool) -> Verdict {
     let (setting, faults) = plan(seed, bugs, trace);
     run(setting, faults)
-}
-
-/// The fewest faults of a failing seed that still break the same rule, by leaving out one after
-/// another, at most `tries` runs.
-#[must_use]
-pub fn shrink(seed: u64, bugs: Bugs, invariant: &str, tries: usize) -> Vec<Fault> {
-    let (setting, mut faults) = plan(seed, bugs, false);
-    let mut left = tries;
-    let mut at = 0;
-    while at < faults.len() && left > 0 {
-        left -= 1;
-        let mut fewer = faults.clone();
-        fewer.remove(at);
-        let verdict = run(setting.clone(), fewer.clone());
-        if verdict
-            .violation
-            .is_some_and(|one| one.invariant == invariant)
-        {
-            faults = fewer;
-        } else {
-            at += 1;
-        }
-    }
-    faults
 }

@@ -7,6 +7,7 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod check;
 mod commands;
 mod crash;
 mod dev;

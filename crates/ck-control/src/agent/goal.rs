@@ -107,12 +107,18 @@ impl Agent {
         if self.holds(control.holder, me) {
             return primary_goal(transfer, token);
         }
-        let targeted = transfer
-            .filter(|one| one.target.member == me && Some(one.target.session) == self.session());
-        if let Some(transfer) = targeted {
-            return self.target_goal(transfer, control, token, in_row);
+        let targeted = transfer.filter(|one| one.target.member == me);
+        match targeted {
+            Some(transfer) if Some(transfer.target.session) == self.session() => {
+                self.target_goal(transfer, control, token, in_row)
+            }
+            _ if in_row => Goal::Replica,
+            // Made under a session that is over. What is applied here may be old: the copy may
+            // be in sync by now, and counted on. It goes once the end of its move is applied.
+            Some(_) => Goal::Ready,
+            None if control.is_in_sync(me) => Goal::Ready,
+            None => Goal::Gone,
         }
-        if in_row { Goal::Replica } else { Goal::Gone }
     }
 
     /// Whether a grant is to this very session.

@@ -31,6 +31,10 @@ pub enum AgentInput {
     /// serving; see [`is_handed_over`](crate::Agent::is_handed_over).
     Leave,
     /// The node is to stop. The agent ends its own lease at once, and for good.
+    ///
+    /// Give it only once everything this node has acknowledged is on its disk, and acknowledge
+    /// nothing after it: the entry that follows says that the next start has everything, and it may
+    /// be committed although the process has died meanwhile.
     Stop,
     /// Time has passed: call it at [`next_deadline`](crate::Agent::next_deadline).
     Tick,

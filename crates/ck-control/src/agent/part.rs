@@ -147,10 +147,14 @@ impl Part {
             }
             return;
         }
-        if self.waits(live) || self.retry_at.is_some_and(|at| now < at) {
+        if self.retry_at.is_some_and(|at| now < at) {
             return;
         }
+        // A time that is past is no deadline: what is waited for comes as an input.
         self.retry_at = None;
+        if self.waits(live) {
+            return;
+        }
         match self.goal.call() {
             Some(call) => self.call(partition, call, calls, outputs),
             None => self.reached = Some(self.goal),

@@ -167,6 +167,8 @@ impl Leader {
         let in_sync = state
             .partition(transfer.partition)
             .is_some_and(|control| control.is_in_sync(transfer.target.member));
+        let target = state.session(transfer.target.session);
+        let fit = in_sync && target.is_some_and(|session| !session.closing);
         let braked = state.brake().is_some();
         let pace = self.pace;
         match transfer.stage {
@@ -176,6 +178,8 @@ impl Leader {
             }
             Stage::CatchUp if age >= pace.catch_up => self.abort(transfer, now),
             Stage::Release => match transfer.revoked {
+                // The target cannot take it any more, so the source is granted it anew.
+                Some(_) if !fit => self.abort(transfer, now),
                 Some(revoked) if age >= waits => self.next(
                     transfer,
                     TransferCommand::CommitRevoked {

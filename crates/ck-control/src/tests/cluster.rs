@@ -40,8 +40,11 @@ pub(super) struct Cluster {
     pub(super) hangs: BTreeSet<u64>,
     pub(super) holds: BTreeSet<u64>,
     pub(super) dull: BTreeSet<u64>,
-    /// Whose releases fail.
+    /// Whose releases fail, and who fails to begin to serve.
     pub(super) fails: BTreeSet<u64>,
+    pub(super) balks: BTreeSet<u64>,
+    /// Every call of a handler.
+    pub(super) calls: Vec<(u64, Call)>,
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
     pub(super) lost: Vec<Command>,
@@ -82,6 +85,8 @@ impl Cluster {
             holds: BTreeSet::new(),
             dull: BTreeSet::new(),
             fails: BTreeSet::new(),
+            balks: BTreeSet::new(),
+            calls: Vec::new(),
             deny: false,
             lost: Vec::new(),
             bugs: Bugs::default(),
@@ -232,14 +237,17 @@ impl Cluster {
                 }
             }
             AgentOutput::Call { id, call, .. } => {
+                self.calls.push((n, call));
                 let slow = matches!(call, Call::Release { .. } | Call::Prepare { .. });
                 let dull = matches!(call, Call::BecomePrimary { .. }) && self.dull.contains(&n);
                 let hangs = dull || (slow && self.hangs.contains(&n));
+                let begins = matches!(call, Call::BecomePrimary { .. });
+                let balks = begins && self.balks.contains(&n);
                 let fails = matches!(call, Call::Release { .. }) && self.fails.contains(&n);
                 if !hangs {
                     let input = AgentInput::CallEnded {
                         call: id,
-                        succeeded: !fails,
+                        succeeded: !fails && !balks,
                     };
                     self.node(n).agent.handle(input, now);
                 }

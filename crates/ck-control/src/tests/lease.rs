@@ -139,6 +139,34 @@ fn a_session_whose_answers_are_lost_for_two_leases_is_condemned() {
 }
 
 #[test]
+fn a_call_to_be_tried_again_is_no_deadline_while_the_lease_is_gone() {
+    let mut cluster = Cluster::with_rows(3, &["2 3 1"]);
+    cluster.balks.insert(3);
+    cluster.kill(2);
+    cluster.run(2_500);
+    assert_eq!(cluster.show(0), "-", "its new primary fails to begin");
+    // From here on it hears nothing: its lease lapses, and the time to try again passes.
+    let mut agent = cluster.node(3).agent.clone();
+    let mut now = cluster.now;
+    for _ in 0..200 {
+        now = now.max(agent.next_deadline());
+        agent.handle(crate::AgentInput::Tick, now);
+        while let Some(output) = agent.poll_output() {
+            if let crate::AgentOutput::Call { id, .. } = output {
+                let (call, succeeded) = (id, false);
+                let ended = crate::AgentInput::CallEnded { call, succeeded };
+                agent.handle(ended, now);
+            }
+        }
+    }
+    let passed = now.since(cluster.now);
+    assert!(
+        passed > cluster.world.state.config().lease.lease() * 10,
+        "{passed:?}"
+    );
+}
+
+#[test]
 fn a_session_that_stays_behind_a_grant_is_condemned() {
     let mut cluster = Cluster::with_rows(3, &["2 3 1", "1 2 3"]);
     cluster.stuck.insert(2);

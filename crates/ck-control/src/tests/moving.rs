@@ -5,7 +5,8 @@ use ck_core::PartitionId;
 use super::cluster::Cluster;
 use crate::state::tests::world::table;
 use crate::{
-    Command, MemberNumber, Move, Party, RebalanceCommand, Stage, TransferCommand, Trigger,
+    Command, InSyncChange, MemberNumber, Move, Party, RebalanceCommand, Stage, TransferCommand,
+    Trigger,
 };
 
 fn party(cluster: &Cluster, n: u64) -> Party {
@@ -122,6 +123,33 @@ fn a_forced_release_is_revoked_and_its_lease_waited_for() {
 }
 
 #[test]
+fn a_revoked_role_goes_back_when_its_target_cannot_take_it() {
+    let mut cluster = at_release(true);
+    cluster.run(4_500);
+    let moved = cluster.world.state.transfers().next().cloned();
+    let moved = moved.expect("the lease of what was revoked is still waited for");
+    assert!(moved.revoked.is_some());
+    let step = |cluster: &Cluster| {
+        let epoch = cluster
+            .world
+            .state
+            .partition(moved.partition)
+            .unwrap()
+            .epoch;
+        Command::InSync {
+            partition: moved.partition,
+            session: moved.source.session,
+            epoch,
+            change: InSyncChange::Remove(moved.target.member),
+        }
+    };
+    cluster.propose(step(&cluster));
+    cluster.hangs.clear();
+    cluster.until(0, "2@2", 1_000);
+    assert_eq!(stage(&cluster), None);
+}
+
+#[test]
 fn the_source_dies_during_release() {
     let mut cluster = at_release(false);
     cluster.kill(2);
@@ -154,6 +182,52 @@ fn the_target_dies_while_it_copies_and_all_stays_as_it_was() {
         cluster.world.show(0),
         "2 3 1 epoch 1 held 2 sync 1 2 3 stable"
     );
+}
+
+#[test]
+fn a_target_that_is_behind_keeps_its_copy_when_its_session_ends() {
+    let mut cluster = Cluster::with_rows(4, &["2 3 1"]);
+    cluster.hangs.extend([2, 4]);
+    cluster.propose(handoff(&cluster, false));
+    until_stage(&mut cluster, Stage::Prepare);
+    // From here on it comes to count as in sync, and does not know it.
+    cluster.stuck.insert(4);
+    let moved = cluster.world.state.transfers().next().cloned().unwrap();
+    let transfer = moved.id;
+    let (session, epoch) = (moved.source.session, ck_core::Epoch(1));
+    let office = None;
+    for step in [
+        TransferCommand::Prepared { transfer },
+        TransferCommand::CaughtUp {
+            transfer,
+            session,
+            epoch,
+        },
+    ] {
+        cluster.propose(Command::Transfer { office, step });
+    }
+    let in_sync = &cluster
+        .world
+        .state
+        .partition(PartitionId(0))
+        .unwrap()
+        .in_sync;
+    assert!(in_sync.contains(&MemberNumber(4)), "{in_sync:?}");
+    let session = cluster.world.session(4);
+    let answer = crate::Answer::Fenced { session };
+    let now = cluster.now;
+    let agent = &mut cluster.node(4).agent;
+    agent.handle(crate::AgentInput::Answered(answer), now);
+    cluster.run(10);
+    assert!(!cluster.calls.contains(&(4, crate::Call::CleanUp)));
+    cluster.propose(Command::Stop {
+        member: MemberNumber(4),
+        session,
+    });
+    cluster.stuck.clear();
+    cluster.publish();
+    cluster.run(10);
+    assert!(cluster.calls.contains(&(4, crate::Call::CleanUp)));
 }
 
 #[test]
@@ -319,22 +393,4 @@ fn a_partition_whose_move_failed_is_left_alone_for_longer_each_time() {
         "{}",
         cluster.world.show(0)
     );
-}
-
-#[test]
-fn a_node_away_since_before_the_office_is_lost_after_the_grace_counted_from_it() {
-    let mut cluster = Cluster::with_rows(4, &["1 2 3", "2 3 1"]);
-    cluster.kill(3);
-    cluster.run(3_000);
-    cluster.kill(1);
-    cluster.elect(2);
-    let grace = cluster.world.state.config().rejoin_grace_ms;
-    cluster.run(u32::try_from(grace).unwrap() - 1_000);
-    let lost = |cluster: &mut Cluster| {
-        let now = cluster.now;
-        cluster.node(2).leader.lost(now)
-    };
-    assert_eq!(lost(&mut cluster), []);
-    cluster.run(2_000);
-    assert_eq!(lost(&mut cluster), [crate::MemberNumber(3)]);
 }

@@ -249,7 +249,8 @@ impl World {
             return;
         };
         let known = process.agent.state().partition(token.partition);
-        if known.is_none_or(|control| control.epoch > token.epoch) {
+        // What comes after its stop would not be on its disk.
+        if process.stopping || known.is_none_or(|control| control.epoch > token.epoch) {
             return;
         }
         let Some(copy) = here.copies.get_mut(&token.partition) else {

@@ -146,7 +146,7 @@ impl World {
             return;
         }
         here.log.see(term);
-        let now = here.clock.read(self.now);
+        let now = here.read(self.now);
         let Some(process) = &mut here.process else {
             return;
         };

@@ -1,12 +1,15 @@
 //! Faults, their ends, and the healing of everything.
 
 use ck_control::{
-    Command, MemberChange, Move, Party, Stage, State, TransferCommand, TransferId, Trigger,
+    Command, MemberChange, Move, Party, Stage, State, Transfer, TransferCommand, TransferId,
+    Trigger,
 };
 use ck_core::NodeState;
 
 use crate::clock::{Instant, MS, SECOND};
+use crate::coverage::Row;
 use crate::fault::{Act, Fault, When, Who};
+use crate::world::place::Place;
 use crate::world::{Event, World};
 
 impl World {
@@ -49,7 +52,7 @@ impl World {
         }
     }
 
-    fn leader(&self) -> Option<usize> {
+    pub(super) fn leader(&self) -> Option<usize> {
         let all = 0..self.places.len();
         let leading = all.filter(|place| self.leading(*place).is_some());
         leading.max_by_key(|place| self.leading(*place))
@@ -77,23 +80,48 @@ impl World {
             .position(|one| one.member == Some(member))
     }
 
-    fn cover(&mut self, act: Act) {
+    fn cover(&mut self, place: usize, act: Act) {
         let state = self.state().clone();
+        let leads = self.leader() == Some(place);
+        let member = self.places[place].member;
         for transfer in state.transfers() {
-            self.coverage.note(transfer.stage, act);
+            self.cover_stage(transfer.stage, transfer, act, member, leads);
         }
         if let Some(leader) = self.leader() {
             let here = &self.places[leader];
             let commit = here.process.as_ref().map_or(0, |process| process.commit);
             for index in commit..here.log.len() {
                 if let Command::Transfer {
-                    step: TransferCommand::Commit { .. },
+                    step: TransferCommand::Commit { transfer, .. },
                     ..
-                } = here.log.entry(index).proposal.command
+                } = self.places[leader].log.entry(index).proposal.command
+                    && let Some(transfer) = state.transfer(transfer)
                 {
-                    self.coverage.note(Stage::Commit, act);
+                    self.cover_stage(Stage::Commit, transfer, act, member, leads);
                 }
             }
+        }
+    }
+
+    fn cover_stage(
+        &mut self,
+        stage: Stage,
+        transfer: &ck_control::Transfer,
+        act: Act,
+        member: Option<ck_control::MemberNumber>,
+        leads: bool,
+    ) {
+        self.coverage.note(stage, Row::Any(act));
+        if act != Act::Crash {
+            return;
+        }
+        let crashes = [
+            (member == Some(transfer.source.member), Row::CrashOfSource),
+            (member == Some(transfer.target.member), Row::CrashOfTarget),
+            (leads, Row::CrashOfLeader),
+        ];
+        for (_, row) in crashes.into_iter().filter(|(meets, _)| *meets) {
+            self.coverage.note(stage, row);
         }
     }
 
@@ -105,10 +133,26 @@ impl World {
         let Some(place) = self.victim(&fault) else {
             return;
         };
+        let mut lasts = fault.lasts;
+        if fault.act == Act::Freeze {
+            let Some(most) = self.may_freeze(place) else {
+                return;
+            };
+            lasts = lasts.min(most);
+        }
         self.say(|| format!("FAULT {fault}, which is node-{}", place + 1));
-        self.cover(fault.act);
-        self.begin(place, fault.act, fault.lasts);
-        self.after(fault.lasts, Event::FaultEnds(index, place));
+        self.cover(place, fault.act);
+        self.begin(place, fault.act, lasts);
+        self.after(lasts, Event::FaultEnds(index, place));
+    }
+
+    /// How long a machine may stand still with its clock: once within a lease, and no longer than
+    /// leaders allow for on clocks that may be fast.
+    fn may_freeze(&self, place: usize) -> Option<Instant> {
+        let here = &self.places[place];
+        let allowed = self.setting.freeze_allowance_ms * MS / 10 * 9;
+        let rested = here.thawed == 0 || self.now > here.thawed + 3 * SECOND;
+        (allowed > 0 && rested && here.runs()).then_some(allowed)
     }
 
     fn begin(&mut self, place: usize, act: Act, lasts: Instant) {
@@ -121,6 +165,12 @@ impl World {
             }
             Act::DiskLoss => self.lose_one_disk(place),
             Act::Pause => self.places[place].paused = self.places[place].process.is_some(),
+            Act::Freeze => {
+                let here = &mut self.places[place];
+                here.paused = true;
+                here.frozen = Some(self.now);
+            }
+            Act::Drift => self.drift(place),
             Act::Isolate | Act::Deaf | Act::Mute | Act::Bridge => self.cut(place, act, true),
             Act::Flap => {
                 let until = self.now + lasts;
@@ -132,12 +182,32 @@ impl World {
             }
             Act::StuckApply => self.places[place].stuck = true,
             Act::WallClock => self.step_wall_clock(place),
-            Act::Disturb => {
-                let longest = self.random.between(5 * MS, 300 * MS);
-                self.network.disturb(100, 100, longest);
+            Act::Lose => {
+                let permille = self.random.between(50, 400);
+                self.network.lose(permille);
             }
-            Act::Stop => self.stop(place),
-            Act::Remove => self.remove(place),
+            Act::Delay => {
+                let delay = self.random.between(20 * MS, 250 * MS);
+                self.network.delayed(delay, delay + 10 * MS);
+            }
+            Act::Double => self.network.double(250),
+            Act::Reorder => {
+                let longest = self.random.between(20 * MS, 500 * MS);
+                self.network.delayed(MS / 10, longest);
+            }
+            Act::Stop => {
+                self.stop(place);
+                if let Some(other) = self.together(place) {
+                    self.stop(other);
+                    self.after(lasts, Event::Start { place: other });
+                }
+            }
+            Act::Remove => {
+                self.remove(place);
+                if let Some(other) = self.together(place) {
+                    self.remove(other);
+                }
+            }
             Act::Join => self.join(),
             Act::Drain => self.change(place, |change| change.state = Some(NodeState::Draining)),
             Act::LeaderChange => self.change_leader(),
@@ -147,7 +217,7 @@ impl World {
                 self.replan();
             }
             Act::Abort => self.abort_all(),
-            Act::Force => self.force(),
+            Act::Force => self.force(place),
             Act::Snapshot => self.places[place].skips = true,
         }
     }
@@ -158,7 +228,7 @@ impl World {
         }
         match self.faults[index].act {
             Act::Crash | Act::DiskLoss | Act::Stop => self.start(place),
-            Act::Pause => self.resume(place),
+            Act::Pause | Act::Freeze => self.resume(place),
             act @ (Act::Isolate | Act::Deaf | Act::Mute | Act::Bridge) => {
                 self.cut(place, act, false);
             }
@@ -167,7 +237,9 @@ impl World {
                 self.places[place].stuck = false;
                 self.catch_up(place);
             }
-            Act::Disturb => self.network.disturb(0, 0, 3 * MS),
+            Act::Lose => self.network.lose(0),
+            Act::Double => self.network.double(0),
+            Act::Delay | Act::Reorder => self.network.delayed(MS / 10, 3 * MS),
             Act::Drain => self.change(place, |change| change.state = Some(NodeState::Active)),
             _ => {}
         }
@@ -175,6 +247,7 @@ impl World {
 
     pub(super) fn resume(&mut self, place: usize) {
         let here = &mut self.places[place];
+        here.thaw(self.now);
         here.paused = false;
         for event in std::mem::take(&mut here.deferred) {
             // They are all there at once; which is taken first is the scheduler's.
@@ -227,6 +300,28 @@ impl World {
         self.after(span, Event::Flap { place, until, cut });
     }
 
+    /// Another place that the same happens to at the same time, at times.
+    fn together(&mut self, place: usize) -> Option<usize> {
+        let other = (place + 1) % self.places.len();
+        (other != place && self.random.permille(400)).then_some(other)
+    }
+
+    fn drift(&mut self, place: usize) {
+        let rate = self.drawn_rate();
+        let now = self.now;
+        let here = &mut self.places[place];
+        if here.frozen.is_some() {
+            return;
+        }
+        here.clock.drift(now, rate);
+        // Alarms were set by the old rate.
+        if let Some(process) = &mut here.process {
+            process.agent_wake = u64::MAX;
+            process.leader_wake = u64::MAX;
+        }
+        self.pump(place);
+    }
+
     fn lose_one_disk(&mut self, place: usize) {
         // A majority of the logs stays: losing it is beyond what is promised.
         let votes = self.places.iter().filter(|one| one.votes).count();
@@ -262,9 +357,11 @@ impl World {
 
     fn remove(&mut self, place: usize) {
         // As many stay as there are copies.
-        let staying = self.places.iter().filter(|one| one.started && !one.removed);
+        let stays = |one: &&Place| one.started && !one.leaving && !one.removed;
+        let staying = self.places.iter().filter(stays);
         let copies = usize::from(self.config.replication_factor);
         if staying.count() > copies && !self.places[place].votes {
+            self.places[place].leaving = true;
             let node = self.places[place].node.clone();
             self.operator(Command::Close { node });
         }
@@ -298,15 +395,30 @@ impl World {
     }
 
     fn abort_all(&mut self) {
-        let open: Vec<TransferId> = self.state().transfers().map(|one| one.id).collect();
-        for transfer in open {
+        let again = self.random.permille(500);
+        let open: Vec<Transfer> = self.state().transfers().cloned().collect();
+        for moved in open {
+            let transfer = moved.id;
             let (office, step) = (None, TransferCommand::Abort { transfer });
             self.operator(Command::Transfer { office, step });
+            if again {
+                let step = TransferCommand::Open(Move {
+                    partition: moved.partition,
+                    source: moved.source,
+                    target: moved.target,
+                    handoff: moved.handoff,
+                    leaving: moved.leaving,
+                    reason: Trigger::Manual,
+                    force: moved.force,
+                });
+                self.operator(Command::Transfer { office, step });
+            }
         }
     }
 
     /// Moves some primary role to another copy that is in sync, whatever its holder says.
-    fn force(&mut self) {
+    fn force(&mut self, place: usize) {
+        let member = self.places[place].member;
         let state = self.state().clone();
         let party = |member| {
             let session = state.member(member)?.session?;
@@ -328,7 +440,9 @@ impl World {
         });
         let moves: Vec<Move> = moves.collect();
         if !moves.is_empty() {
-            let (office, step) = (None, TransferCommand::Open(*self.random.pick(&moves)));
+            let own = moves.iter().find(|one| Some(one.source.member) == member);
+            let chosen = *own.unwrap_or_else(|| self.random.pick(&moves));
+            let (office, step) = (None, TransferCommand::Open(chosen));
             self.operator(Command::Transfer { office, step });
         }
     }

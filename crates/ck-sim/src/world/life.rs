@@ -17,16 +17,9 @@ use crate::world::{Event, World};
 impl World {
     /// Lays out the places; the first ones start within half a second.
     pub(super) fn found(&mut self) {
-        let rho = i64::from(self.config.lease.rho_ppm);
         let durable_only = self.random.permille(300);
         for index in 0..self.setting.places {
-            // The bounds themselves are the hardest, so they are drawn often.
-            let rate = match self.random.below(4) {
-                0 => rho - 1,
-                1 => 1 - rho,
-                2 => 0,
-                _ => i64::try_from(self.random.below(2 * rho.unsigned_abs())).unwrap_or(0) - rho,
-            };
+            let rate = self.drawn_rate();
             let start = self.random.below(1_000 * SECOND);
             let place = Place {
                 node: NodeId::new(&format!("node-{}", index + 1)).expect("a short plain name"),
@@ -38,6 +31,7 @@ impl World {
                 votes: index < self.setting.voters,
                 durable: durable_only || self.random.permille(300),
                 served: self.random.permille(500),
+                leaving: false,
                 removed: false,
                 started: false,
                 kept: 0,
@@ -45,6 +39,8 @@ impl World {
                 life: 0,
                 process: None,
                 paused: false,
+                frozen: None,
+                thawed: 0,
                 deferred: Vec::new(),
                 stuck: false,
                 skips: false,
@@ -63,6 +59,17 @@ impl World {
             if let crate::fault::When::At(at) = self.faults[index].when {
                 self.queue.push(at, Event::Fault(index));
             }
+        }
+    }
+
+    /// How much a clock is fast or slow. The bounds are the hardest, so they are drawn often.
+    pub(super) fn drawn_rate(&mut self) -> i64 {
+        let rho = i64::from(self.config.lease.rho_ppm);
+        match self.random.below(4) {
+            0 => rho - 1,
+            1 => 1 - rho,
+            2 => 0,
+            _ => i64::try_from(self.random.below(2 * rho.unsigned_abs())).unwrap_or(0) - rho,
         }
     }
 
@@ -167,13 +174,15 @@ impl World {
             return;
         };
         here.life += 1;
+        here.thaw(self.now);
         here.paused = false;
         here.deferred.clear();
         here.kept = process
             .applied
             .saturating_sub(usize::try_from(behind).unwrap_or(0))
             .max(here.kept.min(process.applied));
-        if !here.durable {
+        // Before it asks for its stop it brings everything to its disk.
+        if !here.durable && !process.stopping {
             for copy in here.copies.values_mut() {
                 copy.lose(mask);
             }
@@ -213,6 +222,7 @@ impl World {
         here.node = NodeId::new(&name).expect("a short plain name");
         here.log = Log::default();
         here.votes = false;
+        here.leaving = false;
         here.store = store;
         here.generation = Generation(0);
         here.member = None;
@@ -221,7 +231,7 @@ impl World {
     }
 
     pub(super) fn clock(&self, place: usize) -> Time {
-        self.places[place].clock.read(self.now)
+        self.places[place].read(self.now)
     }
 }
 

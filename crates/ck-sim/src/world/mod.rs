@@ -2,6 +2,8 @@
 
 mod application;
 mod consensus;
+#[cfg(feature = "planted-bugs")]
+pub(crate) mod directed;
 mod driver;
 mod heal;
 mod inject;
@@ -29,8 +31,8 @@ use crate::queue::Queue;
 use crate::random::Random;
 use place::{Place, Writes};
 
-/// Most events in one run: far above any, so that a run that makes no progress still ends.
-const EVENTS_MAX: u64 = 3_000_000;
+/// Most events in one run, ten times what the busiest has: alarms that set each other off end it.
+const EVENTS_MAX: u64 = 1_000_000;
 
 /// What is simulated.
 #[derive(Debug, Clone)]
@@ -45,6 +47,10 @@ pub struct Setting {
     pub places: usize,
     /// Number of partitions.
     pub partitions: u32,
+    /// How long a machine may stand still together with its clock.
+    pub freeze_allowance_ms: u64,
+    /// Of a thousand lost messages, how many come late after all.
+    pub repeated_permille: u64,
     /// Rules broken on purpose.
     pub bugs: Bugs,
     /// Whether to keep a trace.
@@ -170,6 +176,19 @@ impl Event {
     }
 }
 
+/// What a directed test does with a message.
+#[cfg(feature = "planted-bugs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Passes,
+    Waits,
+    IsLost,
+}
+
+/// Decides by sender, receiver and message.
+#[cfg(feature = "planted-bugs")]
+type Filter = Box<dyn Fn(usize, usize, &Message) -> Fate>;
+
 /// An entry that a majority has, and the state after it.
 struct Committed {
     entry: Arc<Entry>,
@@ -207,6 +226,10 @@ pub struct World {
     doomed: Vec<NodeId>,
     trace: Vec<String>,
     events: u64,
+    #[cfg(feature = "planted-bugs")]
+    filter: Option<Filter>,
+    #[cfg(feature = "planted-bugs")]
+    held: Vec<(usize, usize, Box<Message>)>,
 }
 
 /// The configuration of simulated clusters: profile `lan`, times of people in proportion to it.
@@ -216,7 +239,10 @@ fn config(setting: &Setting) -> Config {
         partitions: setting.partitions,
         replication_factor: copies,
         min_in_sync: copies.min(2),
-        lease: LeaseTerms::of(Profile::Lan),
+        lease: LeaseTerms {
+            freeze_allowance_ms: setting.freeze_allowance_ms,
+            ..LeaseTerms::of(Profile::Lan)
+        },
         rejoin_grace_ms: 4_000,
         settle_ms: 500,
         ..Config::default()
@@ -229,7 +255,8 @@ impl World {
     pub fn new(setting: Setting, faults: Vec<Fault>) -> Self {
         let stream = |number| Random::new(setting.seed, number);
         let config = config(&setting);
-        let network = Network::new(setting.places, stream(2));
+        let mut network = Network::new(setting.places, stream(2));
+        network.repeat(setting.repeated_permille);
         let mut world = Self {
             now: 0,
             pace: Pace::scaled(&config.lease),
@@ -255,6 +282,10 @@ impl World {
             doomed: Vec::new(),
             trace: Vec::new(),
             events: 0,
+            #[cfg(feature = "planted-bugs")]
+            filter: None,
+            #[cfg(feature = "planted-bugs")]
+            held: Vec::new(),
             setting,
         };
         world.found();
@@ -301,7 +332,17 @@ impl World {
 
     /// Runs until an instant, or until a rule is broken.
     pub fn run_until(&mut self, until: Instant) {
-        while self.violation.is_none() && self.events < EVENTS_MAX {
+        while self.violation.is_none() {
+            if self.events >= EVENTS_MAX {
+                let (invariant, at) = ("bounded", self.now);
+                let what = format!("{EVENTS_MAX} events in one run");
+                self.violation = Some(Violation {
+                    invariant,
+                    at,
+                    what,
+                });
+                break;
+            }
             let Some((at, event)) = self.queue.pop() else {
                 break;
             };
@@ -353,6 +394,14 @@ impl World {
     fn send(&mut self, from: usize, to: usize, message: Message) {
         let [first, second] = self.network.send(from, to);
         let message = Box::new(message);
+        #[cfg(feature = "planted-bugs")]
+        if let Some(filter) = &self.filter {
+            match filter(from, to, &message) {
+                Fate::Passes => {}
+                Fate::Waits => return self.held.push((from, to, message)),
+                Fate::IsLost => return,
+            }
+        }
         if let Some(delay) = second {
             let message = message.clone();
             self.after(delay, Event::Deliver { to, from, message });

@@ -120,6 +120,8 @@ pub(crate) struct Place {
     /// Whether everything it acknowledges is on its disk.
     pub(crate) durable: bool,
     pub(crate) served: bool,
+    /// Whether an operator has asked for its removal.
+    pub(crate) leaving: bool,
     pub(crate) removed: bool,
     pub(crate) started: bool,
     /// Entries that its disk has applied.
@@ -129,6 +131,10 @@ pub(crate) struct Place {
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused: bool,
+    /// Since when its clock stands still with it.
+    pub(crate) frozen: Option<Instant>,
+    /// When it stood still last.
+    pub(crate) thawed: Instant,
     pub(crate) deferred: Vec<Event>,
     pub(crate) stuck: bool,
     /// Whether what it gets next is one snapshot instead of entries.
@@ -136,6 +142,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// What its clock reads.
+    pub(crate) fn read(&self, now: Instant) -> ck_control::Time {
+        self.clock.read(self.frozen.unwrap_or(now))
+    }
+
+    /// Its clock goes on, as if the time it stood still had not been.
+    pub(crate) fn thaw(&mut self, now: Instant) {
+        if let Some(since) = self.frozen.take() {
+            self.clock.stood_still(since, now);
+            self.thawed = now;
+        }
+    }
+
     /// Whether it takes part in anything at this instant.
     pub(crate) fn runs(&self) -> bool {
         self.process.is_some() && !self.paused

@@ -256,11 +256,12 @@ impl State {
     /// An acknowledgement counts only where session, partition, epoch and switch all match.
     fn check_release(&self, moved: &Transfer, release: Release) -> Result<(), Rejection> {
         let epoch = self.partition(moved.partition).map(|control| control.epoch);
-        let bound = moved.switch == Some(release.switch) || self.bugs.has(Bug::AckNotBound);
+        // Every abort of an open switch raises the epoch, so each of the two tells an earlier
+        // switch from this one; the broken rule looks at neither.
+        let bound = moved.switch == Some(release.switch) && Some(release.epoch) == epoch;
         let matches = release.session == moved.source.session
             && release.partition == moved.partition
-            && Some(release.epoch) == epoch
-            && bound
+            && (bound || self.bugs.has(Bug::AckNotBound))
             && moved.revoked.is_none();
         if matches {
             Ok(())
