@@ -13,6 +13,7 @@ mod crash;
 mod dev;
 mod faults;
 mod forming;
+mod ownership;
 mod place;
 mod power;
 mod store;
