@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ck_api::HandlerCall;
 use ck_control::{Generation, Registration, StoreId};
 use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned};
 
@@ -58,6 +59,10 @@ impl Backend for Fake {
             None => vec!["the partitions do not exist yet".to_owned()],
             Some(_) => Vec::new(),
         }
+    }
+
+    fn handler_calls(&self) -> Vec<HandlerCall> {
+        unpoisoned(&self.calls).clone()
     }
 
     fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
