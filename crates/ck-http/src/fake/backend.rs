@@ -39,7 +39,10 @@ impl Backend for Fake {
 
     fn status(&self) -> NodeStatus {
         let mut status = unpoisoned(&self.status).clone();
-        let applied = self.state.load().applied().0;
+        let state = self.state.load();
+        let session = state.open_session_of(status.node.as_str());
+        status.session = session.map(|session| session.id);
+        let applied = state.applied().0;
         if applied > 0 {
             (status.term, status.last_log_term) = (TERM, TERM);
             status.last_log_index = applied;
