@@ -102,8 +102,9 @@ pub(super) async fn apply(core: Arc<Core>, order: Order) -> Answer {
             table: plan.table.clone(),
             trigger: Trigger::Manual,
         };
-        execute(&core, operation).await?;
-        plan.begin();
+        if let Outcome::Changed { version } = execute(&core, operation).await? {
+            plan.begin(version);
+        }
     }
     answer(&core, &plan, StatusCode::ACCEPTED)
 }
