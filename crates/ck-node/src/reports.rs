@@ -1,13 +1,16 @@
 //! What the user's handler is doing, for status: the call that runs, how far it is, what failed.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ck_core::PartitionId;
 use parking_lot::Mutex;
 
 /// Characters of an error that are kept.
 const ERROR_CHARS_MAX: usize = 512;
+
+/// How often the others are told how far one copy is.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 /// What the handler is doing for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct HandlerReport {
     pub failures: u32,
     /// What went wrong last, in the handler's own words; empty when nothing did.
     pub error: String,
+    /// When the others were told last how far it is.
+    told: Option<Instant>,
 }
 
 /// The reports of all partitions that have something to report.
@@ -48,18 +53,27 @@ impl Reports {
             total: 0,
             failures: 0,
             error: String::new(),
+            told: None,
         });
         if report.call != call {
             (report.failures, report.error) = (0, String::new());
         }
         (report.call, report.running, report.since) = (call, true, Instant::now());
-        (report.done, report.total) = (0, 0);
+        (report.done, report.total, report.told) = (0, 0, None);
     }
 
-    pub(crate) fn progress(&self, partition: PartitionId, done: u64, total: u64) {
-        if let Some(report) = self.0.lock().get_mut(&partition) {
-            (report.done, report.total) = (done, total);
+    /// True when it is time to tell the others as well.
+    pub(crate) fn progress(&self, partition: PartitionId, done: u64, total: u64) -> bool {
+        let mut reports = self.0.lock();
+        let Some(report) = reports.get_mut(&partition) else {
+            return false;
+        };
+        (report.done, report.total) = (done, total);
+        let due = report.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) || done == total;
+        if due {
+            report.told = Some(Instant::now());
         }
+        due
     }
 
     pub(crate) fn succeeded(&self, partition: PartitionId) {

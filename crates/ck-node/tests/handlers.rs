@@ -180,3 +180,52 @@ async fn a_lapsed_lease_is_told_and_what_was_held_is_granted_anew() {
         assert!(before.get(&one).is_none_or(|token| token.epoch < now.epoch));
     }
 }
+
+/// Copies slowly: says how far it is, and goes on when it is let.
+struct Slow(tokio::sync::Semaphore);
+
+impl Handler for Slow {
+    fn prepare<'a>(
+        &'a self,
+        context: &'a dyn HandlerContext,
+        _: Copying,
+    ) -> BoxFuture<'a, Result<(), HandlerError>> {
+        Box::pin(async move {
+            context.progress(3, 8);
+            self.0.acquire().await?.forget();
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_a_copy_is_can_be_seen_from_every_node_and_limits_are_kept() {
+    let world = World::new(39);
+    let handles = world.cluster(3).await;
+    let slow = Arc::new(Slow(tokio::sync::Semaphore::new(0)));
+    let mut config = world.config(4, 1);
+    config.handler = Arc::clone(&slow) as Arc<dyn Handler>;
+    let fourth = world.start(4, config).await.unwrap();
+    let copying = |handle: &ck_node::Handle| {
+        let state = handle.state();
+        let copies = state.transfers().filter(|one| one.is_copying());
+        copies.map(|one| (one.done, one.total)).collect::<Vec<_>>()
+    };
+    for handle in &handles {
+        eventually("two copies, each at three of eight", || {
+            copying(handle) == [(3, 8), (3, 8)]
+        })
+        .await;
+    }
+    // However long it takes, there are no more than two at a time, and nothing is owned early.
+    eventually("it has its share", || {
+        slow.0.add_permits(1);
+        assert!(copying(&handles[0]).len() <= 2);
+        fourth.partitions_of("node-4").len() == 48
+    })
+    .await;
+    eventually("the plan has ended", || {
+        handles[0].state().rebalance().is_none()
+    })
+    .await;
+}

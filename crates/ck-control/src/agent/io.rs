@@ -22,6 +22,15 @@ pub enum AgentInput {
         /// Whether it succeeded.
         succeeded: bool,
     },
+    /// A handler says how far its copy of a partition has come.
+    Progress {
+        /// The partition.
+        partition: PartitionId,
+        /// Units copied.
+        done: u64,
+        /// Units to copy; 0 while unknown.
+        total: u64,
+    },
     /// No proof of this token is outstanding, and its gate is shut: no effect is admitted at it.
     Drained {
         /// The token of an earlier [`AgentOutput::Shut`].

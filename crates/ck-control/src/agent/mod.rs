@@ -120,6 +120,15 @@ impl Agent {
             AgentInput::Applied(state) => self.applied(state, now),
             AgentInput::Answered(answer) => self.answered(&answer, now),
             AgentInput::CallEnded { call, succeeded } => self.call_ended(call, succeeded, now),
+            AgentInput::Progress {
+                partition,
+                done,
+                total,
+            } => {
+                if let Some(part) = self.parts.get_mut(&partition) {
+                    part.progressed(done, total);
+                }
+            }
             AgentInput::Drained { token } => {
                 if let Some(part) = self.parts.get_mut(&token.partition) {
                     part.drained(token);

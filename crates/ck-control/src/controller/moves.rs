@@ -229,6 +229,7 @@ impl Leader {
                     .and_then(|control| control.transfer),
                 Report::Prepared { transfer }
                 | Report::CaughtUp { transfer, .. }
+                | Report::Progress { transfer, .. }
                 | Report::Activated { transfer }
                 | Report::Failed { transfer, .. } => Some(transfer),
             };
@@ -270,6 +271,16 @@ impl Leader {
                 let step = TransferCommand::Commit {
                     transfer: id,
                     release,
+                };
+                self.next(transfer, step, now);
+            }
+            (Report::Progress { done, total, .. }, Stage::Prepare | Stage::CatchUp)
+                if is_target =>
+            {
+                let step = TransferCommand::Progress {
+                    transfer: id,
+                    done,
+                    total,
                 };
                 self.next(transfer, step, now);
             }

@@ -60,6 +60,15 @@ pub enum Report {
         /// The move.
         transfer: TransferId,
     },
+    /// The target has copied so much of so much, in its application's own units.
+    Progress {
+        /// The move.
+        transfer: TransferId,
+        /// Units copied.
+        done: u64,
+        /// Units to copy; 0 while unknown.
+        total: u64,
+    },
     /// A handler failed for good at this stage, or the agent cannot go on.
     Failed {
         /// The move.

@@ -7,3 +7,4 @@ mod lease;
 mod leaving;
 mod lost;
 mod moving;
+mod progress;

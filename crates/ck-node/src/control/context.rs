@@ -7,6 +7,7 @@ use ck_control::{BoxFuture, HandlerContext};
 use ck_core::PartitionId;
 use tokio::sync::watch;
 
+use super::Input;
 use crate::shared::Shared;
 
 /// Says once, to everybody who asks, that something is over.
@@ -81,8 +82,16 @@ impl HandlerContext for CallContext {
     }
 
     fn progress(&self, done: u64, total: u64) {
-        if let Some(partition) = self.partition {
-            self.node.reports.progress(partition, done, total);
+        let Some(partition) = self.partition else {
+            return;
+        };
+        if self.node.reports.progress(partition, done, total) {
+            // Never waits for the control loop: the next report says more.
+            let _ = self.node.line.try_send(Input::Progress {
+                partition,
+                done,
+                total,
+            });
         }
     }
 }

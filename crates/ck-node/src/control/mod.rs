@@ -57,6 +57,12 @@ pub(crate) enum Input {
     Confirmed { round: Round, term: u64 },
     /// A call of the handler has ended.
     CallEnded { call: CallId, succeeded: bool },
+    /// The handler says how far a copy has come.
+    Progress {
+        partition: PartitionId,
+        done: u64,
+        total: u64,
+    },
     /// An attempt to open a session has ended.
     Registered(Result<(), OperationError>),
     /// An attempt to end the session has ended.
@@ -221,6 +227,18 @@ impl Control {
                 self.calls.ended(call);
                 let ended = AgentInput::CallEnded { call, succeeded };
                 self.agent.handle(ended, now);
+            }
+            Input::Progress {
+                partition,
+                done,
+                total,
+            } => {
+                let progress = AgentInput::Progress {
+                    partition,
+                    done,
+                    total,
+                };
+                self.agent.handle(progress, now);
             }
             Input::Registered(result) => {
                 self.registering = false;
