@@ -10,6 +10,8 @@
 mod commands;
 mod crash;
 mod dev;
+mod drain;
+mod failover;
 mod faults;
 mod forming;
 mod place;

@@ -2,9 +2,11 @@
 
 mod cluster;
 mod http;
+pub(crate) mod owners;
 pub(crate) mod ports;
 mod process;
 mod wait;
+pub(crate) mod watch;
 
 pub(crate) use cluster::{BOUND, Cluster, Server};
 pub(crate) use http::{Reply, request};
