@@ -14,6 +14,7 @@ mod drain;
 mod failover;
 mod faults;
 mod forming;
+mod network;
 mod place;
 mod power;
 mod store;
