@@ -1,7 +1,11 @@
-//! What it costs to ask for the right to act: `owns` and `check`, against reading the clock alone.
+//! What it costs to ask for the right to act: `owns` and `check`, against reading the clock alone;
+//! and what a leader spends on a thousand sessions that renew, against the time that passes.
 //!
 //! `cargo bench -p benches --bench ownership`
 #![allow(missing_docs, reason = "a program, nothing to call")]
+
+#[path = "ownership/leader.rs"]
+mod leader;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -87,7 +91,7 @@ fn main() -> ExitCode {
     let partition = PartitionId(7);
     report.at_most("owns", OWNS_LIMIT, CALLS, clock, || owns(&node, partition));
     report.at_most("check", CHECK_LIMIT, CALLS, clock, || {
-        check(&node, partition)
+        check(&node, partition);
     });
     let calls = ROUNDS * CALLS;
     let one = || threads(1, &node);
@@ -95,5 +99,6 @@ fn main() -> ExitCode {
         threads(2, &node);
     });
     runtime.block_on(node.stop());
+    leader::measure(&mut report);
     report.verdict()
 }

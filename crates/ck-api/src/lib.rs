@@ -27,7 +27,7 @@ pub use cluster::{
 };
 pub use custom::{CustomDeleted, CustomEntry, CustomList, CustomStored};
 pub use health::{
-    ConsensusLeader, ConsensusStats, Health, HealthDetailed, Metrics, NotReady, Ready,
+    ConsensusLeader, ConsensusStats, HandlerCall, Health, HealthDetailed, Metrics, NotReady, Ready,
 };
 pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
 pub use operate::{

@@ -96,6 +96,8 @@ codes! {
     GenerationOld = "generation-old", 409, "The node's generation is older than the known one";
     /// An acknowledgement of an order that is not wanted any more, or of another one.
     OrderSuperseded = "order-superseded", 409, "The order is not the one that is acknowledged";
+    /// A node whose handler is within its process gives no orders.
+    NoOrders = "no-orders", 409, "The node gives no orders";
     /// A plan that is not under way cannot be paused, resumed or aborted.
     PlanNotUnderWay = "plan-not-under-way", 409, "The plan is not under way";
     /// No placement can be computed over the nodes of now.

@@ -52,6 +52,9 @@ pub struct Explanation {
     pub max_transfers_per_node: u64,
     /// Copies in sync below which planned work never goes.
     pub min_in_sync: u64,
+    /// What the application of the node that answers is doing for it, or failed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handler: Option<crate::health::HandlerCall>,
     /// Nodes lost, while the brake is pulled for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brake_lost: Option<u64>,

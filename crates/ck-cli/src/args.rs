@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Place(commands::place::PlaceArgs),
     WhatIf(Box<commands::what_if::WhatIfArgs>),
     Snapshot(commands::snapshot::SnapshotArgs),
+    Check(commands::check::CheckArgs),
 }
 
 /// How to reach the cluster.

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Place(args) => commands::place::run(&args, output),
         Command::WhatIf(args) => commands::what_if::run(&args, output),
         Command::Snapshot(args) => commands::snapshot::run(&args, output),
+        Command::Check(args) => commands::check::run(&args, output),
     };
     exit::report(done, cli.json)
 }

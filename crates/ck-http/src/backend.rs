@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use ck_api::HandlerCall;
 use ck_control::State;
 use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned, Published};
 
@@ -25,6 +26,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Why the node does not serve yet, each a sentence; empty when it does.
     fn unready(&self) -> Vec<String>;
+
+    /// What this node's application is doing, or failed at, in order of partition.
+    fn handler_calls(&self) -> Vec<HandlerCall>;
 
     /// What this node may act on as primary at this instant, its lease looked at while answering.
     /// The first answer of a start is written down before it is given.

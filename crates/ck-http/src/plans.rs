@@ -18,11 +18,17 @@ use crate::moving;
 /// Plans that are kept; the oldest makes room.
 const KEPT_MAX: usize = 16;
 
+/// Cells of the tables of all kept plans, of four bytes each; the newest is kept in any case.
+const KEPT_CELLS_MAX: usize = 32 << 20;
+
 /// Most changed partitions that are listed.
 const MOVES_MAX: usize = 1000;
 
 /// Cells of tables looked at to find reasons, at most: a reason looks at a whole table.
 const REASON_CELLS_MAX: usize = 50_000_000;
+
+/// Commands that end a plan: carried out, given up.
+const ENDS: [&str; 2] = ["rebalance-finish", "rebalance-abort"];
 
 /// The id of the plan under way, whoever made it.
 pub(crate) const CURRENT: &str = "current";
@@ -41,7 +47,8 @@ pub(crate) struct Kept {
     pub(crate) table: Table,
     /// All that does not change any more.
     shown: api::Plan,
-    begun: AtomicBool,
+    /// Version in which it was begun; 0 before.
+    begun: AtomicU64,
     done: AtomicBool,
 }
 
@@ -58,10 +65,13 @@ impl Plans {
         plan.shown.id = format!("plan-{now:x}-{number}");
         let plan = Arc::new(plan);
         let mut kept = self.kept();
-        if kept.len() >= KEPT_MAX {
+        kept.push_back(Arc::clone(&plan));
+        let cells = |one: &Arc<Kept>| one.table.cells().len();
+        while kept.len() > KEPT_MAX
+            || (kept.len() > 1 && kept.iter().map(cells).sum::<usize>() > KEPT_CELLS_MAX)
+        {
             kept.pop_front();
         }
-        kept.push_back(Arc::clone(&plan));
         plan
     }
 
@@ -106,7 +116,7 @@ impl Kept {
             base: outcome.base,
             table: outcome.table,
             shown,
-            begun: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
             done: AtomicBool::new(false),
         }
     }
@@ -136,7 +146,7 @@ impl Kept {
                 id: CURRENT.to_owned(),
                 ..kept.shown
             },
-            begun: AtomicBool::new(true),
+            begun: AtomicU64::new(plan.base.0.max(1)),
             ..kept
         }
     }
@@ -159,8 +169,9 @@ impl Kept {
         self.shown.partitions_changed == 0
     }
 
-    pub(crate) fn begin(&self) {
-        self.begun.store(true, Ordering::Relaxed);
+    /// Notes in which version it was begun.
+    pub(crate) fn begin(&self, version: Version) {
+        self.begun.store(version.0, Ordering::Relaxed);
     }
 
     /// The plan as it stands in a state.
@@ -179,15 +190,30 @@ impl Kept {
         shown
     }
 
+    /// Whether it was carried out to its end: by the history, while that goes back so far, else by
+    /// what became of it.
+    fn was_finished(&self, state: &State, begun: u64) -> bool {
+        let since = state.history().skip_while(|entry| entry.version.0 <= begun);
+        let mut ends = since.filter(|entry| ENDS.contains(&entry.kind.as_str()));
+        if let Some(end) = ends.next() {
+            let kept = state.history().next();
+            if kept.is_some_and(|oldest| oldest.version.0 <= begun) {
+                return end.kind == ENDS[0];
+            }
+        }
+        let same = |now: &Table| now.diff(&self.table).is_ok_and(|left| left.rows.is_empty());
+        state.table().is_some_and(|now| same(now))
+    }
+
     fn status(&self, state: &State, current: Option<&Rebalance>) -> &'static str {
         match current {
             Some(plan) if plan.paused => return "paused",
             Some(_) => return "under-way",
             None => {}
         }
-        if self.begun.load(Ordering::Relaxed) {
-            let same = |now: &Table| now.diff(&self.table).is_ok_and(|left| left.rows.is_empty());
-            if state.table().is_some_and(|now| same(now)) {
+        let begun = self.begun.load(Ordering::Relaxed);
+        if begun > 0 {
+            if self.was_finished(state, begun) {
                 self.done.store(true, Ordering::Relaxed);
             }
             return if self.done.load(Ordering::Relaxed) {

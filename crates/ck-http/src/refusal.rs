@@ -218,4 +218,41 @@ mod tests {
         let unknown = operation(&OperationError::Unknown { after_ms: 5 });
         assert_eq!((unknown.status, unknown.retry_after_ms), (504, None));
     }
+
+    #[test]
+    fn a_refused_move_is_a_conflict_that_says_whether_it_may_pass() {
+        let partition = PartitionId(3);
+        let member = ck_control::MemberNumber(2);
+        for (refused, status, may_pass) in [
+            (MoveRejection::PartitionUnknown { partition }, 404, false),
+            (
+                MoveRejection::PartitionHeld { partition, member },
+                409,
+                false,
+            ),
+            (
+                MoveRejection::LossNotAccepted { partition, member },
+                409,
+                false,
+            ),
+            (MoveRejection::TransferLimit { member, max: 2 }, 409, true),
+            (MoveRejection::Braked { partition }, 409, true),
+            (MoveRejection::NoRebalance, 409, false),
+        ] {
+            let error = OperationError::Rejected(refused.into());
+            let problem = operation(&error);
+            assert_eq!(
+                (problem.status, &*problem.code),
+                (status, error.code()),
+                "{error}"
+            );
+            assert_eq!(problem.retry_after_ms.is_some(), may_pass, "{error}");
+        }
+        let draining = OperationError::Draining {
+            node: node(),
+            copies: 3,
+        };
+        let problem = operation(&draining);
+        assert_eq!((problem.status, problem.retry_after_ms), (409, Some(1000)));
+    }
 }

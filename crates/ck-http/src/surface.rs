@@ -45,8 +45,8 @@ pub(crate) struct Core {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: SurfaceConfig,
     pub(crate) counters: Counters,
-    /// What the application is asked to do, for a node whose handler it is.
-    pub(crate) orders: Orders,
+    /// What the application is asked to do, when it is outside the process.
+    pub(crate) orders: Option<Orders>,
     /// Plans that were previewed here.
     pub(crate) plans: Plans,
     /// Set once answers that never end by themselves are to end.
@@ -162,8 +162,9 @@ impl Surface {
             limits,
             orders,
         } = config;
-        let orders = orders.unwrap_or_default();
-        orders.attach(&backend);
+        if let Some(orders) = &orders {
+            orders.attach(&backend);
+        }
         let config = SurfaceConfig {
             admin_token,
             hosts,

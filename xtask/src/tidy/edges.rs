@@ -8,6 +8,7 @@ use crate::repo::Package;
 const EDGES: &[(&str, &[&str])] = &[
     ("ck-core", &[]),
     ("ck-control", &["ck-core"]),
+    ("ck-sim", &["ck-core", "ck-control"]),
     ("ck-transport", &["ck-core"]),
     ("ck-node", &["ck-core", "ck-control", "ck-transport"]),
     ("ck-api", &["ck-core"]),
@@ -18,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "ck-core",
             "ck-control",
+            "ck-sim",
             "ck-node",
             "ck-api",
             "ck-http",
@@ -46,6 +48,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    ("simulated-handler", &["ck-core", "ck-control"]),
     ("xtask", &[]),
 ];
 

@@ -1,7 +1,7 @@
 //! `ck drain`, `ck cordon`, `ck uncordon`.
 
 use ck_api::NodeAnswer;
-use ck_client::{Client, NodeOrder};
+use ck_client::{Client, ClientError, NodeOrder};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -58,15 +58,16 @@ pub(crate) fn drain(args: &DrainArgs, output: Output) -> Done {
     let answer = operate(&args.connection, async |client: Client| {
         let answer = client.order_node(&args.node, NodeOrder::Drain).await?;
         // Where nothing is planned by itself, the plan that empties it is asked for.
-        if !client.config().await?.config.auto_rebalance {
-            client.rebalance(false).await?;
+        let by_itself = client.config().await?.config.auto_rebalance;
+        if !by_itself {
+            plan(&client).await?;
         }
         if !args.wait {
             return Ok(answer);
         }
         let what = format!("draining {}", args.node);
         let waiting = Waiting::new(output, &what, within);
-        emptied(&client, &args.node, copies(&answer), waiting).await
+        emptied(&client, &answer, by_itself, waiting).await
     })?;
     output.show(&answer, |out| {
         let node = &answer.node.id;
@@ -87,10 +88,11 @@ pub(crate) fn drain(args: &DrainArgs, output: Output) -> Done {
 /// Waits until a node holds nothing.
 async fn emptied(
     client: &Client,
-    node: &str,
-    total: u64,
+    before: &NodeAnswer,
+    by_itself: bool,
     mut waiting: Waiting,
 ) -> Result<NodeAnswer, Failure> {
+    let (node, total) = (before.node.id.as_str(), copies(before));
     let mut left = total;
     loop {
         match client.node(node).await {
@@ -104,9 +106,25 @@ async fn emptied(
             Err(error) => return Err(error.into()),
         }
         let moves = client.transfers().await.map(|list| list.transfers);
-        let moves = waits_for(&moves.unwrap_or_default());
+        let moves = moves.unwrap_or_default();
+        if moves.is_empty() && !by_itself {
+            plan(client).await?;
+        }
+        let moves = waits_for(&moves);
         let done = total.saturating_sub(left);
         waiting.look_again(done, total, &moves).await?;
+    }
+}
+
+/// Asks for a plan, unless one is being carried out, which comes first.
+async fn plan(client: &Client) -> Result<(), Failure> {
+    let under_way = |error: &ClientError| {
+        let problem = error.problem();
+        problem.is_some_and(|problem| problem.code == "rebalance-under-way")
+    };
+    match client.rebalance(false).await {
+        Err(error) if !under_way(&error) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -181,6 +181,10 @@ pub(super) fn write_plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     if plan.moves.is_empty() {
         return Ok(());
     }
+    write_moves(out, plan)
+}
+
+fn write_moves(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     writeln!(out)?;
     let mut rows = table([
         "partition",

@@ -11,7 +11,7 @@ use comfy_table::Cell;
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
-use crate::output::{Output, count, figure, state, table, write_table};
+use crate::output::{Output, count, figure, state, table, write_item, write_table};
 
 /// Partitions named at most.
 const NAMED_MAX: usize = 8;
@@ -45,7 +45,7 @@ fn write_may_stop(out: &mut dyn Write, answer: &MayStop) -> io::Result<()> {
         return writeln!(out, "{} may be stopped", answer.node);
     }
     for reason in &answer.reasons {
-        writeln!(out, "{reason}")?;
+        write_item(out, "- ", reason)?;
     }
     let blocking = &answer.blocking_partitions;
     if !blocking.is_empty() {
@@ -92,7 +92,7 @@ fn write_explained(out: &mut dyn Write, told: &Explanation) -> io::Result<()> {
         told.epoch, told.incarnation, told.version
     )?;
     for reason in &told.reasons {
-        writeln!(out, "- {reason}")?;
+        write_item(out, "- ", reason)?;
     }
     if let Some(plan) = &told.plan {
         let reached = if plan.reached { ", which it has" } else { "" };
@@ -150,7 +150,7 @@ pub(crate) fn why_not(args: &WhyNotArgs, output: Output) -> Done {
         };
         writeln!(out, "{} {what} of {}", told.node, told.id)?;
         for reason in &told.reasons {
-            writeln!(out, "- {reason}")?;
+            write_item(out, "- ", reason)?;
         }
         Ok(())
     })

@@ -82,7 +82,7 @@ async fn removed(client: &Client, args: &RemoveArgs, output: Output) -> Result<R
             Err(error) if waiting.is_some() && is(&error, "node-unknown") => {
                 return gone(client, &args.node).await;
             }
-            Err(error) if !args.no_wait && goes_on(&error) => {}
+            Err(error) if !args.no_wait && goes_on(&error, waiting.as_ref()) => {}
             Err(error) => return Err(error.into()),
         }
         let left = client.node(&args.node).await;
@@ -104,8 +104,9 @@ fn is(error: &ClientError, code: &str) -> bool {
 }
 
 /// Whether the removal is under way, and asking again tells its end.
-fn goes_on(error: &ClientError) -> bool {
-    is(error, DRAINING) || is(error, "outcome-unknown")
+fn goes_on(error: &ClientError, waiting: Option<&Waiting>) -> bool {
+    let may_retry = || waiting.is_none_or(|waiting| waiting.may_retry(error));
+    is(error, DRAINING) || (error.is_outcome_unknown() && error.exit_code() == 3 && may_retry())
 }
 
 async fn gone(client: &Client, node: &str) -> Result<Removed, Failure> {

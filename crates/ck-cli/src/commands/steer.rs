@@ -70,9 +70,10 @@ pub(crate) fn abort(args: &AbortArgs, output: Output) -> Done {
 
 fn steer(connection: &Connection, plan: &str, order: PlanOrder, output: Output) -> Done {
     let (before, plan) = with_client(connection, async |client: Client| {
-        // What was under way is told by a plan that is, not by one that was given up.
-        let before = client.plan(plan).await?;
-        Ok((before.progress, client.order_plan(plan, order).await?))
+        // How far it was is told while it is under way, and not any more once it is given up.
+        let before = client.plan(plan).await.ok();
+        let before = before.and_then(|plan| plan.progress);
+        Ok((before, client.order_plan(plan, order).await?))
     })?;
     output.show(&plan, |out| {
         let progress = plan.progress.as_ref().or(before.as_ref());

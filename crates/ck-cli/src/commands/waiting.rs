@@ -114,6 +114,7 @@ pub(super) fn waits_for(transfers: &[ck_api::Transfer]) -> String {
         "release" | "lease" => first.from.as_deref().unwrap_or("a node"),
         "operator" => "an operator",
         "brake" => "the brake",
+        "grace" => "the grace period",
         _ => &first.to,
     };
     let copied = match (first.done, first.total) {

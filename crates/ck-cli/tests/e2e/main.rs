@@ -7,6 +7,7 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod check;
 mod commands;
 mod crash;
 mod dev;
@@ -15,6 +16,7 @@ mod failover;
 mod faults;
 mod forming;
 mod network;
+mod ownership;
 mod place;
 mod power;
 mod store;

@@ -5,4 +5,5 @@ mod crash;
 mod interleavings;
 mod lease;
 mod leaving;
+mod lost;
 mod moving;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ck_api::HandlerCall;
 use ck_control::{
     ClusterId, Command, Config, Entry, Founder, Genesis, Incarnation, MemberNumber, Nonce,
     Position, Proposal, Rejection, State, StoreId,
@@ -36,6 +37,7 @@ pub struct Fake {
     answering: Mutex<BTreeMap<String, NodeId>>,
     /// Time left of the lease.
     lease: Mutex<Duration>,
+    calls: Mutex<Vec<HandlerCall>>,
 }
 
 impl std::fmt::Debug for Fake {
@@ -95,6 +97,7 @@ impl Fake {
             status: Mutex::new(status),
             answering: Mutex::new(BTreeMap::new()),
             lease: Mutex::new(Duration::from_millis(1400)),
+            calls: Mutex::default(),
         }
     }
 
@@ -163,6 +166,11 @@ impl Fake {
     /// Leaves that much of the lease of the node that is asked; without any it owns nothing.
     pub fn has_lease(&self, remaining: Duration) {
         *unpoisoned(&self.lease) = remaining;
+    }
+
+    /// Lets the application of the node that is asked do, or fail at, that.
+    pub fn application_does(&self, calls: Vec<HandlerCall>) {
+        *unpoisoned(&self.calls) = calls;
     }
 
     /// Makes that node the one that is asked; `node-1` goes on leading.

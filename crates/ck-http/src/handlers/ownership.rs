@@ -13,6 +13,7 @@ use hyper::{Method, StatusCode};
 use crate::body;
 use crate::handlers::partitions::{known_partition, parse_id};
 use crate::handlers::{changed, formed, with_partitions};
+use crate::orders::Orders;
 use crate::query;
 use crate::reply::{Refused, done, plain_with};
 use crate::route::{Answer, Order};
@@ -50,6 +51,7 @@ fn answer(core: &Core, owned: Owned) -> api::Owned {
 pub(super) async fn orders(core: Arc<Core>, order: Order) -> Answer {
     query::only(order.query(), &[])?;
     formed(&core)?;
+    let book = taken(&core)?;
     // Asked for the head alone, which must not make the caller the application.
     if order.head.method == Method::HEAD {
         return Ok(plain_with(StatusCode::OK, EVENTS, ReplyBody::default()));
@@ -65,15 +67,23 @@ pub(super) async fn orders(core: Arc<Core>, order: Order) -> Answer {
         owned,
         open: 0,
     };
-    let queue = core.orders.subscribe(state)?;
+    let queue = book.subscribe(state)?;
     let idle = core.config.limits.idle_timeout;
     let events = Events::new(queue, idle, core.closing.subscribe());
     Ok(plain_with(StatusCode::OK, EVENTS, events.into()))
 }
 
+/// The orders, on a node that gives any.
+fn taken(core: &Core) -> Result<&Orders, Refused> {
+    core.orders.as_ref().ok_or_else(|| {
+        let detail = "this node's handler is within its process, so there are no orders to follow";
+        Refused::new(Code::NoOrders, detail)
+    })
+}
+
 pub(super) async fn acknowledge(core: Arc<Core>, order: Order) -> Answer {
     let ack: api::OrderAck = body::parse(&order.body)?;
-    let acked = core.orders.acknowledge(&order.name()?, &ack)?;
+    let acked = taken(&core)?.acknowledge(&order.name()?, &ack)?;
     Ok(done(StatusCode::OK, Some(core.view().version()), &acked))
 }
 

@@ -102,8 +102,9 @@ pub(super) async fn apply(core: Arc<Core>, order: Order) -> Answer {
             table: plan.table.clone(),
             trigger: Trigger::Manual,
         };
-        execute(&core, operation).await?;
-        plan.begin();
+        if let Outcome::Changed { version } = execute(&core, operation).await? {
+            plan.begin(version);
+        }
     }
     answer(&core, &plan, StatusCode::ACCEPTED)
 }
@@ -151,7 +152,12 @@ pub(super) async fn abort(core: Arc<Core>, order: Order) -> Answer {
 async fn steer(core: Arc<Core>, order: Order, operation: Operation) -> Answer {
     no_fields(&order)?;
     let view = formed(&core)?;
-    let plan = find(&core, &order.name()?).await?;
+    let id = order.name()?;
+    if id == CURRENT && view.state().rebalance().is_none() {
+        let detail = "no plan is under way; see GET /v1/history for how the last one ended";
+        return Err(Refused::new(Code::PlanNotUnderWay, detail));
+    }
+    let plan = find(&core, &id).await?;
     if !view.state().rebalance().is_some_and(|one| plan.is(one)) {
         let detail = format!(
             "{} is not under way; see GET /v1/plans/{}",

@@ -96,6 +96,18 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
     known_partition(&view, id)?;
     let unknown = || Refused::new(Code::PartitionUnknown, format!("there is no {id}"));
     let explained = state.explain(id).ok_or_else(unknown)?;
+    let mut reasons: Vec<_> = explained.findings.iter().map(ToString::to_string).collect();
+    let mut calls = core.backend.handler_calls().into_iter();
+    let handler = calls.find(|call| call.partition == id.to_string());
+    if let Some(call) = handler.as_ref().filter(|call| call.failures > 0) {
+        reasons.push(format!(
+            "the application of {} failed {} times in a row at {}: {}",
+            core.backend.status().node,
+            call.failures,
+            call.call,
+            call.error
+        ));
+    }
     let transfer = explained.transfer.as_ref();
     let transfer = transfer.zip(state.partition(id));
     let answer = api::Explanation {
@@ -103,7 +115,8 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
         state: explained.state.name().to_owned(),
         epoch: explained.epoch.0,
         primary: explained.primary.as_ref().map(ToString::to_string),
-        reasons: explained.findings.iter().map(ToString::to_string).collect(),
+        reasons,
+        handler,
         copies: explained
             .copies
             .iter()

@@ -5,6 +5,7 @@ mod bad_input;
 mod client;
 mod figures;
 mod fixtures;
+mod guide;
 mod limits;
 mod look;
 mod operate;

@@ -41,6 +41,7 @@ async fn a_node_owns_what_it_is_the_primary_of_while_its_lease_lasts() {
         "invalid-parameter"
     );
     assert_eq!(live.get("/owned").await.status, 404);
+    assert_eq!(live.get("/v1/orders").await.code(), "no-orders");
     let unformed = Live::start(Fake::unformed()).await;
     for path in ["/v1/owned", "/v1/orders"] {
         assert_eq!(unformed.get(path).await.code(), "not-formed", "{path}");

@@ -122,7 +122,7 @@ async fn a_plan_under_way_is_paused_resumed_and_aborted() {
         let current = live
             .send("POST", &format!("/v1/plans/current/{what}"), &[], b"")
             .await;
-        assert_eq!(current.code(), "plan-unknown", "{what}");
+        assert_eq!(current.code(), "plan-not-under-way", "{what}");
     }
     apply(&live, &plan, &condition(&plan)).await;
     let paused = live.send("POST", &path("pause"), &[], b"").await.json();

@@ -156,3 +156,30 @@ async fn history_tells_who_changed_what_within_a_range() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_the_application_fails_at_is_told() {
+    let live = Live::three().await;
+    let call = |partition: &str, failures| ck_api::HandlerCall {
+        partition: partition.to_owned(),
+        call: "prepare".to_owned(),
+        failures,
+        error: "the disk is full".to_owned(),
+        ..ck_api::HandlerCall::default()
+    };
+    let calls = vec![call("partition-3", 2), call("partition-4", 7)];
+    live.fake.application_does(calls);
+    let told = live.get("/v1/explain/3").await.json();
+    assert_eq!(told["handler"]["failures"], 2);
+    assert_eq!(
+        told["reasons"],
+        json!(["the application of node-1 failed 2 times in a row at prepare: the disk is full"])
+    );
+    let health = live.get("/v1/health/detailed").await.json();
+    assert_eq!(health["handler"][0]["partition"], "partition-4");
+    assert_eq!(
+        live.get("/v1/health").await.status,
+        200,
+        "the process lives"
+    );
+}

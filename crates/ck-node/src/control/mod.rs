@@ -38,6 +38,9 @@ const BATCH_MAX: usize = 256;
 /// Longest the loop sleeps.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
+/// How often the members that are lost are counted.
+const COUNT_EVERY: Duration = Duration::from_millis(50);
+
 /// Time that outstanding proofs have to be dropped before a stop ends the session all the same.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -91,6 +94,9 @@ pub(crate) struct Control {
     calls: Calls,
     /// Shut gates with proofs outstanding.
     draining: BTreeMap<PartitionId, FencingToken>,
+    /// Members that are lost, and when they were counted.
+    lost: Vec<MemberNumber>,
+    counted: Time,
     /// The newest reading of the clock, and whether it has gone back since.
     newest: Time,
     went_back: bool,
@@ -161,6 +167,8 @@ impl Control {
             waiting: Waiting::default(),
             calls: Calls::new(Arc::clone(&node), line.clone()),
             draining: BTreeMap::new(),
+            lost: Vec::new(),
+            counted: Time::ZERO,
             newest: Time::ZERO,
             went_back: false,
             stopping_since: None,
@@ -276,11 +284,15 @@ impl Control {
     /// Tells the rest of the node.
     fn publish(&mut self) {
         let now = self.now();
+        if now.since(self.counted) >= COUNT_EVERY {
+            self.counted = now;
+            self.lost = self.leader.lost(now);
+        }
         let standing = Standing {
             session: self.agent.session(),
             office: self.leader.office(),
             handed_over: self.agent.is_handed_over(now),
-            lost: self.leader.lost(now),
+            lost: self.lost.clone(),
         };
         self.node.standing.send_if_modified(|last| {
             let news = *last != standing;

@@ -17,18 +17,28 @@ use crate::wire::kind;
 /// five, and the newest is worth all of them.
 const WAITING_MAX: usize = 8;
 
+/// Sessions that may wait before those that have given up are looked for.
+const SWEPT_AT_LEAST: usize = 64;
+
 /// Members that wait for the leader's answer.
 #[derive(Default)]
-pub(super) struct Waiting(BTreeMap<SessionId, Vec<(Time, oneshot::Sender<Answer>)>>);
+pub(super) struct Waiting {
+    sessions: BTreeMap<SessionId, Vec<(Time, oneshot::Sender<Answer>)>>,
+    /// How many sessions may wait until they are swept again.
+    sweep_at: usize,
+}
 
 impl Waiting {
     pub(super) fn wait(&mut self, renewal: &Renewal, answer: oneshot::Sender<Answer>) {
-        // Whoever asked has given up on some of them meanwhile.
-        self.0.retain(|_, waiting| {
-            waiting.retain(|(_, one)| !one.is_closed());
-            !waiting.is_empty()
-        });
-        let waiting = self.0.entry(renewal.session).or_default();
+        if self.sessions.len() >= self.sweep_at {
+            // Whoever asked has given up on some of them meanwhile.
+            self.sessions.retain(|_, waiting| {
+                waiting.retain(|(_, one)| !one.is_closed());
+                !waiting.is_empty()
+            });
+            self.sweep_at = (self.sessions.len() * 2).max(SWEPT_AT_LEAST);
+        }
+        let waiting = self.sessions.entry(renewal.session).or_default();
         if waiting.len() >= WAITING_MAX {
             waiting.remove(0);
         }
@@ -41,7 +51,7 @@ impl Waiting {
             Answer::Granted { session, sent, .. } => (session, Some(sent)),
             Answer::Fenced { session } => (session, None),
         };
-        let Some(waiting) = self.0.get_mut(&session) else {
+        let Some(waiting) = self.sessions.get_mut(&session) else {
             return;
         };
         // An earlier one is never answered any more, and Fenced is for all of them.
@@ -57,7 +67,7 @@ impl Waiting {
         }
         *waiting = kept;
         if waiting.is_empty() {
-            self.0.remove(&session);
+            self.sessions.remove(&session);
         }
     }
 }
@@ -140,10 +150,16 @@ mod tests {
             waiting.wait(&renewal(5, sent), sender);
             receivers.push(receiver);
         }
-        assert_eq!(waiting.0[&SessionId(5)].len(), WAITING_MAX);
-        drop(receivers);
-        let (sender, _receiver) = oneshot::channel();
-        waiting.wait(&renewal(6, 0), sender);
-        assert_eq!(waiting.0.len(), 1, "who has gone away waits no more");
+        assert_eq!(waiting.sessions[&SessionId(5)].len(), WAITING_MAX);
+        for session in 0..10_000 {
+            let (sender, receiver) = oneshot::channel();
+            waiting.wait(&renewal(session, 0), sender);
+            drop(receiver);
+        }
+        let kept = waiting.sessions.len();
+        assert!(
+            kept <= 2 * SWEPT_AT_LEAST,
+            "{kept}: who has gone away waits no more"
+        );
     }
 }
