@@ -2,11 +2,15 @@
 
 mod cluster;
 mod http;
+#[cfg(target_os = "linux")]
+pub(crate) mod net;
+pub(crate) mod owners;
 pub(crate) mod ports;
 mod process;
 mod wait;
+pub(crate) mod watch;
 
 pub(crate) use cluster::{BOUND, Cluster, Server};
 pub(crate) use http::{Reply, request};
-pub(crate) use process::{Process, ck, is_alive, run, run_with};
+pub(crate) use process::{Process, ck, ck_by, is_alive, run, run_with};
 pub(crate) use wait::wait_for;
