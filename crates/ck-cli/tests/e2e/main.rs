@@ -8,6 +8,7 @@
 )]
 
 mod check;
+mod clocks;
 mod commands;
 mod crash;
 mod dev;
