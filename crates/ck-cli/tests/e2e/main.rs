@@ -16,6 +16,7 @@ mod drain;
 mod failover;
 mod faults;
 mod forming;
+mod handler_faults;
 mod network;
 mod ownership;
 mod place;

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: processes, sockets, ports, waiting.
 
+pub(crate) mod application;
 mod cluster;
 #[cfg(target_os = "linux")]
 mod compiled;
