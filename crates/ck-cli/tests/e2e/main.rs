@@ -8,6 +8,7 @@
 )]
 
 mod check;
+mod clocks;
 mod commands;
 mod crash;
 mod dev;
@@ -15,10 +16,12 @@ mod drain;
 mod failover;
 mod faults;
 mod forming;
+mod handler_faults;
 mod network;
 mod ownership;
 mod place;
 mod power;
+mod seed_faults;
 mod store;
 mod support;
 mod what_if;

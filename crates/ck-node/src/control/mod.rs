@@ -194,9 +194,11 @@ impl Control {
     fn now(&mut self) -> Time {
         let now = self.node.gates.now();
         if now < self.newest {
-            tracing::error!(%now, newest = %self.newest, "the clock has gone back; nothing is owned");
             self.node.gates.set_lease_end(Time::ZERO);
-            self.went_back = true;
+            // Said once, however often it is read until it has caught up.
+            if !std::mem::replace(&mut self.went_back, true) {
+                tracing::error!(%now, newest = %self.newest, "the clock has gone back; nothing is owned");
+            }
         } else {
             self.newest = now;
             self.went_back = false;

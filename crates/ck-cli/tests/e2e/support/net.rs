@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use super::{Cluster, Server};
+use super::{Cluster, Server, compiled};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -45,18 +45,6 @@ impl Drop for Names {
     }
 }
 
-fn compile(directory: &Path) -> Result<std::path::PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support/switch.c");
-    let program = directory.join("switch");
-    let built = Command::new("cc")
-        .args(["-O1", "-o"])
-        .args([&program, &source])
-        .status()
-        .map_err(|error| format!("cc: {error}"))?;
-    assert!(built.success(), "cc failed on {}", source.display());
-    Ok(program)
-}
-
 impl Net {
     /// Lays it out; the reason when this machine has no means.
     fn lay(nodes: usize) -> Result<Self, String> {
@@ -64,7 +52,7 @@ impl Net {
             return Err("not root".to_owned());
         }
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let program = compile(directory.path())?;
+        let program = compiled(directory.path(), "switch");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut names = Names(Vec::new());
         for end in 0..=nodes {
