@@ -24,6 +24,10 @@ pub(super) struct Exchange<'p, 'm> {
     pub(super) rows: Rows,
     /// Nodes that need not give primaries away; none when moves alone count.
     guarded: Vec<bool>,
+    /// The rows whose copies may change hands, or all.
+    scope: Option<Vec<u32>>,
+    /// Whether only copies that are new anyway may, at no cost.
+    fresh: bool,
 }
 
 /// Open members in order of label: the best entrants of a row.
@@ -63,25 +67,34 @@ impl Ranking {
 impl<'p, 'm> Exchange<'p, 'm> {
     /// Starts from rows in which surviving primaries lead.
     pub(super) fn new(problem: &'p Problem<'m>, rows: Rows) -> Self {
-        let mut led = vec![0_u32; problem.nodes()];
-        for partition in 0..problem.partitions() {
-            let before = problem
-                .old
-                .as_ref()
-                .map_or(NONE, |old| old.primary(partition));
-            if let Some(led) = led.get_mut(before as usize) {
-                *led += 1;
-            }
-        }
-        let guarded = led
-            .iter()
-            .zip(&problem.lead_targets)
-            .map(|(led, most)| led <= most);
-        let guarded = guarded.collect();
         Self {
             problem,
             rows,
-            guarded,
+            guarded: guards(problem),
+            scope: None,
+            fresh: false,
+        }
+    }
+
+    /// Starts from rows that are close to the targets: only those that have new copies change, or
+    /// else copies of a node above its target, and no copy goes back to where it came from. So no
+    /// exchange has a cost below 0, whatever the rows.
+    pub(super) fn close(problem: &'p Problem<'m>, rows: Rows, fresh: bool) -> Self {
+        let above = |member: &u32| {
+            let at = *member as usize;
+            rows.counts[at] > problem.targets[at]
+        };
+        let near = |partition: &usize| {
+            rows.touched[*partition] || (!fresh && rows.row(*partition).iter().any(above))
+        };
+        let near = (0..problem.partitions()).filter(near);
+        let scope = Some(near.map(|partition| partition as u32).collect());
+        Self {
+            problem,
+            guarded: guards(problem),
+            rows,
+            scope,
+            fresh,
         }
     }
 
@@ -92,6 +105,18 @@ impl<'p, 'm> Exchange<'p, 'm> {
 }
 
 impl Exchange<'_, '_> {
+    /// How many rows are looked at.
+    fn reach(&self) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(self.problem.partitions(), Vec::len)
+    }
+
+    #[inline]
+    fn at(&self, number: usize) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(number, |scope| scope[number] as usize)
+    }
+
     /// What a copy costs where it is.
     fn cost(&self, partition: usize, member: u32) -> i64 {
         let Some(old) = &self.problem.old else {
@@ -169,8 +194,11 @@ impl Exchange<'_, '_> {
         let touched = self.rows.touched[partition];
         let member = self.rows.row(partition)[place];
         let paid = self.cost(partition, member);
+        if self.fresh && paid < MOVED {
+            return FAR;
+        }
         let mut best = FAR;
-        if touched {
+        if touched && self.scope.is_none() {
             for back in self.absent(partition) {
                 let label = labels.of[back as usize];
                 if label < FAR && self.rows.may_replace(self.problem, partition, place, back) {
@@ -187,12 +215,20 @@ impl Exchange<'_, '_> {
     }
 }
 
+/// The nodes that need not give primaries away.
+fn guards(problem: &Problem<'_>) -> Vec<bool> {
+    let most = problem.lead_targets.iter();
+    let led = problem.led_before.iter();
+    led.zip(most).map(|(led, most)| led <= most).collect()
+}
+
 impl Arcs for Exchange<'_, '_> {
     fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool {
         let ranking = Ranking::new(self.problem, labels);
         let lowest = ranking.order.first().map_or(FAR, |first| first.0);
         let mut fell = false;
-        for partition in 0..self.problem.partitions() {
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             let touched = self.rows.touched[partition];
             for (place, member) in self.rows.row(partition).iter().enumerate() {
                 let present = labels.of[*member as usize];
@@ -223,7 +259,7 @@ impl Arcs for Exchange<'_, '_> {
     }
 
     fn effort(&self) -> u64 {
-        self.problem.partitions() as u64
+        self.reach() as u64
     }
 }
 
@@ -244,7 +280,8 @@ impl Exchange<'_, '_> {
         how: Sweep,
     ) -> u64 {
         let mut pushed = 0;
-        for partition in 0..self.problem.partitions() {
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             for place in 0..self.rows.row(partition).len() {
                 let member = self.rows.row(partition)[place];
                 if !balance.gives(member) || labels.of[member as usize] >= FAR {
@@ -281,8 +318,11 @@ impl Exchange<'_, '_> {
         let row = self.rows.row(partition);
         let member = row[place];
         let touched = self.rows.touched[partition];
+        if self.fresh && self.cost(partition, member) < MOVED {
+            return None;
+        }
         let target = labels.of[member as usize] - 1 + self.cost(partition, member);
-        if touched {
+        if touched && self.scope.is_none() {
             let back = self.absent(partition).find(|back| {
                 labels.of[*back as usize] + self.cost(partition, *back) == target
                     && balance.takes(*back)

@@ -31,6 +31,9 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
             .old
             .as_ref()
             .map_or(NONE, |old| old.primary(partition));
+        if before != NONE && rows.leads[partition] == before {
+            continue;
+        }
         if before != NONE && rows.row(partition).contains(&before) {
             rows.lead(partition, before);
             continue;

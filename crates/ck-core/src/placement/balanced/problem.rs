@@ -67,6 +67,8 @@ pub(super) struct Problem<'a> {
     /// Primaries each member may hold, and one choice among them.
     pub(super) lead_boxes: Boxes,
     pub(super) lead_targets: Vec<u32>,
+    /// Primaries each member had.
+    pub(super) led_before: Vec<u32>,
     pub(super) domain: Vec<u32>,
 }
 
@@ -122,6 +124,7 @@ impl<'a> Problem<'a> {
             targets,
             lead_boxes,
             lead_targets,
+            led_before: led,
             domain,
         }
     }
@@ -140,12 +143,31 @@ impl<'a> Problem<'a> {
         self.members.list[member as usize].open
     }
 
+    /// The surviving copies of a row; none without a previous table.
+    pub(super) fn survivors(&self, partition: usize) -> impl Iterator<Item = u32> + use<'_, 'a> {
+        let old = self.old.as_ref();
+        old.into_iter()
+            .flat_map(move |old| old.survivors(partition))
+    }
+
     /// Whether a member already had the partition's data.
     #[inline]
     pub(super) fn had(&self, partition: usize, member: u32) -> bool {
         self.old
             .as_ref()
             .is_some_and(|old| old.row(partition).contains(&member))
+    }
+
+    /// Whether `members` touch at least `need` failure domains.
+    #[inline]
+    pub(super) fn reaches(&self, members: &[u32], need: usize) -> bool {
+        let twins = |at: usize| {
+            let domain = self.domain[members[at] as usize];
+            members[..at]
+                .iter()
+                .any(|other| self.domain[*other as usize] == domain)
+        };
+        need <= 1 || (0..members.len()).filter(|at| !twins(*at)).count() >= need
     }
 
     /// Failure domains that `members` touch.

@@ -52,6 +52,14 @@ impl Rows {
         self.counts[member as usize] += 1;
     }
 
+    /// Fills an empty row.
+    pub(super) fn copy(&mut self, partition: usize, members: &[u32]) {
+        self.cells[partition * self.width..][..members.len()].copy_from_slice(members);
+        for member in members {
+            self.counts[*member as usize] += 1;
+        }
+    }
+
     /// Replaces the copy at a position. A primary that leaves leaves the row without one.
     pub(super) fn replace(&mut self, partition: usize, place: usize, member: u32) {
         let cell = &mut self.cells[partition * self.width + place];
@@ -131,6 +139,10 @@ impl Rows {
         let mut row = Vec::with_capacity(self.width);
         for partition in 0..self.leads.len() {
             let lead = self.leads[partition];
+            // Surviving copies, and those of a first placement, are in order but for the primary.
+            if !self.touched[partition] && self.cells[partition * self.width] == lead {
+                continue;
+            }
             row.clear();
             row.extend_from_slice(self.row(partition));
             let rank = |member: u32| match &problem.old {
