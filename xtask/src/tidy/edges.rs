@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ck-transport", &["ck-core"]),
     ("ck-node", &["ck-core", "ck-control", "ck-transport"]),
     ("ck-api", &["ck-core"]),
+    ("ck-spec", &["ck-core", "ck-api"]),
     ("ck-client", &["ck-core", "ck-api"]),
     ("ck-http", &["ck-core", "ck-control", "ck-node", "ck-api"]),
     (
@@ -20,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-control",
             "ck-node",
             "ck-api",
+            "ck-spec",
             "ck-http",
             "ck-client",
         ],

@@ -1,22 +1,17 @@
 //! `ck place`: plan offline, without any server.
 
-mod answer;
-mod batch;
 mod report;
-
-pub(crate) use answer::{Answer, OneRow};
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ck_core::placement::{Balanced, Placement, PlacementError, Plan, Rendezvous, Ring};
+use ck_spec::{Answer, Refusal, Request, answer_lines};
 use clap::Args;
 
 use crate::exit::{Done, Failure};
 use crate::output::Output;
-use crate::spec::{Refusal, Request, Strategy};
 
 /// Largest spec, in a file or on a line: 512 MiB, some ten million partitions.
 const SPEC_BYTES_MAX: u64 = 512 << 20;
@@ -58,14 +53,14 @@ pub(crate) struct PlaceArgs {
 pub(crate) fn run(args: &PlaceArgs, output: Output) -> Done {
     let Some(file) = &args.spec else {
         let input = io::stdin().lock();
-        return Ok(batch::run(
+        return Ok(answer_lines(
             input,
             BufWriter::new(io::stdout().lock()),
             SPEC_BYTES_MAX,
         )?);
     };
     let request = read_spec(file)?;
-    let plan = plan(&request)?;
+    let plan = request.plan()?;
     if output.json {
         let answer = Answer::new(&request, &plan);
         return output.show(&answer, |_| Ok(()));
@@ -91,7 +86,7 @@ pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
     };
     read.with_context(|| format!("cannot read the spec {shown}"))?;
     if text.len() as u64 >= limit {
-        return Err(too_long(SPEC_BYTES_MAX).into());
+        return Err(Refusal::too_long(SPEC_BYTES_MAX).into());
     }
     let json = file
         .extension()
@@ -102,33 +97,4 @@ pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
         )?);
     }
     Ok(Request::from_text(&text)?)
-}
-
-fn too_long(bytes_max: u64) -> Refusal {
-    let message = format!("the spec is longer than {bytes_max} bytes; split it or shorten the ids");
-    Refusal::whole("too-long", message)
-}
-
-/// Plans what the request asks for.
-///
-/// # Errors
-/// [`Refusal`] when no node can hold a copy.
-pub(crate) fn plan(request: &Request) -> Result<Plan, Refusal> {
-    let strategy: &dyn Placement = match request.strategy {
-        Strategy::Balanced => &Balanced::new(),
-        Strategy::Ring => &Ring::new(),
-        Strategy::Rendezvous => &Rendezvous::weighted(),
-        Strategy::RendezvousMd5 => &Rendezvous::md5(),
-    };
-    strategy
-        .place(&request.topology, &request.spec, request.previous.as_ref())
-        .map_err(|error| {
-            let nodes = request.topology.nodes().len();
-            match error {
-                PlacementError::NoUsableNode { .. } => {
-                    Refusal::new("no-usable-node", "nodes", nodes, format!("nodes: {error}"))
-                }
-                other => Refusal::whole("no-placement", other.to_string()),
-            }
-        })
 }

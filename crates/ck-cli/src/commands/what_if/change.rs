@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ck_core::{Domain, Node, NodeId, NodeState, Spec, SpecError, Topology, TopologyError};
 use clap::Args;
 
-use crate::spec::{Refusal, Request};
+use ck_spec::{Refusal, Request};
 
 /// What is to be different.
 #[derive(Debug, Clone, Args)]

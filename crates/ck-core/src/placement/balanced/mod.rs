@@ -8,6 +8,7 @@ mod flow;
 mod initial;
 mod primaries;
 mod problem;
+mod ranking;
 mod rows;
 mod survivors;
 #[cfg(test)]
