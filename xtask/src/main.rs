@@ -10,6 +10,7 @@
 
 mod ci;
 mod fresh;
+mod fuzz;
 mod guide;
 mod process;
 mod purity;
@@ -50,6 +51,11 @@ const COMMANDS: &[Command] = &[
         name: "fresh",
         does: "runs the snapshot guide's test in a new project that depends on ck-core alone",
         run: fresh::run,
+    },
+    Command {
+        name: "fuzz",
+        does: "feeds the input of `ck place` to libFuzzer for a minute, or the seconds given",
+        run: fuzz::run,
     },
 ];
 

@@ -48,6 +48,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];
 
