@@ -1,5 +1,7 @@
 //! `ck place`: plan offline, without any server.
 
+mod progress;
+mod question;
 mod report;
 
 use std::fs::File;
@@ -12,6 +14,8 @@ use clap::Args;
 
 use crate::exit::{Done, Failure};
 use crate::output::Output;
+use progress::Progress;
+use question::Question;
 
 /// Largest spec, in a file or on a line: 512 MiB, some ten million partitions.
 const SPEC_BYTES_MAX: u64 = 512 << 20;
@@ -21,11 +25,14 @@ Examples:
   ck place --spec cluster.toml
   ck place --spec cluster.json --json
   ck place --batch < specs.jsonl > plans.jsonl
+  ck place --spec cluster.json --explain partition-7
+  ck place --spec cluster.json --why-not partition-7 n4
 
 A spec, in TOML or JSON with the same fields:
   partitions = 256
   replication_factor = 3
   spread = 2                  # failure domains a partition must touch; default 1
+  tolerance_permille = 0      # how far a node may be off its share, to move less
   strategy = \"balanced\"       # or ring, rendezvous, rendezvous-md5
   hash = \"xxh3\"               # or md5-mod; what `ck key --spec` maps keys with
   [[nodes]]
@@ -47,6 +54,12 @@ pub(crate) struct PlaceArgs {
     /// one is answered by `{"error":{"code","message","field","value"}}`.
     #[arg(long, conflicts_with = "spec")]
     batch: bool,
+    /// Tell why each copy of a partition is where it is, instead of the plan.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["batch", "why_not"])]
+    explain: Option<String>,
+    /// Tell why a node has no copy of a partition, instead of the plan.
+    #[arg(long, num_args = 2, value_names = ["ID", "NODE"], conflicts_with = "batch")]
+    why_not: Option<Vec<String>>,
 }
 
 /// Runs the command.
@@ -59,8 +72,15 @@ pub(crate) fn run(args: &PlaceArgs, output: Output) -> Done {
             SPEC_BYTES_MAX,
         )?);
     };
+    let question = Question::read(args.explain.as_deref(), args.why_not.as_deref())?;
+    let progress = Progress::new();
+    progress.reading(file.metadata().map_or(0, |found| found.len()));
     let request = read_spec(file)?;
+    progress.planning(request.spec.partitions(), request.topology.nodes().len());
     let plan = request.plan()?;
+    if let Some(question) = question {
+        return question.answer(&request, &plan, output);
+    }
     if output.json {
         let answer = Answer::new(&request, &plan);
         return output.show(&answer, |_| Ok(()));
