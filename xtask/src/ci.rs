@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{fresh, fuzz, guide, process, purity, tidy};
+use crate::{fresh, fuzz, guide, instructions, process, purity, tidy};
 
 /// A named check.
 struct Step {
@@ -58,6 +58,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "fuzzing",
         run: |repo| fuzz::run(repo, &[]),
+    },
+    Step {
+        name: "instructions",
+        run: |repo| instructions::run(repo, &[]),
     },
 ];
 

@@ -12,6 +12,7 @@ mod ci;
 mod fresh;
 mod fuzz;
 mod guide;
+mod instructions;
 mod process;
 mod purity;
 mod repo;
@@ -57,6 +58,11 @@ const COMMANDS: &[Command] = &[
         does: "feeds the input of `ck place` to libFuzzer for a minute, or the seconds given",
         run: fuzz::run,
     },
+    Command {
+        name: "instructions",
+        does: "counts those of a small plan with callgrind and compares them with those kept",
+        run: instructions::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -81,7 +87,7 @@ fn main() -> ExitCode {
 fn usage() -> String {
     let mut text = String::from("usage: cargo xtask <command>\n");
     for Command { name, does, .. } in COMMANDS {
-        text.push_str(&format!("  {name:<8} {does}\n"));
+        text.push_str(&format!("  {name:<12} {does}\n"));
     }
     text
 }
