@@ -166,6 +166,18 @@ impl Spec {
         })
     }
 
+    /// The same spec with another number of copies, touching another number of failure domains.
+    ///
+    /// # Errors
+    /// As [`Spec::new`].
+    pub fn with_copies(self, replication_factor: u8, spread: u8) -> Result<Self, SpecError> {
+        let spec = Self::new(self.partitions, replication_factor, spread)?;
+        Ok(Self {
+            evenness: self.evenness,
+            ..spec
+        })
+    }
+
     /// The same spec, with the most loaded node as little loaded as quota allows. Default false.
     ///
     /// Every node still holds its quota rounded down or up; with `strict`, of all ways to round

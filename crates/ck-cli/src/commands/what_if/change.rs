@@ -120,15 +120,17 @@ impl Change {
         let spec = &request.spec;
         let factor = self.replication_factor.unwrap_or(spec.replication_factor());
         let spread = self.spread.unwrap_or(spec.spread());
-        let spec = Spec::new(spec.partitions(), factor, spread).map_err(|error| match error {
-            SpecError::Spread { got, .. } => {
-                Refusal::new("out-of-range", "spread", got, error.to_string())
-            }
-            SpecError::ReplicationFactor { got } => {
-                Refusal::new("out-of-range", "replication_factor", got, error.to_string())
-            }
-            other => Refusal::whole("out-of-range", other.to_string()),
-        })?;
+        let spec = spec
+            .with_copies(factor, spread)
+            .map_err(|error| match error {
+                SpecError::Spread { got, .. } => {
+                    Refusal::new("out-of-range", "spread", got, error.to_string())
+                }
+                SpecError::ReplicationFactor { got } => {
+                    Refusal::new("out-of-range", "replication_factor", got, error.to_string())
+                }
+                other => Refusal::whole("out-of-range", other.to_string()),
+            })?;
         Ok((topology, spec))
     }
 }

@@ -19,12 +19,6 @@ pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
     if !above.contains(&true) {
         return;
     }
-    // Nobody gets above its target on the way, so no other row has anything to give.
-    let gives = |partition: &usize| {
-        let row = rows.row(*partition);
-        row.iter().any(|member| above[*member as usize])
-    };
-    let scope: Vec<usize> = (0..problem.partitions()).filter(gives).collect();
     let wants = |lacks| Wants::new(&problem.domain, problem.members.domains, lacks);
     let lacks = |rows: &Rows| -> Vec<u32> {
         let lacks = lacking(&problem.targets, &rows.counts)
@@ -41,11 +35,11 @@ pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
             .zip(&roles)
             .map(|(copies, roles)| *copies.min(roles))
             .collect();
-        pass(problem, rows, &scope, wants(both), kind);
+        pass(problem, rows, &above, wants(both), kind);
     }
     for kind in [Pass::WithoutRole, Pass::Rest] {
         let lacks = lacks(rows);
-        pass(problem, rows, &scope, wants(lacks), kind);
+        pass(problem, rows, &above, wants(lacks), kind);
     }
 }
 
@@ -61,7 +55,7 @@ enum Pass {
     Rest,
 }
 
-fn pass(problem: &Problem<'_>, rows: &mut Rows, scope: &[usize], mut wants: Wants, kind: Pass) {
+fn pass(problem: &Problem<'_>, rows: &mut Rows, above: &[bool], mut wants: Wants, kind: Pass) {
     let surplus =
         |rows: &Rows, member: u32| rows.counts[member as usize] > problem.targets[member as usize];
     let mut left: u64 = rows
@@ -70,9 +64,14 @@ fn pass(problem: &Problem<'_>, rows: &mut Rows, scope: &[usize], mut wants: Want
         .zip(&problem.targets)
         .map(|(count, target)| u64::from(count.saturating_sub(*target)))
         .sum();
-    for partition in scope.iter().copied() {
+    for partition in 0..problem.partitions() {
         if left == 0 || wants.is_empty() {
             return;
+        }
+        // Nobody gets above its target on the way, so no other row has anything to give.
+        let row = rows.row(partition);
+        if !row.iter().any(|member| above[*member as usize]) {
+            continue;
         }
         for place in 0..rows.row(partition).len() {
             let member = rows.row(partition)[place];
