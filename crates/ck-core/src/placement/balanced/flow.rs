@@ -43,6 +43,9 @@ pub(super) struct Balance {
 
 /// The arcs between nodes.
 pub(super) trait Arcs {
+    /// Called before anything else is asked, and only if there is something to move.
+    fn start(&mut self) {}
+
     /// Lowers labels by one more arc, and counts for each node the rows that attain its label.
     /// Returns whether any label fell.
     fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool;
@@ -210,6 +213,7 @@ pub(super) fn settle(arcs: &mut impl Arcs, balance: &mut Balance, budget: &mut u
         if balance.is_even() {
             return Settled::Done;
         }
+        arcs.start();
         let Some(labels) = label(arcs, balance, &mut attained, budget) else {
             return Settled::Stopped;
         };

@@ -34,6 +34,11 @@ impl Rows {
         }
     }
 
+    /// Cells of a row, used or not.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
     /// The copies of a row.
     #[inline]
     pub(super) fn row(&self, partition: usize) -> &[u32] {
