@@ -214,6 +214,9 @@ impl Arcs for Exchange<'_, '_> {
     }
 
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        if !balance.any_gives(labels) {
+            return 0;
+        }
         let mut groups = Groups::new(&Ranking::new(self.problem, labels));
         for (gentle, window) in [(true, WINDOW), (false, WINDOW), (false, usize::MAX)] {
             let pushed = self.sweep(labels, balance, &mut groups, Sweep { gentle, window });

@@ -97,6 +97,14 @@ impl Balance {
         self.excess[vertex as usize] > 0
     }
 
+    /// Whether any node has something to give that has a way to go.
+    pub(super) fn any_gives(&self, labels: &Labels) -> bool {
+        let nodes = self.excess.iter().zip(&labels.of).take(self.pool());
+        nodes
+            .into_iter()
+            .any(|(excess, label)| *excess > 0 && *label < FAR)
+    }
+
     /// Whether a vertex can use another unit, or pass it on.
     #[inline]
     pub(super) fn takes(&self, vertex: u32) -> bool {

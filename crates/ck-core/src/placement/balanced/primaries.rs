@@ -222,6 +222,9 @@ impl Arcs for Roles<'_, '_> {
     }
 
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        if !balance.any_gives(labels) {
+            return 0;
+        }
         let mut pushed = 0;
         for number in 0..self.reach() {
             let partition = self.at(number);
