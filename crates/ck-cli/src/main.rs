@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod exit;
 mod output;
-mod spec;
 
 use std::process::ExitCode;
 

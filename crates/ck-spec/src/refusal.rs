@@ -1,6 +1,6 @@
 //! Why a spec was refused, naming the field and the value.
 
-use super::wording::told;
+use crate::wording::told;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,19 +14,21 @@ const VALUE_BYTES_MAX: usize = 256;
 /// A spec that cannot be planned: one line for a program, one sentence for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// Stable, kebab-case.
-    pub(crate) code: &'static str,
+    pub code: &'static str,
     /// What was wrong, got against what is allowed, and the remedy.
-    pub(crate) message: String,
+    pub message: String,
     /// Path of the field, such as `nodes[3].weight`; absent for broken syntax.
-    pub(crate) field: Option<String>,
+    pub field: Option<String>,
     /// The value as given, cut to 256 bytes; absent when there is none.
-    pub(crate) value: Option<Value>,
+    pub value: Option<Value>,
 }
 
 impl Refusal {
-    pub(crate) fn new(
+    /// A refusal of one field.
+    #[must_use]
+    pub fn new(
         code: &'static str,
         field: impl Into<String>,
         value: impl Into<Value>,
@@ -41,7 +43,8 @@ impl Refusal {
     }
 
     /// A refusal that concerns the input as a whole.
-    pub(crate) fn whole(code: &'static str, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn whole(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -50,13 +53,21 @@ impl Refusal {
         }
     }
 
+    /// A spec, or a line, of more bytes than are read.
+    #[must_use]
+    pub fn too_long(bytes_max: u64) -> Self {
+        let message =
+            format!("the spec is longer than {bytes_max} bytes; split it or shorten the ids");
+        Self::whole("too-long", message)
+    }
+
     pub(crate) fn out_of_range(field: &str, got: u64, low: u64, high: u64) -> Self {
         let message = format!("{field} {got} is out of range; use {low} to {high}");
         Self::new("out-of-range", field, got, message)
     }
 
     /// What serde reported while reading JSON, with the field it was reading.
-    pub(super) fn from_json(
+    pub(crate) fn from_json(
         error: &serde_path_to_error::Error<serde_json::Error>,
         text: &str,
     ) -> Self {
@@ -80,7 +91,7 @@ impl Refusal {
     }
 
     /// What serde reported while reading TOML, with the field it was reading.
-    pub(super) fn from_toml(
+    pub(crate) fn from_toml(
         error: &serde_path_to_error::Error<toml::de::Error>,
         document: Option<&toml::Value>,
     ) -> Self {

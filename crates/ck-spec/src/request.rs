@@ -1,39 +1,42 @@
-//! What `ck place` and `ck key` plan from: a spec in TOML or JSON, checked field by field.
+//! A spec, checked field by field.
 
-mod previous;
-mod raw;
-mod refusal;
-#[cfg(test)]
-mod tests;
-mod wording;
-
-pub(crate) use refusal::Refusal;
-
-use ck_core::spec::{PARTITIONS_MAX, REPLICATION_FACTOR_MAX};
-use ck_core::{Domain, KeyHash, Node, NodeId, Spec, Table, Topology, TopologyError};
+use ck_core::placement::{Balanced, Placement, PlacementError, Plan, Rendezvous, Ring};
+use ck_core::spec::{PARTITIONS_MAX, REPLICATION_FACTOR_MAX, TOLERANCE_PERMILLE_MAX};
+use ck_core::{Domain, KeyHash, Node, NodeId, Spec, SpecError, Table, Topology, TopologyError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use raw::RawRequest;
+use crate::Refusal;
+use crate::raw::{self, RawRequest};
 
 /// Which placement strategy to plan with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Strategy {
+pub enum Strategy {
+    /// Exact balance, fewest moves.
     #[default]
     Balanced,
+    /// A consistent-hash ring.
     Ring,
+    /// Highest random weight.
     Rendezvous,
+    /// The same as the Go library places.
     RendezvousMd5,
 }
 
 /// A checked spec: what there is, what is wanted, and where it starts from.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) topology: Topology,
-    pub(crate) spec: Spec,
-    pub(crate) strategy: Strategy,
-    pub(crate) hash: KeyHash,
-    pub(crate) previous: Option<Table>,
+pub struct Request {
+    /// The nodes.
+    pub topology: Topology,
+    /// What the placement has to satisfy.
+    pub spec: Spec,
+    /// How it is placed.
+    pub strategy: Strategy,
+    /// What maps keys to partitions.
+    pub hash: KeyHash,
+    /// The table to start from.
+    pub previous: Option<Table>,
 }
 
 impl Request {
@@ -41,7 +44,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Refusal`] names the field and the value.
-    pub(crate) fn from_json(text: &str) -> Result<Self, Refusal> {
+    pub fn from_json(text: &str) -> Result<Self, Refusal> {
         Self::check(raw::from_json(text)?)
     }
 
@@ -49,7 +52,7 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::from_json`].
-    pub(crate) fn from_toml(text: &str) -> Result<Self, Refusal> {
+    pub fn from_toml(text: &str) -> Result<Self, Refusal> {
         Self::check(raw::from_toml(text)?)
     }
 
@@ -57,13 +60,33 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::from_json`].
-    pub(crate) fn from_text(text: &str) -> Result<Self, Refusal> {
+    pub fn from_text(text: &str) -> Result<Self, Refusal> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim_start().starts_with('{') {
             Self::from_json(text)
         } else {
             Self::from_toml(text)
         }
+    }
+
+    /// Plans what is asked for.
+    ///
+    /// # Errors
+    /// [`Refusal`] when no node can hold a copy.
+    pub fn plan(&self) -> Result<Plan, Refusal> {
+        let strategy: &dyn Placement = match self.strategy {
+            Strategy::Balanced => &Balanced::new(),
+            Strategy::Ring => &Ring::new(),
+            Strategy::Rendezvous => &Rendezvous::weighted(),
+            Strategy::RendezvousMd5 => &Rendezvous::md5(),
+        };
+        let plan = strategy.place(&self.topology, &self.spec, self.previous.as_ref());
+        plan.map_err(|error| match error {
+            PlacementError::NoUsableNode { nodes } => {
+                Refusal::new("no-usable-node", "nodes", nodes, format!("nodes: {error}"))
+            }
+            other => Refusal::whole("no-placement", other.to_string()),
+        })
     }
 
     fn check(raw: RawRequest<'_>) -> Result<Self, Refusal> {
@@ -101,8 +124,36 @@ fn check_spec(raw: &RawRequest<'_>) -> Result<Spec, Refusal> {
     }
     let narrow = |value: u64| u8::try_from(value).expect("checked against 16");
     let partitions = u32::try_from(partitions).expect("checked against 2^24");
-    Spec::new(partitions, narrow(replication_factor), narrow(spread))
-        .map(|spec| spec.with_strict(raw.strict.unwrap_or_default()))
+    let spec = Spec::new(partitions, narrow(replication_factor), narrow(spread))
+        .map_err(|error| Refusal::whole("out-of-range", error.to_string()))?;
+    check_evenness(raw, spec)
+}
+
+/// How even: one of three ways at most.
+fn check_evenness(raw: &RawRequest<'_>, spec: Spec) -> Result<Spec, Refusal> {
+    let given = raw.tolerance_permille.unwrap_or_default();
+    let high = u64::from(TOLERANCE_PERMILLE_MAX);
+    let Some(permille) = u16::try_from(given).ok().filter(|_| given <= high) else {
+        return Err(Refusal::out_of_range("tolerance_permille", given, 0, high));
+    };
+    let (strict, least) = (raw.strict == Some(true), raw.least_maximum == Some(true));
+    let contradicts = |field: &str, value: Value| {
+        let message = SpecError::Evenness.to_string();
+        Refusal::new("invalid-value", field, value, format!("{field}: {message}"))
+    };
+    if permille > 0 && (strict || least) {
+        return Err(contradicts("tolerance_permille", permille.into()));
+    }
+    if strict && least {
+        return Err(contradicts("least_maximum", true.into()));
+    }
+    let spec = spec.with_strict(strict);
+    let spec = if least {
+        spec.with_least_maximum()
+    } else {
+        spec
+    };
+    spec.with_tolerance(permille)
         .map_err(|error| Refusal::whole("out-of-range", error.to_string()))
 }
 

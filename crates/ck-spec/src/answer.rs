@@ -6,11 +6,11 @@ use ck_core::table::Stats;
 use ck_core::{Fraction, Row, Table};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::spec::Request;
+use crate::Request;
 
 /// What `ck place --json` and each line of `--batch` answer.
-#[derive(serde::Serialize)]
-pub(crate) struct Answer<'a> {
+#[derive(Debug, serde::Serialize)]
+pub struct Answer<'a> {
     partitions: Rows<'a>,
     count: u32,
     plan: Figures,
@@ -18,7 +18,7 @@ pub(crate) struct Answer<'a> {
 }
 
 /// What the plan costs.
-#[derive(serde::Serialize)]
+#[derive(Debug, serde::Serialize)]
 struct Figures {
     copies_moved: u64,
     primaries_changed: u64,
@@ -29,7 +29,9 @@ struct Figures {
 }
 
 impl<'a> Answer<'a> {
-    pub(crate) fn new(request: &Request, plan: &'a Plan) -> Self {
+    /// The answer to `request`, for which `plan` was made.
+    #[must_use]
+    pub fn new(request: &Request, plan: &'a Plan) -> Self {
         Self {
             partitions: Rows(&plan.table),
             count: plan.table.partitions(),
@@ -46,6 +48,7 @@ impl<'a> Answer<'a> {
     }
 }
 
+#[derive(Debug)]
 struct Rows<'a>(&'a Table);
 
 impl Serialize for Rows<'_> {
@@ -55,7 +58,8 @@ impl Serialize for Rows<'_> {
 }
 
 /// One row, as `GET /partitions` prints it.
-pub(crate) struct OneRow<'a>(pub(crate) Row<'a>);
+#[derive(Debug)]
+pub struct OneRow<'a>(pub Row<'a>);
 
 impl Serialize for OneRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,14 +9,14 @@ use ck_core::{NodeId, PartitionId, Table};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::Refusal;
+use crate::Refusal;
 
 /// Filler of short rows, as `Table::from_cells` reads them.
 const VACANT: u32 = u32::MAX;
 
 /// Rows as given, in the order given.
 #[derive(Debug, Default)]
-pub(super) struct Previous {
+pub(crate) struct Previous {
     index_of: HashMap<Box<str>, u32>,
     names: Vec<NodeId>,
     rows: Vec<RowAt>,
@@ -35,7 +35,7 @@ impl Previous {
     ///
     /// # Errors
     /// [`Refusal`] unless there is exactly one row for each of `partitions`, no node twice in one.
-    pub(super) fn into_table(self, partitions: u32) -> Result<Table, Refusal> {
+    pub(crate) fn into_table(self, partitions: u32) -> Result<Table, Refusal> {
         if self.rows.len() != partitions as usize {
             return Err(Refusal::new(
                 "partition-count",

@@ -1,6 +1,6 @@
 mod previous;
 
-use super::Request;
+use crate::Request;
 
 /// What a spec is refused with: code, field and value.
 fn refused(text: &str) -> (String, Option<String>, Option<String>) {
@@ -94,6 +94,12 @@ fn every_value_out_of_range_is_refused_by_name() {
         "300",
     );
     check(&with("spread", "3"), "out-of-range", "spread", "3");
+    check(
+        &with("tolerance_permille", "1001"),
+        "out-of-range",
+        "tolerance_permille",
+        "1001",
+    );
     check(&with("spread", "0"), "out-of-range", "spread", "0");
     check(
         &with("nodes", r#"[{"id":"a","weight":0}]"#),
@@ -107,6 +113,24 @@ fn every_value_out_of_range_is_refused_by_name() {
         "nodes[0].weight",
         "4294967296",
     );
+}
+
+#[test]
+fn ways_to_be_even_that_exclude_one_another_are_refused_by_name() {
+    for (fields, field, value) in [
+        (r#"50,"strict":true"#, "tolerance_permille", "50"),
+        (r#"50,"least_maximum":true"#, "tolerance_permille", "50"),
+        (
+            r#"0,"strict":true,"least_maximum":true"#,
+            "least_maximum",
+            "true",
+        ),
+    ] {
+        let text = with("tolerance_permille", fields);
+        check(&text, "invalid-value", field, value);
+    }
+    let loose = Request::from_text(&with("tolerance_permille", "50")).unwrap();
+    assert_eq!(loose.spec.tolerance_permille(), 50);
 }
 
 #[test]

@@ -4,12 +4,17 @@ use std::io::{self, BufRead, Read, Write};
 
 use serde_json::json;
 
-use super::{Answer, plan, too_long};
-use crate::spec::{Refusal, Request};
+use crate::{Answer, Refusal, Request};
 
 /// Answers every line of `input` on a line of `output`, flushed before the next is read, so that
 /// a program may talk to it line by line.
-pub(super) fn run(
+///
+/// A refused line is answered by `{"error":{"code","message","field","value"}}`, one of more than
+/// `line_bytes_max` bytes without being kept; blank lines are skipped.
+///
+/// # Errors
+/// When reading or writing fails.
+pub fn answer_lines(
     mut input: impl BufRead,
     mut output: impl Write,
     line_bytes_max: u64,
@@ -32,7 +37,7 @@ pub(super) fn run(
         if line.iter().all(u8::is_ascii_whitespace) && line.len() as u64 <= line_bytes_max {
             continue;
         }
-        match request(&line, line_bytes_max).and_then(|request| Ok((plan(&request)?, request))) {
+        match request(&line, line_bytes_max).and_then(|request| Ok((request.plan()?, request))) {
             Ok((plan, request)) => {
                 serde_json::to_writer(&mut output, &Answer::new(&request, &plan))?;
             }
@@ -45,7 +50,7 @@ pub(super) fn run(
 
 fn request(line: &[u8], line_bytes_max: u64) -> Result<Request, Refusal> {
     if line.len() as u64 > line_bytes_max {
-        return Err(too_long(line_bytes_max));
+        return Err(Refusal::too_long(line_bytes_max));
     }
     let text = std::str::from_utf8(line).map_err(|error| {
         let message = format!(
@@ -81,7 +86,7 @@ mod tests {
 
     fn answers(input: &[u8], line_bytes_max: u64) -> Vec<serde_json::Value> {
         let mut output = Vec::new();
-        run(input, &mut output, line_bytes_max).unwrap();
+        answer_lines(input, &mut output, line_bytes_max).unwrap();
         let text = String::from_utf8(output).unwrap();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())

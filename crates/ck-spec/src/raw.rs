@@ -9,36 +9,38 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
 
-use super::previous::Previous;
-use super::{Refusal, Strategy};
+use crate::previous::Previous;
+use crate::{Refusal, Strategy};
 
 /// The fields as given. Numbers are wide, so that a value out of range is refused by name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawRequest<'a> {
-    pub(super) partitions: u64,
-    pub(super) replication_factor: u64,
-    pub(super) spread: Option<u64>,
-    pub(super) strict: Option<bool>,
+pub(crate) struct RawRequest<'a> {
+    pub(crate) partitions: u64,
+    pub(crate) replication_factor: u64,
+    pub(crate) spread: Option<u64>,
+    pub(crate) strict: Option<bool>,
+    pub(crate) tolerance_permille: Option<u64>,
+    pub(crate) least_maximum: Option<bool>,
     #[serde(default, deserialize_with = "word")]
-    pub(super) strategy: Option<Strategy>,
+    pub(crate) strategy: Option<Strategy>,
     #[serde(default, deserialize_with = "word")]
-    pub(super) hash: Option<KeyHash>,
+    pub(crate) hash: Option<KeyHash>,
     #[serde(borrow, deserialize_with = "objects")]
-    pub(super) nodes: Vec<RawNode<'a>>,
-    pub(super) previous: Option<Previous>,
+    pub(crate) nodes: Vec<RawNode<'a>>,
+    pub(crate) previous: Option<Previous>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawNode<'a> {
+pub(crate) struct RawNode<'a> {
     #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
-    pub(super) weight: Option<u64>,
-    pub(super) domain: Option<String>,
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) weight: Option<u64>,
+    pub(crate) domain: Option<String>,
     #[serde(default, deserialize_with = "word")]
-    pub(super) state: Option<NodeState>,
-    pub(super) max_copies: Option<u64>,
+    pub(crate) state: Option<NodeState>,
+    pub(crate) max_copies: Option<u64>,
 }
 
 /// An object; a list of its values in order, which serde would take as well, is none.
@@ -84,7 +86,7 @@ where
         .transpose()
 }
 
-pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
+pub(crate) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
     if let Ok(Object(raw)) = serde_json::from_str(text) {
         return Ok(raw);
     }
@@ -102,7 +104,7 @@ pub(super) fn from_json(text: &str) -> Result<RawRequest<'_>, Refusal> {
     }
 }
 
-pub(super) fn from_toml(text: &str) -> Result<RawRequest<'_>, Refusal> {
+pub(crate) fn from_toml(text: &str) -> Result<RawRequest<'_>, Refusal> {
     let reader = toml::Deserializer::parse(text).map_err(|error| {
         let message = error.to_string();
         Refusal::whole(

@@ -1,13 +1,13 @@
 //! What serde says about a value of the wrong kind, in the words of the documents it is about.
 
 /// A fault as told to a person, and its code where the message decides it.
-pub(super) struct Told {
-    pub(super) message: String,
-    pub(super) code: Option<&'static str>,
+pub(crate) struct Told {
+    pub(crate) message: String,
+    pub(crate) code: Option<&'static str>,
 }
 
 /// `cause` without names of Rust types. What is not about a kind or a range stays as it is.
-pub(super) fn told(cause: &str) -> Told {
+pub(crate) fn told(cause: &str) -> Told {
     let cause = without_position(cause);
     let as_is = || Told {
         message: cause.to_owned(),
