@@ -249,6 +249,9 @@ impl World {
         let here = &mut self.places[place];
         here.thaw(self.now);
         here.paused = false;
+        self.woken
+            .store(self.guest.is_some(), std::sync::atomic::Ordering::Relaxed);
+        let here = &mut self.places[place];
         for event in std::mem::take(&mut here.deferred) {
             // They are all there at once; which is taken first is the scheduler's.
             self.queue.push(self.now, event);

@@ -5,6 +5,7 @@ mod consensus;
 #[cfg(feature = "planted-bugs")]
 pub(crate) mod directed;
 mod driver;
+mod guest;
 mod heal;
 mod inject;
 mod life;
@@ -14,6 +15,8 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Waker;
 
 use ck_control::{
     Answer, Bugs, CallId, Command, Config, Entry, Fence, FencingToken, LeaseTerms, Pace, Position,
@@ -24,6 +27,7 @@ use ck_core::{Epoch, NodeId, PartitionId};
 use crate::clock::Instant;
 use crate::coverage::Coverage;
 use crate::fault::Fault;
+use crate::harness::Guest;
 use crate::invariants::{Invariants, Observation, Violation};
 use crate::log::Append;
 use crate::network::Network;
@@ -158,6 +162,12 @@ pub(crate) enum Event {
     Start {
         place: usize,
     },
+    /// A time that a task of a handler waits for has come.
+    Wake {
+        place: usize,
+        life: u64,
+        waker: Waker,
+    },
 }
 
 impl Event {
@@ -168,6 +178,7 @@ impl Event {
             | Self::Leader { place, .. }
             | Self::CallEnds { place, .. }
             | Self::Write { place, .. }
+            | Self::Wake { place, .. }
             | Self::Effect { place, .. }
             | Self::ProofEnds { place, .. } => Some(*place),
             Self::Deliver { to, .. } => Some(*to),
@@ -224,6 +235,9 @@ pub struct World {
     healed: Option<Instant>,
     /// Members whose disk is gone: the operator removes them in the end.
     doomed: Vec<NodeId>,
+    guest: Option<Box<dyn Guest>>,
+    /// Whether a task of the guest's was woken.
+    woken: Arc<AtomicBool>,
     trace: Vec<String>,
     events: u64,
     #[cfg(feature = "planted-bugs")]
@@ -280,6 +294,8 @@ impl World {
             coverage: Coverage::default(),
             healed: None,
             doomed: Vec::new(),
+            guest: None,
+            woken: Arc::default(),
             trace: Vec::new(),
             events: 0,
             #[cfg(feature = "planted-bugs")]
@@ -290,6 +306,10 @@ impl World {
         };
         world.found();
         world
+    }
+
+    pub(crate) const fn seed(&self) -> u64 {
+        self.setting.seed
     }
 
     /// Real time so far.
@@ -353,6 +373,7 @@ impl World {
             self.now = at;
             self.events += 1;
             self.happen(event);
+            self.run_guests();
         }
         self.now = self.now.max(until);
         self.see(&Observation::Passed);
@@ -384,6 +405,7 @@ impl World {
             Event::FaultEnds(index, place) => self.end_fault(index, place),
             Event::Flap { place, until, cut } => self.flap(place, until, cut),
             Event::Start { place } => self.start(place),
+            Event::Wake { place, life, waker } => self.wake_guest(place, life, waker),
         }
     }
 
