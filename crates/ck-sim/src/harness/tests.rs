@@ -115,7 +115,7 @@ impl Handler for Awkward {
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
             assert!(deadline > context.now());
-            if self.next() % 3 == 0 {
+            if self.next().is_multiple_of(3) {
                 // Hangs until it is not wanted any more.
                 context.cancelled().await;
             }

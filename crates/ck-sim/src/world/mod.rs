@@ -5,10 +5,12 @@ mod consensus;
 #[cfg(feature = "planted-bugs")]
 pub(crate) mod directed;
 mod driver;
+mod event;
 mod guest;
 mod heal;
 mod inject;
 mod life;
+mod operator;
 mod place;
 mod planning;
 mod writes;
@@ -16,12 +18,8 @@ mod writes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::task::Waker;
 
-use ck_control::{
-    Answer, Bugs, CallId, Command, Config, Entry, Fence, FencingToken, LeaseTerms, Pace, Position,
-    Profile, Renewal, Round, State, TransferId,
-};
+use ck_control::{Bugs, Config, Entry, Fence, LeaseTerms, Pace, Profile, State};
 use ck_core::{Epoch, NodeId, PartitionId};
 
 use crate::clock::Instant;
@@ -29,10 +27,10 @@ use crate::coverage::Coverage;
 use crate::fault::Fault;
 use crate::harness::Guest;
 use crate::invariants::{Invariants, Observation, Violation};
-use crate::log::Append;
 use crate::network::Network;
 use crate::queue::Queue;
 use crate::random::Random;
+pub(crate) use event::{Event, Message};
 use place::{Place, Writes};
 
 /// Most events in one run, ten times what the busiest has: alarms that set each other off end it.
@@ -59,132 +57,6 @@ pub struct Setting {
     pub bugs: Bugs,
     /// Whether to keep a trace.
     pub trace: bool,
-}
-
-/// What travels.
-#[derive(Debug, Clone)]
-pub(crate) enum Message {
-    Append(Append),
-    /// Entries that are the same, or from where to try again.
-    Appended {
-        term: u64,
-        result: Result<usize, usize>,
-    },
-    Confirm {
-        term: u64,
-        round: Round,
-        life: u64,
-    },
-    Confirmed {
-        term: u64,
-        round: Round,
-        life: u64,
-    },
-    Renewal(Renewal),
-    Answer(Answer),
-    Propose {
-        actor: String,
-        command: Command,
-    },
-    /// Asks for a copy; with a grant, to follow its stream from here on too.
-    Fetch {
-        partition: PartitionId,
-        call: CallId,
-        life: u64,
-        follow: Option<(Epoch, TransferId, Position)>,
-    },
-    Copy {
-        partition: PartitionId,
-        call: CallId,
-        life: u64,
-        writes: Option<Writes>,
-    },
-    Replicate {
-        token: FencingToken,
-        write: usize,
-    },
-    Replicated {
-        token: FencingToken,
-        write: usize,
-    },
-}
-
-/// What happens.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    Agent {
-        place: usize,
-        life: u64,
-    },
-    Leader {
-        place: usize,
-        life: u64,
-    },
-    Watch {
-        place: usize,
-    },
-    Deliver {
-        to: usize,
-        from: usize,
-        message: Box<Message>,
-    },
-    CallEnds {
-        place: usize,
-        life: u64,
-        call: CallId,
-        succeeded: bool,
-    },
-    Write {
-        place: usize,
-        life: u64,
-    },
-    Effect {
-        place: usize,
-        life: u64,
-        token: FencingToken,
-    },
-    ProofEnds {
-        place: usize,
-        life: u64,
-        token: FencingToken,
-    },
-    /// An effect reaches the resource.
-    Resource {
-        token: FencingToken,
-    },
-    Fault(usize),
-    FaultEnds(usize, usize),
-    Flap {
-        place: usize,
-        until: Instant,
-        cut: bool,
-    },
-    Start {
-        place: usize,
-    },
-    /// A time that a task of a handler waits for has come.
-    Wake {
-        place: usize,
-        life: u64,
-        waker: Waker,
-    },
-}
-
-impl Event {
-    /// The place that must be running for it.
-    const fn place(&self) -> Option<usize> {
-        match self {
-            Self::Agent { place, .. }
-            | Self::Leader { place, .. }
-            | Self::CallEnds { place, .. }
-            | Self::Write { place, .. }
-            | Self::Wake { place, .. }
-            | Self::Effect { place, .. }
-            | Self::ProofEnds { place, .. } => Some(*place),
-            Self::Deliver { to, .. } => Some(*to),
-            _ => None,
-        }
-    }
 }
 
 /// What a directed test does with a message.
