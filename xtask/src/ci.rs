@@ -48,6 +48,10 @@ const STEPS: &[Step] = &[
         run: deny,
     },
     Step {
+        name: "simulator seeds",
+        run: simulator,
+    },
+    Step {
         name: "purity",
         run: |repo| purity::run(repo, &[]),
     },
@@ -175,6 +179,24 @@ fn documentation(repo: &Repo) -> Result<()> {
     let arguments = ["doc", "--locked", "--workspace", "--no-deps", "--quiet"];
     let mut doc = process::cargo(repo.root(), &arguments);
     process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Optimised, so that the seeds take seconds: every rule that can be broken is broken and noticed, and
+/// 20,000 seeds pass.
+fn simulator(repo: &Repo) -> Result<()> {
+    let run = [
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "-p",
+        "ck-sim",
+        "--features",
+        "planted-bugs",
+        "--",
+    ];
+    cargo(repo, &[&run[..], &["--planted"]].concat())?;
+    cargo(repo, &[&run[..], &["--seeds", "20000"]].concat())
 }
 
 /// The advisory database is left out: it needs a network, and a check has to repeat itself.

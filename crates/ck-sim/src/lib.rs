@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod coverage;
 pub mod fault;
+pub mod harness;
 pub mod history;
 pub mod invariants;
 mod log;
@@ -26,5 +27,6 @@ pub mod world;
 
 pub use coverage::Coverage;
 pub use fault::{Act, Fault};
+pub use harness::Simulation;
 pub use run::{Verdict, run_seed};
 pub use shrink::{Script, run_script, shrink};

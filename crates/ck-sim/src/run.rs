@@ -63,8 +63,12 @@ pub fn plan(seed: u64, bugs: Bugs, trace: bool) -> (Setting, Vec<Fault>) {
 /// Runs a setting under faults.
 #[must_use]
 pub fn run(setting: Setting, faults: Vec<Fault>) -> Verdict {
-    let seed = setting.seed;
-    let mut world = World::new(setting, faults);
+    run_world(World::new(setting, faults))
+}
+
+/// Runs a world that was laid out: faults, then healing.
+pub(crate) fn run_world(mut world: World) -> Verdict {
+    let seed = world.seed();
     world.run_until(TROUBLE + 3 * SECOND);
     world.heal();
     let healed = world.now();

@@ -105,6 +105,25 @@ impl Agent {
         }
     }
 
+    /// The reading of the right clock when the one that leases are measured on reads `time`.
+    #[cfg(feature = "planted-bugs")]
+    fn alarm(&self, time: Time) -> Time {
+        if self.bugs.has(Bug::WallClock) {
+            Time(time.0.saturating_add_signed(self.wall.saturating_neg()))
+        } else {
+            time
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "reads the wall clock with the feature on"
+    )]
+    const fn alarm(&self, time: Time) -> Time {
+        time
+    }
+
     #[cfg(not(feature = "planted-bugs"))]
     #[expect(
         clippy::unused_self,
@@ -154,7 +173,8 @@ impl Agent {
     /// When a tick is due.
     #[must_use]
     pub fn next_deadline(&self) -> Time {
-        let lease = self.lease.filter(|_| !self.lapsed).map(|one| one.ends());
+        let lease = self.lease.filter(|_| !self.lapsed);
+        let lease = lease.map(|one| self.alarm(one.ends()));
         let retries = self.parts.values().filter_map(Part::retry_at);
         retries
             .chain(lease)

@@ -12,6 +12,9 @@ use crate::world::{Event, Message, World};
 impl World {
     /// Begins a call of the handler.
     pub(super) fn call(&mut self, place: usize, id: CallId, partition: PartitionId, call: Call) {
+        if self.guest.is_some() {
+            return self.call_guest(place, id, partition, call);
+        }
         let life = self.places[place].life;
         if let Some(process) = &mut self.places[place].process {
             process.application.calls.insert(id, (partition, call));
@@ -85,6 +88,9 @@ impl World {
     }
 
     pub(super) fn cancel(&mut self, place: usize, call: CallId) {
+        if self.guest.is_some() {
+            return self.cancel_guest(place, call);
+        }
         let (life, after) = (self.places[place].life, self.random.below(10 * MS));
         self.after(
             after,
@@ -108,7 +114,7 @@ impl World {
         let Some((partition, kind)) = process.application.calls.remove(&call) else {
             return;
         };
-        if succeeded {
+        if succeeded && self.guest.is_none() {
             match kind {
                 Call::CleanUp => drop(here.copies.remove(&partition)),
                 Call::BecomePrimary { token } => {

@@ -232,7 +232,7 @@ impl World {
                 call,
             } => self.call(place, id, partition, call),
             AgentOutput::Cancel { id } => self.cancel(place, id),
-            AgentOutput::Lapsed => {}
+            AgentOutput::Lapsed => self.lapse_guest(place),
         }
     }
 

@@ -104,12 +104,14 @@ impl World {
             agent_wake: u64::MAX,
             leader_wake: u64::MAX,
             application: Application::default(),
+            hosted: None,
             stopping: false,
             released: BTreeSet::new(),
         });
         let life = here.life;
         self.say(|| format!("node-{} starts (life {life})", place + 1));
         self.see(&Observation::Restarted { place });
+        self.host_process(place);
         self.restore(place);
         self.know_member(place);
         if resumes && self.places[place].log.won && self.places[place].votes {
@@ -207,6 +209,7 @@ impl World {
     }
 
     fn gone(&mut self, place: usize) {
+        self.unhost(place);
         for owners in self.open.values_mut() {
             owners.retain(|owner| *owner != place);
         }

@@ -5,30 +5,32 @@ mod consensus;
 #[cfg(feature = "planted-bugs")]
 pub(crate) mod directed;
 mod driver;
+mod event;
+mod guest;
 mod heal;
 mod inject;
 mod life;
+mod operator;
 mod place;
 mod planning;
 mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use ck_control::{
-    Answer, Bugs, CallId, Command, Config, Entry, Fence, FencingToken, LeaseTerms, Pace, Position,
-    Profile, Renewal, Round, State, TransferId,
-};
+use ck_control::{Bugs, Config, Entry, Fence, LeaseTerms, Pace, Profile, State};
 use ck_core::{Epoch, NodeId, PartitionId};
 
 use crate::clock::Instant;
 use crate::coverage::Coverage;
 use crate::fault::Fault;
+use crate::harness::Guest;
 use crate::invariants::{Invariants, Observation, Violation};
-use crate::log::Append;
 use crate::network::Network;
 use crate::queue::Queue;
 use crate::random::Random;
+pub(crate) use event::{Event, Message};
 use place::{Place, Writes};
 
 /// Most events in one run, ten times what the busiest has: alarms that set each other off end it.
@@ -55,125 +57,6 @@ pub struct Setting {
     pub bugs: Bugs,
     /// Whether to keep a trace.
     pub trace: bool,
-}
-
-/// What travels.
-#[derive(Debug, Clone)]
-pub(crate) enum Message {
-    Append(Append),
-    /// Entries that are the same, or from where to try again.
-    Appended {
-        term: u64,
-        result: Result<usize, usize>,
-    },
-    Confirm {
-        term: u64,
-        round: Round,
-        life: u64,
-    },
-    Confirmed {
-        term: u64,
-        round: Round,
-        life: u64,
-    },
-    Renewal(Renewal),
-    Answer(Answer),
-    Propose {
-        actor: String,
-        command: Command,
-    },
-    /// Asks for a copy; with a grant, to follow its stream from here on too.
-    Fetch {
-        partition: PartitionId,
-        call: CallId,
-        life: u64,
-        follow: Option<(Epoch, TransferId, Position)>,
-    },
-    Copy {
-        partition: PartitionId,
-        call: CallId,
-        life: u64,
-        writes: Option<Writes>,
-    },
-    Replicate {
-        token: FencingToken,
-        write: usize,
-    },
-    Replicated {
-        token: FencingToken,
-        write: usize,
-    },
-}
-
-/// What happens.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    Agent {
-        place: usize,
-        life: u64,
-    },
-    Leader {
-        place: usize,
-        life: u64,
-    },
-    Watch {
-        place: usize,
-    },
-    Deliver {
-        to: usize,
-        from: usize,
-        message: Box<Message>,
-    },
-    CallEnds {
-        place: usize,
-        life: u64,
-        call: CallId,
-        succeeded: bool,
-    },
-    Write {
-        place: usize,
-        life: u64,
-    },
-    Effect {
-        place: usize,
-        life: u64,
-        token: FencingToken,
-    },
-    ProofEnds {
-        place: usize,
-        life: u64,
-        token: FencingToken,
-    },
-    /// An effect reaches the resource.
-    Resource {
-        token: FencingToken,
-    },
-    Fault(usize),
-    FaultEnds(usize, usize),
-    Flap {
-        place: usize,
-        until: Instant,
-        cut: bool,
-    },
-    Start {
-        place: usize,
-    },
-}
-
-impl Event {
-    /// The place that must be running for it.
-    const fn place(&self) -> Option<usize> {
-        match self {
-            Self::Agent { place, .. }
-            | Self::Leader { place, .. }
-            | Self::CallEnds { place, .. }
-            | Self::Write { place, .. }
-            | Self::Effect { place, .. }
-            | Self::ProofEnds { place, .. } => Some(*place),
-            Self::Deliver { to, .. } => Some(*to),
-            _ => None,
-        }
-    }
 }
 
 /// What a directed test does with a message.
@@ -224,6 +107,9 @@ pub struct World {
     healed: Option<Instant>,
     /// Members whose disk is gone: the operator removes them in the end.
     doomed: Vec<NodeId>,
+    guest: Option<Box<dyn Guest>>,
+    /// Whether a task of the guest's was woken.
+    woken: Arc<AtomicBool>,
     trace: Vec<String>,
     events: u64,
     #[cfg(feature = "planted-bugs")]
@@ -280,6 +166,8 @@ impl World {
             coverage: Coverage::default(),
             healed: None,
             doomed: Vec::new(),
+            guest: None,
+            woken: Arc::default(),
             trace: Vec::new(),
             events: 0,
             #[cfg(feature = "planted-bugs")]
@@ -290,6 +178,10 @@ impl World {
         };
         world.found();
         world
+    }
+
+    pub(crate) const fn seed(&self) -> u64 {
+        self.setting.seed
     }
 
     /// Real time so far.
@@ -353,6 +245,7 @@ impl World {
             self.now = at;
             self.events += 1;
             self.happen(event);
+            self.run_guests();
         }
         self.now = self.now.max(until);
         self.see(&Observation::Passed);
@@ -384,6 +277,7 @@ impl World {
             Event::FaultEnds(index, place) => self.end_fault(index, place),
             Event::Flap { place, until, cut } => self.flap(place, until, cut),
             Event::Start { place } => self.start(place),
+            Event::Wake { place, life, waker } => self.wake_guest(place, life, waker),
         }
     }
 

@@ -11,6 +11,7 @@ use ck_core::{Epoch, NodeId, PartitionId};
 use crate::clock::{Clock, Instant};
 use crate::log::Log;
 use crate::world::Event;
+use crate::world::guest::Hosted;
 
 /// Writes a copy has, by their number.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +103,8 @@ pub(crate) struct Process {
     pub(crate) agent_wake: Instant,
     pub(crate) leader_wake: Instant,
     pub(crate) application: Application,
+    /// The guest's handler, where one runs.
+    pub(crate) hosted: Option<Hosted>,
     pub(crate) stopping: bool,
     /// Acknowledgements sent, so that each is observed once.
     pub(crate) released: BTreeSet<SwitchId>,

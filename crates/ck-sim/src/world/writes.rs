@@ -40,6 +40,9 @@ impl World {
         let Some(token) = process.and_then(|one| one.agent.owns(partition, now)) else {
             return;
         };
+        if self.guest.is_some() {
+            return self.request_guest(place, token);
+        }
         // Something is awaited between the question and the effect.
         let awaited = match self.random.below(10) {
             0 => self.random.below(4 * SECOND),
