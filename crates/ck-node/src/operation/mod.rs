@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub enum Operation {
     /// Create the partitions, once. Idempotent: the second time nothing changes.
     CreatePartitions,
-    /// Plan over the nodes of now, and apply the plan unless `dry_run`.
+    /// Plan over the nodes of now, and begin the plan unless `dry_run`.
     Rebalance {
         /// Only plan; change nothing.
         dry_run: bool,
