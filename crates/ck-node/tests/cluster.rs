@@ -8,7 +8,7 @@ use std::time::Duration;
 use ck_control::{MemberChange, PartitionState};
 use ck_core::{NodeId, PartitionId, Version};
 use ck_node::{EventKind, Handle, Next, OperationError};
-use support::{World, address, eventually, three_voters};
+use support::{World, address, eventually, remove_when_empty, three_voters};
 
 fn rows(handle: &Handle) -> Vec<ck_node::Partition> {
     handle.partitions()
@@ -18,17 +18,6 @@ fn rows(handle: &Handle) -> Vec<ck_node::Partition> {
 fn copies(handle: &Handle) -> Vec<BTreeSet<NodeId>> {
     let nodes = |row: ck_node::Partition| row.primary.into_iter().chain(row.replicas).collect();
     rows(handle).into_iter().map(nodes).collect()
-}
-
-/// Removes a node, again while it is being drained.
-async fn remove_when_empty(handle: &Handle, node: &str) {
-    loop {
-        match handle.remove(node.parse().unwrap()).await {
-            Ok(()) => return,
-            Err(OperationError::Draining { copies, .. }) => assert!(copies > 0),
-            Err(source) => panic!("{source}"),
-        }
-    }
 }
 
 /// Whether three nodes lead 64 partitions as evenly as can be.

@@ -77,7 +77,7 @@ async fn all_seven_fire_on_every_node_once_and_say_why() {
         third.unready().is_empty() && is_calm(&third, &all)
     })
     .await;
-    handles[0].remove("node-4".parse().unwrap()).await.unwrap();
+    remove_when_empty(&handles[0], "node-4").await;
     let last = |told: &Told| {
         let told = told.lock().unwrap();
         told.iter().any(|(_, hook, _)| *hook == "node-leave")
