@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use ck_control::PartitionState;
 use ck_core::PartitionId;
 use ck_node::{EventKind, Handle};
-use support::{World, eventually, three_voters};
+use support::{World, eventually, remove_when_empty, three_voters};
 
 /// What a hook was told: what happened, why, and at which position of the log.
 type Told = Arc<Mutex<Vec<(u64, &'static str, String)>>>;

@@ -68,14 +68,8 @@ fn kill_and_return(cluster: &mut Cluster, victim: usize) {
     let after = settle(PARTITIONS, &all(cluster), BOUND);
     assert_leads(&cluster.servers[0], &after, &id);
     assert_epochs_grew(&during, &after);
-<<<<<<< HEAD
-    // Asked again: on a busy machine a lease may run out once more.
-    wait_for("every copy of it is in sync", BOUND, || {
-        (is_in_sync(&cluster.servers[0], &id) == Some(true)).then_some(())
-=======
     wait_for("all its copies are in sync", BOUND, || {
         is_in_sync(&cluster.servers[0], &id)?.then_some(())
->>>>>>> full
     });
     watch.stop().assert_outlasted(&id, killed);
 }
