@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ck_api as api;
 use ck_control::{Rebalance, State};
@@ -14,6 +13,7 @@ use ck_core::{NodeId, NodeState, PartitionId, RowChange, Table, Topology, Versio
 use ck_node::PlanOutcome;
 
 use crate::moving;
+use crate::time;
 
 /// Plans that are kept; the oldest makes room.
 const KEPT_MAX: usize = 16;
@@ -59,8 +59,7 @@ impl Plans {
 
     /// Keeps a plan under an id of its own.
     pub(crate) fn keep(&self, mut plan: Kept) -> Arc<Kept> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since.map_or(0, |since| since.as_millis());
+        let now = time::now_ms();
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         plan.shown.id = format!("plan-{now:x}-{number}");
         let plan = Arc::new(plan);

@@ -1,9 +1,17 @@
 //! Instants as text.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What stands for "never": the year 1, as clients of the Go library know it.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The wall clock in milliseconds since 1970. For people only.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
 
 /// Milliseconds since 1970 as RFC 3339 in UTC; [`NEVER`] for none.
 pub(crate) fn rfc3339(at_ms: Option<u64>) -> String {

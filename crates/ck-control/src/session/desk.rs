@@ -134,9 +134,11 @@ impl Desk {
         };
         self.is_leaving(session)
             && state.brake().is_none()
-            && state.partitions().any(|(_, control)| {
+            && state.partitions().any(|(partition, control)| {
+                // A copy that is not in sync yet is brought up to date, and then takes it.
                 control.holder.is_some_and(|one| one.session == session)
-                    && control.in_sync.iter().any(takes)
+                    && (control.in_sync.iter().any(takes)
+                        || state.row_members(partition).iter().any(takes))
             })
     }
 

@@ -73,3 +73,23 @@ fn where_nobody_can_take_over_a_stop_does_not_wait() {
     assert_eq!(alone.show(1), "1@1", "it serves until it stops");
     assert!(is_handed_over(&mut alone, 1));
 }
+
+#[test]
+fn a_stop_waits_for_a_copy_that_is_being_brought_up_to_date() {
+    let mut cluster = Cluster::with_rows(3, &["1 2 3"]);
+    cluster.kill(2);
+    cluster.kill(3);
+    cluster.run(3_000);
+    assert_eq!(cluster.show(0), "1@1");
+    cluster.hangs.insert(2);
+    cluster.restart(2);
+    cluster.run(500);
+    leave(&mut cluster, 1);
+    cluster.run(500);
+    assert!(!is_handed_over(&mut cluster, 1), "node-2 copies yet");
+    cluster.hangs.clear();
+    // The copy that hangs is given up and made again.
+    cluster.until(0, "2@2", 60_000);
+    cluster.run(500);
+    assert!(is_handed_over(&mut cluster, 1));
+}

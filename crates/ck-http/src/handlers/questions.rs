@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ck_api as api;
 use ck_api::{Code, Problem};
-use ck_control::{CopyView, MayStop, Obstacle, State};
+use ck_control::{CopyView, MayStop, Obstacle, Pace, State};
 use ck_core::PartitionId;
 
 use crate::handlers::partitions::{known_node, known_partition, parse_id};
@@ -108,6 +108,8 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
             call.error
         ));
     }
+    let stale = explained.copies.iter().filter(|copy| !copy.in_sync);
+    reasons.extend(stale.filter_map(|copy| damped(state, copy.node.as_str())));
     let transfer = explained.transfer.as_ref();
     let transfer = transfer.zip(state.partition(id));
     let answer = api::Explanation {
@@ -140,6 +142,26 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
     Ok(json(&ask.head.headers, Some(view.version()), &answer))
 }
 
+/// Why a node that is up gets nothing new for a while, where it comes and goes too often. The leader
+/// counts on its own clock; what it does not tell is read from the history here.
+fn damped(state: &State, node: &str) -> Option<String> {
+    let pace = Pace::default();
+    let window = u64::try_from(pace.flap_window.as_millis()).unwrap_or(u64::MAX);
+    let since = time::now_ms().saturating_sub(window);
+    let recent = state
+        .history()
+        .rev()
+        .take_while(|entry| entry.at_ms >= since);
+    let opened = recent.filter(|entry| entry.kind == "register" && entry.actor == node);
+    let count = opened.count();
+    (count >= pace.flaps as usize).then(|| {
+        format!(
+            "{node} has opened {count} sessions within {window} ms; a node that comes and goes gets \
+             nothing new until it has stayed for as long"
+        )
+    })
+}
+
 fn copy(state: &State, view: &CopyView) -> api::CopyExplained {
     let role = match view {
         view if view.primary => "primary",
@@ -170,7 +192,11 @@ pub(super) fn why_not(core: &Core, ask: &Ask<'_>) -> Answer {
         node: member.node.to_string(),
         is_primary: found.contains(&Obstacle::IsPrimary),
         has_copy: row.is_some_and(|row| row.contains(member.node.as_str())),
-        reasons: found.iter().map(ToString::to_string).collect(),
+        reasons: found
+            .iter()
+            .map(ToString::to_string)
+            .chain(damped(state, member.node.as_str()))
+            .collect(),
         incarnation: state.incarnation().0,
         version: state.version().0,
     };

@@ -8,7 +8,6 @@ mod handler;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ck_api as api;
@@ -20,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::backend::Backend;
 use crate::reply::{Refused, to_json};
+use crate::time;
 use book::{Book, Ended, Found};
 
 /// Orders that may be open at a time, unless told otherwise.
@@ -103,10 +103,7 @@ impl Orders {
     /// and is tried again later.
     #[must_use]
     pub fn new(open_max: usize) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let start = since.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        });
+        let start = time::now_ms();
         Self {
             shared: Arc::new(Shared {
                 backend: OnceLock::new(),

@@ -112,10 +112,11 @@ impl Control {
     }
 
     fn register(&mut self, previous: Option<SessionId>) {
-        let stopping = self.stopping_since.is_some();
-        if std::mem::replace(&mut self.registering, true) || stopping {
+        // A session opened while the clock is behind could not be renewed, and would only expire.
+        if self.registering || self.went_back || self.stopping_since.is_some() {
             return;
         }
+        self.registering = true;
         let (node, line) = (Arc::clone(&self.node), self.line.clone());
         tokio::spawn(async move {
             let result = crate::driver::register(&node, previous).await;
