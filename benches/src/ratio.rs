@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Pairs measured for one ratio; one undisturbed run of each side is enough.
 const PAIRS: usize = 101;
 
+/// Runs of what is measured as a share of a core.
+const SHARES: usize = 11;
+
 /// How long one side of a pair runs: long against the clock's resolution, short against a change
 /// of the machine's mood.
 const SIDE: Duration = Duration::from_millis(4);
@@ -59,6 +62,38 @@ impl Report {
         if ratio > limit {
             self.broken.push(format!(
                 "{name}: {ratio:.2} times the base, {limit} promised"
+            ));
+        }
+    }
+
+    /// Prints which share of a core `measured` takes while `passing` passes, and holds it against
+    /// `limit`; the fastest of some runs counts.
+    pub fn share_at_most(
+        &mut self,
+        name: &str,
+        limit: f64,
+        passing: Duration,
+        mut measured: impl FnMut(),
+    ) {
+        if self.trial {
+            measured();
+            println!("{name:<32} tried, not measured");
+            return;
+        }
+        let times = (0..SHARES).map(|_| time(1, &mut measured));
+        let share = times.fold(f64::INFINITY, f64::min) / passing.as_secs_f64();
+        let verdict = if share <= limit { "kept" } else { "BROKEN" };
+        let percent = |share: f64| share * 100.0;
+        println!(
+            "{name:<32} {:>6.2} %  of a core (at most {}: {verdict})",
+            percent(share),
+            percent(limit)
+        );
+        if share > limit {
+            self.broken.push(format!(
+                "{name}: {:.2} % of a core, {} promised",
+                percent(share),
+                percent(limit)
             ));
         }
     }

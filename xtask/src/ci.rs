@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{fresh, guide, process, purity, tidy};
+use crate::{fresh, fuzz, guide, instructions, process, purity, tidy};
 
 /// A named check.
 struct Step {
@@ -17,7 +17,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step {
         name: "format",
-        run: |repo| cargo(repo, &["fmt", "--all", "--check"]),
+        run: format,
     },
     Step {
         name: "lock file",
@@ -59,6 +59,14 @@ const STEPS: &[Step] = &[
         name: "fresh project",
         run: |repo| fresh::run(repo, &[]),
     },
+    Step {
+        name: "fuzzing",
+        run: |repo| fuzz::run(repo, &[]),
+    },
+    Step {
+        name: "instructions",
+        run: |repo| instructions::run(repo, &[]),
+    },
 ];
 
 /// Runs all steps, or those whose name holds the first argument.
@@ -99,6 +107,13 @@ fn seconds(duration: Duration) -> String {
 
 fn cargo(repo: &Repo, arguments: &[&str]) -> Result<()> {
     process::run(&mut process::cargo(repo.root(), arguments))
+}
+
+/// The fuzz target is a workspace of its own.
+fn format(repo: &Repo) -> Result<()> {
+    cargo(repo, &["fmt", "--all", "--check"])?;
+    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+    cargo(repo, &fuzz)
 }
 
 fn clippy(repo: &Repo) -> Result<()> {

@@ -10,7 +10,9 @@
 
 mod ci;
 mod fresh;
+mod fuzz;
 mod guide;
+mod instructions;
 mod process;
 mod purity;
 mod repo;
@@ -51,6 +53,16 @@ const COMMANDS: &[Command] = &[
         does: "runs the snapshot guide's test in a new project that depends on ck-core alone",
         run: fresh::run,
     },
+    Command {
+        name: "fuzz",
+        does: "feeds the input of `ck place` to libFuzzer for a minute, or the seconds given",
+        run: fuzz::run,
+    },
+    Command {
+        name: "instructions",
+        does: "counts those of a small plan with callgrind and compares them with those kept",
+        run: instructions::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -75,7 +87,7 @@ fn main() -> ExitCode {
 fn usage() -> String {
     let mut text = String::from("usage: cargo xtask <command>\n");
     for Command { name, does, .. } in COMMANDS {
-        text.push_str(&format!("  {name:<8} {does}\n"));
+        text.push_str(&format!("  {name:<12} {does}\n"));
     }
     text
 }

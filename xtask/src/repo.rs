@@ -123,8 +123,16 @@ impl Repo {
     /// # Errors
     /// When a manifest is wrong.
     pub(crate) fn metadata(&self) -> Result<Metadata> {
+        self.metadata_of("")
+    }
+
+    /// The same of a workspace in a folder of the checkout.
+    ///
+    /// # Errors
+    /// When a manifest is wrong.
+    pub(crate) fn metadata_of(&self, folder: &str) -> Result<Metadata> {
         let arguments = ["metadata", "--no-deps", "--format-version", "1"];
-        let json = process::output(&mut process::cargo(&self.root, &arguments))?;
+        let json = process::output(&mut process::cargo(&self.root.join(folder), &arguments))?;
         serde_json::from_str(&json).context("reading `cargo metadata`")
     }
 

@@ -134,6 +134,21 @@ pub struct ClusterConfig {
     /// Moves into a node, and out of it, at the same time.
     #[serde(default)]
     pub max_transfers_per_node: u32,
+    /// How long joins must have rested before a rebalance.
+    #[serde(default)]
+    pub settle_ms: u64,
+    /// Length of a lease.
+    #[serde(default)]
+    pub lease_ms: u64,
+    /// How far a clock's rate may be off real time, in parts per million.
+    #[serde(default)]
+    pub rho_ppm: u32,
+    /// Time a machine may be frozen without its clock counting it.
+    #[serde(default)]
+    pub freeze_allowance_ms: u64,
+    /// A higher mode that holds once every open session has applied it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_to_come: Option<String>,
 }
 
 /// What any language needs to compute key → partition.

@@ -69,6 +69,30 @@ pub struct HealthDetailed {
     /// Version of the software.
     #[serde(default)]
     pub software: String,
+    /// What the node's application is doing, or failed at, the most failures first; at most 100.
+    #[serde(default)]
+    pub handler: Vec<HandlerCall>,
+}
+
+/// What a node's application is doing for one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerCall {
+    /// `partition-3`.
+    pub partition: String,
+    /// `prepare`, `catch-up`, `become-primary`, `become-replica`, `release` or `clean-up`.
+    pub call: String,
+    /// Whether it is being done now; else it is tried again later.
+    pub running: bool,
+    /// Time since it began, in milliseconds.
+    pub for_ms: u64,
+    /// How far a copy has come, in the application's units.
+    pub done: u64,
+    /// How far it goes; 0 while unknown.
+    pub total: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What went wrong last; empty when nothing did.
+    pub error: String,
 }
 
 /// Answer to `GET /metrics` as JSON.

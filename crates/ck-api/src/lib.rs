@@ -13,8 +13,11 @@ pub mod custom;
 pub mod health;
 pub mod join;
 pub mod operate;
+pub mod ownership;
 pub mod partition;
+pub mod plan;
 pub mod problem;
+pub mod question;
 pub mod role;
 pub mod token;
 
@@ -24,18 +27,24 @@ pub use cluster::{
 };
 pub use custom::{CustomDeleted, CustomEntry, CustomList, CustomStored};
 pub use health::{
-    ConsensusLeader, ConsensusStats, Health, HealthDetailed, Metrics, NotReady, Ready,
+    ConsensusLeader, ConsensusStats, HandlerCall, Health, HealthDetailed, Metrics, NotReady, Ready,
 };
 pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
 pub use operate::{
     ConfigAnswer, ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest,
     Removed,
 };
+pub use ownership::{
+    Changed, LeaseLost, Order, OrderAck, OrderAcked, OrdersState, Owned, OwnedPartition, Progress,
+    PromoteRequest, Superseded,
+};
 pub use partition::{
     Balance, DomainStats, Partition, PartitionAnswer, PartitionList, PartitionStats, Replica,
     Transfer,
 };
-pub use problem::{Code, Problem};
+pub use plan::{Plan, PlanMove, PlanProgress, TransferList};
+pub use problem::{Code, Newest, Problem};
+pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;
 pub use token::{Token, TokenError};
 

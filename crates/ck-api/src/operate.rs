@@ -138,9 +138,26 @@ pub struct ConfigPatch {
     /// Moves into a node, and out of it, at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_transfers_per_node: Option<u8>,
+    /// What is promised: `advisory`, `leased` or `fenced`. A higher one holds once every open
+    /// session has applied it. Changed by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Lease profile: `lan`, `fast` or `wan`; sets what of the lease is not named. The lease is
+    /// changed by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Length of a lease, 100 to 600,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// How far a clock's rate may be off real time, in parts per million, at most 500,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rho_ppm: Option<u32>,
+    /// Time a machine may be frozen without its clock counting it, at most 600,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_allowance_ms: Option<u64>,
 }
 
-/// Answer to `PATCH /config`.
+/// Answer to `GET /config` and `PATCH /config`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigAnswer {
     /// The configuration after the change.

@@ -124,6 +124,40 @@ pub struct Transfer {
     pub from: Option<String>,
     /// The node that takes.
     pub to: String,
+    /// `partition-3`.
+    #[serde(default)]
+    pub partition: String,
+    /// Whether the primary role moves.
+    #[serde(default)]
+    pub handoff: bool,
+    /// The node whose copy goes at the end, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<String>,
+    /// Whom it waits for: `operator`, `copy`, `catch-up`, `brake`, `release`, `lease`, `activation`
+    /// or `grace`.
+    #[serde(default)]
+    pub waits_for: String,
+    /// Why it was planned: `join`, `rejoin`, `loss`, `manual` or `drain`.
+    #[serde(default)]
+    pub reason: String,
+    /// Units copied, in the application's measure.
+    #[serde(default)]
+    pub done: u64,
+    /// Units to copy; 0 while unknown.
+    #[serde(default)]
+    pub total: u64,
+    /// Tries of the present stage, this one included.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Whether an operator holds it back.
+    #[serde(default)]
+    pub paused: bool,
+    /// When it was opened, in milliseconds since 1970.
+    #[serde(default)]
+    pub opened_at_ms: u64,
+    /// When its stage began, in milliseconds since 1970.
+    #[serde(default)]
+    pub stage_at_ms: u64,
 }
 
 /// Answer to `GET /partitions/stats`.

@@ -70,6 +70,10 @@ codes! {
     PartitionUnknown = "partition-unknown", 404, "There is no such partition";
     /// No such node.
     NodeUnknown = "node-unknown", 404, "There is no such node";
+    /// No such order, or one of an earlier start of the node.
+    OrderUnknown = "order-unknown", 404, "There is no such order";
+    /// No such plan on this node.
+    PlanUnknown = "plan-unknown", 404, "There is no such plan on this node";
     /// No such custom key.
     CustomUnknown = "custom-unknown", 404, "There is no such custom key";
     /// The path does not take this method; `Allow` lists those it does.
@@ -90,6 +94,12 @@ codes! {
     NodeInUse = "node-in-use", 409, "The node id is in use";
     /// A joining node's generation is older than the one known.
     GenerationOld = "generation-old", 409, "The node's generation is older than the known one";
+    /// An acknowledgement of an order that is not wanted any more, or of another one.
+    OrderSuperseded = "order-superseded", 409, "The order is not the one that is acknowledged";
+    /// A node whose handler is within its process gives no orders.
+    NoOrders = "no-orders", 409, "The node gives no orders";
+    /// A plan that is not under way cannot be paused, resumed or aborted.
+    PlanNotUnderWay = "plan-not-under-way", 409, "The plan is not under way";
     /// No placement can be computed over the nodes of now.
     NoPlacement = "no-placement", 409, "No placement can be computed";
     /// The cluster's state does not allow it.
@@ -162,6 +172,30 @@ pub struct Problem {
     /// How many are needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub need: Option<u64>,
+    /// Where things stand, where a condition or an acknowledgement did not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Newest>,
+}
+
+/// Where things stand, for a caller whose picture was old.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// Incarnation of the cluster.
+    pub incarnation: u64,
+    /// Version of the table.
+    pub version: u64,
+    /// The partition it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// The node that may act on it; empty when nobody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_node: Option<String>,
+    /// Grants of its primary role so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// The open switch of its move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<u64>,
 }
 
 /// Longest `value` a problem repeats, in bytes.
@@ -188,6 +222,7 @@ impl Problem {
             retry_after_ms: None,
             have: None,
             need: None,
+            newest: None,
         }
     }
 
@@ -224,6 +259,13 @@ impl Problem {
     pub fn with_count(mut self, have: u64, need: u64) -> Self {
         self.have = Some(have);
         self.need = Some(need);
+        self
+    }
+
+    /// Says where things stand.
+    #[must_use]
+    pub fn with_newest(mut self, newest: Newest) -> Self {
+        self.newest = Some(newest);
         self
     }
 

@@ -32,13 +32,29 @@ pub(crate) enum Command {
     Serve(Box<commands::serve::ServeArgs>),
     Create(commands::plan::CreateArgs),
     Rebalance(commands::plan::RebalanceArgs),
-    Remove(commands::nodes::RemoveArgs),
+    Plan(commands::plans::PlanArgs),
+    Apply(commands::plans::ApplyArgs),
+    Pause(commands::steer::PauseArgs),
+    Resume(commands::steer::ResumeArgs),
+    Abort(commands::steer::AbortArgs),
+    Drain(commands::drain::DrainArgs),
+    Cordon(commands::drain::CordonArgs),
+    Uncordon(commands::drain::UncordonArgs),
+    Remove(commands::remove::RemoveArgs),
+    Promote(commands::own::PromoteArgs),
+    MayStop(commands::questions::MayStopArgs),
     Status(commands::status::StatusArgs),
     Nodes(commands::nodes::NodesArgs),
     Partitions(commands::partitions::PartitionsArgs),
     Partition(commands::partitions::PartitionArgs),
     Key(commands::key::KeyArgs),
     Stats(commands::partitions::StatsArgs),
+    Explain(commands::questions::ExplainArgs),
+    WhyNot(commands::questions::WhyNotArgs),
+    History(commands::questions::HistoryArgs),
+    Owned(commands::own::OwnedArgs),
+    Config(commands::config::ConfigArgs),
+    Set(commands::config::SetArgs),
     Custom(commands::custom::CustomArgs),
     Place(commands::place::PlaceArgs),
     WhatIf(Box<commands::what_if::WhatIfArgs>),
@@ -61,9 +77,9 @@ pub(crate) struct Connection {
     /// File with the token to send.
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Most time the command may take.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(crate) timeout: Duration,
+    /// Most time the command may take: 10s unless given, without an end where it waits for nodes.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// A time with its unit, such as `500ms`, `10s` or `2m`.

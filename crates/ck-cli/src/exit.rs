@@ -4,10 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use ck_client::ClientError;
+use ck_spec::Refusal;
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
-
-use crate::spec::Refusal;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod exit;
 mod output;
-mod spec;
 
 use std::process::ExitCode;
 
@@ -32,13 +31,29 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(&args, output),
         Command::Create(args) => commands::plan::create(&args, output),
         Command::Rebalance(args) => commands::plan::rebalance(&args, output),
-        Command::Remove(args) => commands::nodes::remove(&args, output),
+        Command::Plan(args) => commands::plans::plan(&args, output),
+        Command::Apply(args) => commands::plans::apply(&args, output),
+        Command::Pause(args) => commands::steer::pause(&args, output),
+        Command::Resume(args) => commands::steer::resume(&args, output),
+        Command::Abort(args) => commands::steer::abort(&args, output),
+        Command::Drain(args) => commands::drain::drain(&args, output),
+        Command::Cordon(args) => commands::drain::cordon(&args, output),
+        Command::Uncordon(args) => commands::drain::uncordon(&args, output),
+        Command::Remove(args) => commands::remove::run(&args, output),
+        Command::Promote(args) => commands::own::promote(&args, output),
+        Command::MayStop(args) => commands::questions::may_stop(&args, output),
         Command::Status(args) => commands::status::run(&args, output),
         Command::Nodes(args) => commands::nodes::run(&args, output),
         Command::Partitions(args) => commands::partitions::list(&args, output),
         Command::Partition(args) => commands::partitions::one(&args, output),
         Command::Key(args) => commands::key::run(&args, output),
         Command::Stats(args) => commands::partitions::stats(&args, output),
+        Command::Explain(args) => commands::questions::explain(&args, output),
+        Command::WhyNot(args) => commands::questions::why_not(&args, output),
+        Command::History(args) => commands::questions::history(&args, output),
+        Command::Owned(args) => commands::own::owned(&args, output),
+        Command::Config(args) => commands::config::show(&args, output),
+        Command::Set(args) => commands::config::set(&args, output),
         Command::Custom(args) => commands::custom::run(args, output),
         Command::Place(args) => commands::place::run(&args, output),
         Command::WhatIf(args) => commands::what_if::run(&args, output),

@@ -74,6 +74,26 @@ pub(crate) fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> 
     Ok(())
 }
 
+/// Writes a sentence behind `bullet`, in lines that fit a pager.
+pub(crate) fn write_item(out: &mut dyn Write, bullet: &str, text: &str) -> io::Result<()> {
+    let width = usize::from(PAGER_WIDTH);
+    let mut used = bullet.len();
+    out.write_all(bullet.as_bytes())?;
+    for (at, word) in text.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if at > 0 && used + 1 + length > width {
+            write!(out, "\n{:1$}", "", bullet.len())?;
+            used = bullet.len();
+        } else if at > 0 {
+            out.write_all(b" ")?;
+            used += 1;
+        }
+        out.write_all(word.as_bytes())?;
+        used += length;
+    }
+    writeln!(out)
+}
+
 /// A node's or a partition's state, coloured by how well it is.
 pub(crate) fn state(name: &str) -> Cell {
     let colour = match name {
@@ -92,4 +112,22 @@ pub(crate) fn figure(value: impl Display) -> Cell {
 /// `1 copy`, `2 copies`.
 pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_wrapped_under_its_bullet() {
+        let mut out = Vec::new();
+        write_item(&mut out, "- ", &"twelve words ".repeat(12)).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        assert!(
+            text.lines().skip(1).all(|line| line.starts_with("  ")),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 2);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ck_api::{PROBLEM_JSON, Problem};
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use crate::client::Inner;
@@ -17,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) target: String,
     /// The body with its media type.
     pub(crate) body: Option<(Bytes, &'static str)>,
+    /// A condition on what it changes.
+    pub(crate) if_match: Option<String>,
     /// A status other than 2xx that is an answer all the same.
     pub(crate) also: Option<StatusCode>,
 }
@@ -27,6 +29,7 @@ impl Call {
             method: Method::GET,
             target: target.into(),
             body: None,
+            if_match: None,
             also: None,
         }
     }
@@ -36,6 +39,7 @@ impl Call {
             method,
             target: target.into(),
             body: None,
+            if_match: None,
             also: None,
         }
     }
@@ -91,6 +95,9 @@ fn build(inner: &Inner, server: &str, call: &Call) -> Result<Request<Full<Bytes>
         .uri(format!("http://{server}{}", call.target));
     if let Some(authorization) = &inner.authorization {
         request = request.header(hyper::header::AUTHORIZATION, authorization.clone());
+    }
+    if let Some(condition) = &call.if_match {
+        request = request.header(IF_MATCH, condition);
     }
     let body = match &call.body {
         Some((body, kind)) => {

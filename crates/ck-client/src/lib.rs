@@ -22,6 +22,7 @@ mod config;
 mod encode;
 mod error;
 mod operate;
+mod ownership;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -30,4 +31,5 @@ pub use client::Client;
 pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
 pub use error::ClientError;
 pub use operate::Created;
+pub use ownership::{NodeOrder, PlanOrder};
 pub use read::{CustomValue, PartitionQuery, Readiness};

@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-fn json(
+pub(crate) fn json(
     method: Method,
     target: impl Into<String>,
     body: &impl Serialize,

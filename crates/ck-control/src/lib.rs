@@ -60,9 +60,12 @@ pub use session::{Answer, REPORTS_MAX, Release, Renewal, Report};
 pub use state::{
     Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
     EventKind, Founder, Genesis, Halt, HistoryEntry, Holder, InSyncChange, InvariantError, Member,
-    MemberChange, Move, Office, PartitionControl, PartitionState, Party, PastLease, Proposal,
-    Raise, Rebalance, RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT, Session,
-    Snapshot, SnapshotError, Stage, State, Transfer, TransferCommand, Trigger,
+    MemberChange, Move, MoveRejection, Office, PartitionControl, PartitionState, Party, PastLease,
+    Proposal, Raise, Rebalance, RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT,
+    Session, Snapshot, SnapshotError, Stage, State, Transfer, TransferCommand, Trigger,
+};
+pub use state::{
+    CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,
 };
 pub use time::Time;
 pub use token::{Fence, FenceError, FencingToken, TokenError};

@@ -38,6 +38,6 @@ pub use key::KeyHash;
 pub use placement::{
     Balanced, Certificate, Placement, PlacementError, Plan, Rendezvous, Ring, VerifyError,
 };
-pub use spec::{Spec, SpecError};
+pub use spec::{Evenness, Spec, SpecError};
 pub use table::{DiffError, Row, RowChange, Stats, Table, TableDiff, TableError, TableText};
 pub use topology::{Domain, Node, NodeState, Topology, TopologyError};

@@ -5,8 +5,9 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use ck_api::HandlerCall;
 use ck_control::State;
-use ck_node::{NodeStatus, Operation, OperationError, Outcome, Published};
+use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned, Published};
 
 /// A boxed future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -14,8 +15,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A node, as the surface sees it.
 ///
 /// Implemented for `ck_node::Handle`; tests implement it over a bare [`State`]. Reads never wait:
-/// all but
-/// [`Backend::execute`] answer from memory, on any thread. An operation is
+/// what gives no future answers from memory, on any thread. An operation is
 /// passed on to the leader by the node, and ends within the node's own time limits.
 pub trait Backend: Send + Sync + 'static {
     /// The state after the newest entry applied here.
@@ -26,6 +26,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Why the node does not serve yet, each a sentence; empty when it does.
     fn unready(&self) -> Vec<String>;
+
+    /// What this node's application is doing, or failed at, in order of partition.
+    fn handler_calls(&self) -> Vec<HandlerCall>;
+
+    /// What this node may act on as primary at this instant, its lease looked at while answering.
+    /// The first answer of a start is written down before it is given.
+    fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>>;
 
     /// Carries an operation out, on behalf of `actor`. When it is done, [`Backend::state`] has it:
     /// whoever asks this node next sees the change. Dropping the future leaves open whether it is

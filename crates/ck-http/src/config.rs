@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ck_api::Token;
 
+use crate::orders::Orders;
+
 /// How a surface protects itself and whom it answers.
 #[derive(Debug, Clone, Default)]
 pub struct SurfaceConfig {
@@ -16,6 +18,9 @@ pub struct SurfaceConfig {
     pub hosts: Option<Vec<String>>,
     /// What one caller may use up.
     pub limits: Limits,
+    /// What the node's application is asked to do: the one that was given to the node as its
+    /// handler. Default none: the application, if there is one, is a handler within the process.
+    pub orders: Option<Orders>,
 }
 
 /// The names of a server that listens on loopback, with `advertised` ones beside them.

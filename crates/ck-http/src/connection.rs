@@ -173,7 +173,11 @@ impl<S> Watched<S> {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Pending => self.activity.change(Phase::Idle, Phase::Blocked),
-            Poll::Ready(_) => self.activity.change(Phase::Blocked, Phase::Idle),
+            Poll::Ready(_) => {
+                self.activity.change(Phase::Blocked, Phase::Idle);
+                // An answer that goes on for long is no rest: that counts from its last byte.
+                self.activity.change(Phase::Idle, Phase::Idle);
+            }
         }
         written
     }

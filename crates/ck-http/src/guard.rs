@@ -2,12 +2,15 @@
 
 use ck_api::{Code, Problem, Role, Token};
 use hyper::Version;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
 use crate::config::Limits;
 use crate::reply::{Refused, Reply};
+
+/// How a browser says from where a request comes that names no origin.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses a request head over the limits.
 pub(crate) fn size(head: &Parts, limits: &Limits) -> Result<(), Refused> {
@@ -74,18 +77,24 @@ pub(crate) fn host(head: &Parts, allowed: Option<&[String]>) -> Result<(), Refus
     Ok(())
 }
 
-/// Refuses a change that a page of another site asks for. A browser names the page's origin; other
-/// programs name none.
+/// Refuses a change that a page of another site asks for. A browser names the page's origin, or, of
+/// what a page merely embeds, that it is another site's; other programs name neither.
 pub(crate) fn origin(head: &Parts, role: Role) -> Result<(), Refused> {
-    let Some(origin) = head.headers.get(ORIGIN).filter(|_| role > Role::Read) else {
-        return Ok(());
-    };
-    let origin = origin.to_str().unwrap_or("\u{fffd}");
-    let site = origin.split_once("://").map(|(_, site)| site);
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    if site.is_some() && site == host {
+    if role == Role::Read {
         return Ok(());
     }
+    let text = |name| {
+        head.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("\u{fffd}"))
+    };
+    let host = text(HOST);
+    let own = |origin: &str| origin.split_once("://").map(|(_, site)| site) == host;
+    let embedded = text(SEC_FETCH_SITE).filter(|site| !["same-origin", "none"].contains(site));
+    let foreign = text(ORIGIN).filter(|origin| host.is_none() || !own(origin));
+    let Some(origin) = foreign.or(embedded) else {
+        return Ok(());
+    };
     let detail =
         format!("a page of {origin:?} may not change anything here; use a client of your own");
     let problem = Problem::refusal("cross-origin", 403, "The page is of another site", detail);
@@ -240,6 +249,15 @@ mod tests {
             );
         }
         assert!(ask("http://localhost:80", Role::Admin).is_ok());
+        let embedded = |site: &str| {
+            let head = head(&[("host", "localhost:80"), ("sec-fetch-site", site)]);
+            origin(&head, Role::Operate).is_ok()
+        };
+        assert!(
+            !embedded("cross-site") && !embedded("same-site"),
+            "as by an image"
+        );
+        assert!(embedded("same-origin") && embedded("none"));
         assert!(
             origin(&head(&[("host", "localhost:80")]), Role::Admin).is_ok(),
             "no browser"

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ck_api::HandlerCall;
 use ck_control::State;
 use ck_core::{NodeId, Version};
-use ck_node::{Handle, NodeStatus, Operation, OperationError, Outcome};
+use ck_node::{Handle, HandlerReport, NodeStatus, Operation, OperationError, Outcome, Owned};
 
 use crate::backend::{Backend, BoxFuture, Observed};
 
@@ -23,6 +24,26 @@ impl Backend for Handle {
 
     fn unready(&self) -> Vec<String> {
         Self::unready(self)
+    }
+
+    fn handler_calls(&self) -> Vec<HandlerCall> {
+        let reports = self.handler_reports().into_iter();
+        let call = |report: HandlerReport| HandlerCall {
+            partition: report.partition.to_string(),
+            call: report.call.to_owned(),
+            running: report.running,
+            for_ms: u64::try_from(report.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            done: report.done,
+            total: report.total,
+            failures: report.failures,
+            error: report.error,
+        };
+        reports.map(call).collect()
+    }
+
+    fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
+        let node = self.clone();
+        Box::pin(async move { Self::owned(&node).await })
     }
 
     fn execute(

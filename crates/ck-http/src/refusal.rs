@@ -1,9 +1,12 @@
 //! What the cluster refuses, as problems.
 
 use ck_api::{Code, Problem};
-use ck_control::{ConfigError, Rejection};
+use ck_control::state::MoveRejection;
+use ck_control::{ConfigError, Rejection, State};
+use ck_core::PartitionId;
 use ck_node::OperationError;
 
+use crate::orders::newest;
 use crate::reply::Refused;
 
 /// When to try again while an election may be under way.
@@ -12,6 +15,36 @@ const ELECTION_MS: u64 = 500;
 impl From<OperationError> for Refused {
     fn from(error: OperationError) -> Self {
         operation(&error).into()
+    }
+}
+
+/// A refusal that says where things stand, when an old picture of them may have led to it.
+pub(crate) fn with_newest(error: &OperationError, state: &State) -> Refused {
+    let problem = operation(error);
+    let partition = match error {
+        OperationError::Rejected(Rejection::Move(refused)) => partition(refused),
+        _ => None,
+    };
+    if partition.is_none() && problem.status != 412 {
+        return problem.into();
+    }
+    problem.with_newest(newest(state, partition)).into()
+}
+
+/// The partition a refusal is about.
+fn partition(refused: &MoveRejection) -> Option<PartitionId> {
+    match refused {
+        MoveRejection::PartitionUnavailable { partition }
+        | MoveRejection::PartitionHeld { partition, .. }
+        | MoveRejection::LossNotAccepted { partition, .. }
+        | MoveRejection::TransferUnderWay { partition, .. }
+        | MoveRejection::TransferShape { partition }
+        | MoveRejection::NotInSync { partition, .. }
+        | MoveRejection::MinInSync { partition, .. }
+        | MoveRejection::LastCopy { partition, .. }
+        | MoveRejection::GrantPast { partition, .. }
+        | MoveRejection::Braked { partition } => Some(*partition),
+        _ => None,
     }
 }
 
@@ -41,13 +74,19 @@ fn operation(error: &OperationError) -> Problem {
         OperationError::Busy { .. } => of(Code::Busy).with_retry_after_ms(1000),
         OperationError::Stopping { .. } => of(Code::Stopping),
         OperationError::Unauthorized { .. } => of(Code::Unauthorized),
+        OperationError::Store { .. } => {
+            let title = "The node cannot write to its disk";
+            Problem::refusal(error.code(), 503, title, detail.clone())
+        }
+        // A conflict that may pass, such as a node that still has to be emptied, says so.
         other => {
-            let (status, code) = if other.is_retryable() {
-                (503, Code::Busy)
+            let title = Code::Conflict.title();
+            let problem = Problem::refusal(other.code(), 409, title, detail.clone());
+            if other.is_retryable() {
+                problem.with_retry_after_ms(1000)
             } else {
-                (409, Code::Conflict)
-            };
-            Problem::refusal(other.code(), status, code.title(), detail.clone())
+                problem
+            }
         }
     };
     debug_assert!(problem.code == error.code() || Code::from_name(error.code()).is_none());
@@ -62,6 +101,12 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
             (404, Code::NodeUnknown.title())
         }
         Rejection::CustomUnknown { .. } => (404, Code::CustomUnknown.title()),
+        Rejection::Move(MoveRejection::PartitionUnknown { .. }) => {
+            (404, Code::PartitionUnknown.title())
+        }
+        Rejection::Move(MoveRejection::TransferUnknown { .. }) => {
+            (404, "There is no such transfer, or not any more")
+        }
         Rejection::CustomVersion { .. } | Rejection::PlanStale { .. } => {
             (412, Code::PreconditionFailed.title())
         }
@@ -84,7 +129,8 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
     if let Rejection::TooFewNodes { have, need } = rejection {
         problem = problem.with_count((*have).into(), (*need).into());
     }
-    if rejection.is_retryable() && status == 503 {
+    let may_pass = matches!(rejection, Rejection::Move(_)) && rejection.is_retryable();
+    if may_pass || (rejection.is_retryable() && status == 503) {
         problem = problem.with_retry_after_ms(1000);
     }
     problem
@@ -171,5 +217,42 @@ mod tests {
         }
         let unknown = operation(&OperationError::Unknown { after_ms: 5 });
         assert_eq!((unknown.status, unknown.retry_after_ms), (504, None));
+    }
+
+    #[test]
+    fn a_refused_move_is_a_conflict_that_says_whether_it_may_pass() {
+        let partition = PartitionId(3);
+        let member = ck_control::MemberNumber(2);
+        for (refused, status, may_pass) in [
+            (MoveRejection::PartitionUnknown { partition }, 404, false),
+            (
+                MoveRejection::PartitionHeld { partition, member },
+                409,
+                false,
+            ),
+            (
+                MoveRejection::LossNotAccepted { partition, member },
+                409,
+                false,
+            ),
+            (MoveRejection::TransferLimit { member, max: 2 }, 409, true),
+            (MoveRejection::Braked { partition }, 409, true),
+            (MoveRejection::NoRebalance, 409, false),
+        ] {
+            let error = OperationError::Rejected(refused.into());
+            let problem = operation(&error);
+            assert_eq!(
+                (problem.status, &*problem.code),
+                (status, error.code()),
+                "{error}"
+            );
+            assert_eq!(problem.retry_after_ms.is_some(), may_pass, "{error}");
+        }
+        let draining = OperationError::Draining {
+            node: node(),
+            copies: 3,
+        };
+        let problem = operation(&draining);
+        assert_eq!((problem.status, problem.retry_after_ms), (409, Some(1000)));
     }
 }

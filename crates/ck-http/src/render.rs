@@ -5,6 +5,7 @@ use ck_control::{Member, State};
 use ck_core::{KeyHash, PartitionId, Row};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
+use crate::moving;
 use crate::reply::to_json;
 use crate::view::status_word;
 
@@ -171,15 +172,9 @@ pub(crate) fn detail(state: &State, id: PartitionId) -> api::PartitionAnswer {
         }
     };
     answer.replicas = Some(row.nodes().enumerate().map(replica).collect());
-    let transfer = control.and_then(|control| state.transfer(control.transfer?));
-    answer.transfer = transfer.map(|transfer| {
-        let name = |number| state.member(number).map(|member| member.node.to_string());
-        api::Transfer {
-            id: transfer.id.0,
-            stage: transfer.stage.name().to_owned(),
-            from: name(transfer.source.member),
-            to: name(transfer.target.member).unwrap_or_default(),
-        }
+    answer.transfer = control.and_then(|control| {
+        let transfer = state.transfer(control.transfer?)?;
+        Some(moving::transfer(state, control, transfer))
     });
     answer
 }
@@ -230,6 +225,11 @@ pub(crate) fn config(state: &State) -> api::ClusterConfig {
         auto_rebalance: config.auto_rebalance,
         voters: config.voters.into(),
         max_transfers_per_node: config.max_transfers_per_node.into(),
+        settle_ms: config.settle_ms,
+        lease_ms: config.lease.lease_ms,
+        rho_ppm: config.lease.rho_ppm,
+        freeze_allowance_ms: config.lease.freeze_allowance_ms,
+        mode_to_come: state.raise().map(|raise| raise.mode.name().to_owned()),
     }
 }
 

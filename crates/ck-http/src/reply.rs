@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use ck_api::{CK_VERSION, Code, PROBLEM_JSON, Problem};
-use http_body_util::Full;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
+use crate::stream::ReplyBody;
+
 /// What the surface answers.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<ReplyBody>;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static(PROBLEM_JSON);
@@ -62,7 +63,12 @@ fn status(code: u16) -> StatusCode {
 
 /// An answer without an entity tag.
 pub(crate) fn plain(status: StatusCode, kind: HeaderValue, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    plain_with(status, kind, body.into())
+}
+
+/// As [`plain`], with any body.
+pub(crate) fn plain_with(status: StatusCode, kind: HeaderValue, body: ReplyBody) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, kind);
     reply.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
@@ -108,11 +114,11 @@ impl Rendered {
     /// The answer: 304 when the caller has these bytes already.
     pub(crate) fn reply(&self, asked: &HeaderMap) -> Reply {
         let mut reply = if is_known(asked, &self.tag) {
-            let mut reply = Response::new(Full::default());
+            let mut reply = Response::new(ReplyBody::default());
             *reply.status_mut() = StatusCode::NOT_MODIFIED;
             reply
         } else {
-            let mut reply = Response::new(Full::new(self.body.clone()));
+            let mut reply = Response::new(self.body.clone().into());
             reply.headers_mut().insert(CONTENT_TYPE, self.kind.clone());
             reply
         };

@@ -24,14 +24,14 @@ pub(crate) type Answer = Result<Reply, Refused>;
 /// A request that looks: no body, answered at once from memory.
 pub(crate) struct Ask<'a> {
     pub(crate) head: &'a Parts,
-    /// The path's variable segment, still encoded.
-    pub(crate) segment: Option<&'a str>,
+    /// The path's variable segments, still encoded.
+    pub(crate) segments: [Option<&'a str>; 2],
 }
 
 /// A request that changes something, its body read.
 pub(crate) struct Order {
     pub(crate) head: Parts,
-    pub(crate) segment: Option<String>,
+    pub(crate) segments: [Option<String>; 2],
     pub(crate) body: Bytes,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Order {
 pub(crate) enum Handler {
     /// Answers from memory.
     Look(fn(&Core, &Ask<'_>) -> Answer),
-    /// Carries an operation out. Its body is JSON, or may be absent.
+    /// Carries an operation out, or looks at what takes a moment. Its body is JSON, or may be absent.
     Act(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
     /// Carries an operation out. Its body is bytes.
     ActRaw(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
@@ -72,8 +72,10 @@ pub struct RouteInfo {
 /// Every route that is served, those without the prefix included.
 ///
 /// ```
+/// // Whoever subscribes to the orders becomes the application: that is no mere look.
+/// let looks = |route: &ck_http::RouteInfo| route.method == "GET" && route.path != "/v1/orders";
 /// let open = |route: &ck_http::RouteInfo| route.role == ck_api::Role::Read;
-/// assert!(ck_http::routes().all(|route| open(&route) == (route.method == "GET")));
+/// assert!(ck_http::routes().all(|route| open(&route) == looks(&route)));
 /// ```
 pub fn routes() -> impl Iterator<Item = RouteInfo> {
     ROUTES.iter().flat_map(|route| {
@@ -99,7 +101,7 @@ pub(crate) struct Router {
 
 /// What a path and a method lead to.
 pub(crate) enum Found<'r, 'p> {
-    Route(&'static Route, Option<&'p str>),
+    Route(&'static Route, [Option<&'p str>; 2]),
     /// The path exists, with other methods.
     OtherMethods(&'r [&'static Route]),
     /// No such path.
@@ -143,7 +145,10 @@ impl Router {
             method
         };
         match routes.iter().find(|route| route.method == *method) {
-            Some(route) => Found::Route(route, matched.params.iter().next().map(|pair| pair.1)),
+            Some(route) => {
+                let mut values = matched.params.iter().map(|pair| pair.1);
+                Found::Route(route, [values.next(), values.next()])
+            }
             None => Found::OtherMethods(routes),
         }
     }
@@ -192,16 +197,21 @@ impl Ask<'_> {
         self.head.uri.path().starts_with(PREFIX)
     }
 
-    /// The path's variable segment, decoded.
+    /// The path's first variable segment, decoded.
     pub(crate) fn name(&self) -> Result<String, Refused> {
-        name(self.segment)
+        name(self.segments[0])
+    }
+
+    /// The path's second variable segment, decoded.
+    pub(crate) fn second(&self) -> Result<String, Refused> {
+        name(self.segments[1])
     }
 }
 
 impl Order {
     /// As [`Ask::name`].
     pub(crate) fn name(&self) -> Result<String, Refused> {
-        name(self.segment.as_deref())
+        name(self.segments[0].as_deref())
     }
 
     /// The raw query.
@@ -222,11 +232,8 @@ mod tests {
     #[test]
     fn every_route_that_changes_something_has_a_role_above_read() {
         for route in routes() {
-            assert_eq!(
-                route.role > Role::Read,
-                route.method != Method::GET,
-                "{route:?}"
-            );
+            let looks = route.method == Method::GET && route.path != "/v1/orders";
+            assert_eq!(route.role > Role::Read, !looks, "{route:?}");
         }
     }
 
@@ -238,7 +245,9 @@ mod tests {
             let same =
                 |other: &&RouteInfo| (&other.method, &other.path) == (&route.method, &route.path);
             assert!(!all[..at].iter().any(|other| same(&other)), "{route:?}");
-            let path = route.path.replace("{id}", "x").replace("{key}", "x");
+            let path = ["{id}", "{key}", "{node}"]
+                .iter()
+                .fold(route.path.clone(), |path, name| path.replace(name, "x"));
             let Found::Route(found, _) = router.find(&route.method, &path) else {
                 panic!("{route:?} is not found");
             };
@@ -249,10 +258,11 @@ mod tests {
     #[test]
     fn an_encoded_slash_stays_in_its_segment() {
         let router = Router::new();
-        let Found::Route(_, segment) = router.find(&Method::GET, "/v1/custom/a%2Fb") else {
+        let Found::Route(_, segments) = router.find(&Method::GET, "/v1/custom/a%2Fb") else {
             panic!("one segment");
         };
-        assert_eq!(name(segment).unwrap(), "a/b");
+        assert_eq!(name(segments[0]).unwrap(), "a/b");
+        assert_eq!(segments[1], None);
         assert!(matches!(
             router.find(&Method::GET, "/v1/custom/a/b"),
             Found::Nothing

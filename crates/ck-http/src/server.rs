@@ -141,6 +141,7 @@ impl Server {
         }
         // Nobody new from here on: the port is free for the next process.
         drop(self.listener);
+        surface.close_streams();
         stop.send_replace(true);
         let ending = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(limits.stop_timeout, ending)

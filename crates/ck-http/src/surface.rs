@@ -8,11 +8,14 @@ use ck_api::{Code, Problem};
 use hyper::body::Body;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
+use tokio::sync::watch;
 
 use crate::backend::Backend;
 use crate::body;
 use crate::config::{LimitsError, SurfaceConfig};
 use crate::guard;
+use crate::orders::Orders;
+use crate::plans::Plans;
 use crate::reply::{Refused, Reply};
 use crate::route::{Ask, Found, Handler, Order, Route, Router, nothing, other_methods};
 use crate::view::View;
@@ -42,6 +45,12 @@ pub(crate) struct Core {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: SurfaceConfig,
     pub(crate) counters: Counters,
+    /// What the application is asked to do, when it is outside the process.
+    pub(crate) orders: Option<Orders>,
+    /// Plans that were previewed here.
+    pub(crate) plans: Plans,
+    /// Set once answers that never end by themselves are to end.
+    pub(crate) closing: watch::Sender<bool>,
     router: Router,
     view: ArcSwapOption<View>,
 }
@@ -151,17 +160,25 @@ impl Surface {
             admin_token,
             hosts,
             limits,
+            orders,
         } = config;
+        if let Some(orders) = &orders {
+            orders.attach(&backend);
+        }
         let config = SurfaceConfig {
             admin_token,
             hosts,
             limits: limits.build()?,
+            orders: None,
         };
         Ok(Self {
             core: Arc::new(Core {
                 backend,
                 config,
                 counters: Counters::default(),
+                orders,
+                plans: Plans::default(),
+                closing: watch::channel(false).0,
                 router: Router::new(),
                 view: ArcSwapOption::empty(),
             }),
@@ -175,6 +192,13 @@ impl Surface {
             self.core.router.find(&hyper::Method::GET, path),
             Found::Nothing
         )
+    }
+
+    /// Ends the answers that never end by themselves, such as the stream of orders, now and from
+    /// here on. A [`Server`](crate::Server) does so when it stops; a service with a server of its own
+    /// calls it before it waits for its connections.
+    pub fn close_streams(&self) {
+        self.core.closing.send_replace(true);
     }
 
     /// Answers a request. Never fails: what goes wrong is a problem body.
@@ -206,8 +230,8 @@ impl Surface {
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
         let path = head.uri.path();
-        let (route, segment) = match core.router.find(&head.method, path) {
-            Found::Route(route, segment) => (route, segment),
+        let (route, segments) = match core.router.find(&head.method, path) {
+            Found::Route(route, segments) => (route, segments),
             Found::OtherMethods(routes) => return Ok(other_methods(&head.method, path, routes)),
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
@@ -220,12 +244,12 @@ impl Surface {
                 core,
                 &Ask {
                     head: &head,
-                    segment,
+                    segments,
                 },
             ),
             Handler::Act(_) | Handler::ActRaw(_) => {
-                let segment = segment.map(str::to_owned);
-                self.act(route, head, segment, body).await
+                let segments = segments.map(|segment| segment.map(str::to_owned));
+                self.act(route, head, segments, body).await
             }
         }
     }
@@ -234,7 +258,7 @@ impl Surface {
         &self,
         route: &Route,
         head: Parts,
-        segment: Option<String>,
+        segments: [Option<String>; 2],
         body: B,
     ) -> Result<Reply, Refused>
     where
@@ -250,7 +274,7 @@ impl Surface {
                     &self.core,
                     &Ask {
                         head: &head,
-                        segment: segment.as_deref(),
+                        segments: segments.each_ref().map(Option::as_deref),
                     },
                 );
             }
@@ -263,7 +287,7 @@ impl Surface {
         let body = body::read(body, bytes_max, limits.body_timeout).await?;
         let order = Order {
             head,
-            segment,
+            segments,
             body,
         };
         let acting = act(Arc::clone(&self.core), order);

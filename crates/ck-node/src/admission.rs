@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ck_control::{
-    Command, ConfigChoices, MemberChange, MemberNumber, Position, Registration, Rejection,
-    SessionId, State, Trigger,
+    Command, ConfigChoices, MemberChange, Position, Registration, Rejection, SessionId, State,
 };
 use ck_core::NodeId;
 use ck_transport::{Address, Request};
@@ -15,7 +14,6 @@ use crate::codec;
 use crate::execute::{propose, settled};
 use crate::forming::hello;
 use crate::operation::{Itself, JoinRequest, Joined, OperationError, Outcome};
-use crate::planning;
 use crate::shared::Shared;
 use crate::wire::{Forwarded, HelloReply, Invitation, kind};
 
@@ -179,7 +177,8 @@ async fn register_as(
         // The store is locked by the process that asks, on its own disk.
         holds_store: true,
         durable: itself.durable,
-        served: false,
+        // The session it replaces is the newest start's that is known, or none's.
+        served: itself.served.is_some() && itself.served >= known.map(|member| member.generation),
         peer_address: request.peer_address,
         http_address: request.http_address,
         weight: request
@@ -300,66 +299,4 @@ fn told(request: &JoinRequest) -> MemberChange {
         labels: (!request.labels.is_empty()).then(|| request.labels.clone()),
         ..MemberChange::default()
     }
-}
-
-/// Takes a node out for good: first nothing new for it, then its partitions elsewhere, then it.
-pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> Forwarded {
-    let state = settled(node).await?;
-    let member = state
-        .member_by_node(name.as_str())
-        .ok_or_else(|| Rejection::NodeUnknown { node: name.clone() })?;
-    let number = member.number;
-    if !can_do_without(node, &state, number) {
-        return Err(OperationError::LastVoter { node: name });
-    }
-    if !member.closing {
-        propose(node, Command::Close { node: name.clone() }, actor).await?;
-    }
-    if state.table().is_some() {
-        planning::rebalance(node, Trigger::Drain, false, actor).await?;
-    }
-    let last_copies = node
-        .state()
-        .partitions()
-        .filter(|(_, one)| one.in_sync == [number])
-        .count();
-    if last_copies > 0 {
-        return Err(OperationError::LastCopy {
-            node: name,
-            partitions: last_copies as u64,
-        });
-    }
-    let mut attempts = 1..=OFFICE_ATTEMPTS;
-    loop {
-        let state = settled(node).await?;
-        let office = state.office().map(|office| office.id);
-        let command = Command::Remove {
-            node: name.clone(),
-            office,
-        };
-        match propose(node, command, actor).await {
-            Ok(_) => break,
-            // A new leader's office came into the log meanwhile.
-            Err(OperationError::Rejected(Rejection::OfficePast { .. }))
-                if attempts.next().is_some() => {}
-            Err(source) => return Err(source),
-        }
-    }
-    node.wake.notify_one();
-    Ok(Outcome::Removed)
-}
-
-/// Attempts at a removal while leaders change.
-const OFFICE_ATTEMPTS: usize = 3;
-
-/// Whether somebody else can vote once that member is gone.
-fn can_do_without(node: &Shared, state: &State, number: MemberNumber) -> bool {
-    let status = node.status();
-    let votes = |voter: &MemberNumber| *voter != number && !state.is_removed(*voter);
-    status.voters.iter().any(votes)
-        || state.members().any(|member| {
-            member.number != number
-                && member.session.is_some()
-                && status.is_caught_up(member.number)
-        })
 }

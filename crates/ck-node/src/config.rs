@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_control::{ConfigChoices, Profile};
+use ck_control::{ConfigChoices, Handler, NoHandler, Pace, Profile};
 use ck_core::{Domain, NodeId};
 use ck_transport::BoxFuture;
 
+use crate::clock::{BootClock, Clock};
 use crate::secret::Secret;
 
 /// Turns what a user wrote after `--join` into the address of a peer.
@@ -97,6 +98,15 @@ pub struct Config {
     /// Whether what the application acknowledged survives a kill of the process. A node without
     /// an application declares it. Default true.
     pub durable: bool,
+    /// What the application does when this node's roles change. Default: nothing.
+    pub handler: Arc<dyn Handler>,
+    /// The clock that leases are counted on. Default: [`BootClock`](crate::BootClock).
+    pub clock: Arc<dyn Clock>,
+    /// How long this node gives each part of planned work while it leads.
+    pub pace: Pace,
+    /// Most time a stop takes to hand primaries over before it ends the session, which fails over
+    /// what is left. Default 10 s.
+    pub stop_timeout: Duration,
     /// What a dead consensus core does to the process. Default: ends it. A node that ends for
     /// another reason, removed from the cluster for instance, tells it through
     /// [`Handle::terminated`](crate::Handle::terminated) alone.
@@ -135,6 +145,10 @@ impl Config {
             services: BTreeMap::new(),
             labels: BTreeMap::new(),
             durable: true,
+            handler: Arc::new(NoHandler),
+            clock: Arc::new(BootClock),
+            pace: Pace::default(),
+            stop_timeout: Duration::from_secs(10),
             on_fatal: OnFatal::default(),
             events_kept: 4096,
             snapshot_every: 5000,

@@ -1,5 +1,5 @@
-//! The loop of a running node: settles in a cluster, starts consensus, keeps a session open,
-//! and leads when it is its turn.
+//! The life of a running node: settles in a cluster, starts consensus, and runs the control loop
+//! and, beside it, the upkeep of the log's members.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,12 @@ use ck_control::{Rejection, SessionId};
 
 use crate::config::OnFatal;
 use crate::consensus::{Consensus, ConsensusError, Start, Substrate, SubstrateStatus};
+use crate::control;
 use crate::execute;
 use crate::forming::{self, FOUNDER, FormingError};
-use crate::leader::{Leader, reconcile};
 use crate::operation::{Operation, OperationError, Outcome};
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
-
-/// Between attempts to open a session.
-const REGISTER_EVERY: Duration = Duration::from_millis(100);
+use crate::upkeep::{Upkeep, reconcile};
 
 /// How often a node asks whether it still is a member.
 const ASK_EVERY: Duration = Duration::from_secs(3);
@@ -39,6 +37,12 @@ pub enum NodeError {
     /// The consensus core has died.
     #[error("the consensus core has died: {reason}")]
     Core {
+        /// What it said.
+        reason: String,
+    },
+    /// The control loop has died.
+    #[error("the control loop has died: {reason}; report this")]
+    Control {
         /// What it said.
         reason: String,
     },
@@ -199,10 +203,32 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
     let Some(consensus) = node.consensus.get().cloned() else {
         return Ok(());
     };
+    // A task of its own, so that nothing but the clock and its inputs decides when it runs.
+    let control = control::run(Arc::clone(node), Arc::clone(&consensus));
+    let mut control = tokio::spawn(control);
+    tokio::select! {
+        over = &mut control => ended(over),
+        over = keep_up(node, &consensus) => {
+            over?;
+            ended(control.await)
+        }
+    }
+}
+
+fn ended(over: Result<Result<(), NodeError>, tokio::task::JoinError>) -> Result<(), NodeError> {
+    over.unwrap_or_else(|source| {
+        let reason = source.to_string();
+        Err(NodeError::Control { reason })
+    })
+}
+
+/// Looks after what is not decided by the clock, until the node stops.
+async fn keep_up(node: &Arc<Shared>, consensus: &Arc<Consensus>) -> Result<(), NodeError> {
     let status = consensus.watch();
     let mut applied = node.publisher.applied();
+    let mut standing = node.standing.subscribe();
     let mut phase = node.phase.subscribe();
-    let mut leader = Leader::default();
+    let mut upkeep = Upkeep::default();
     let mut next = Duration::ZERO;
     let mut asked = Instant::now();
     loop {
@@ -213,6 +239,8 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
                     return Ok(());
                 }
             }
+            // An office that was taken, for one.
+            _ = standing.changed() => {}
             over = phase.wait_for(|phase| matches!(phase, Phase::Stopping | Phase::Ended { .. })) => {
                 drop(over);
                 return Ok(());
@@ -227,13 +255,7 @@ async fn live(node: &Arc<Shared>) -> Result<(), NodeError> {
             });
         }
         consensus.bound_log().await;
-        next = leader.step(node, &now).await;
-        if !has_session(node) && now.leader.is_some() {
-            open_session(node).await?;
-            if !has_session(node) {
-                next = next.min(REGISTER_EVERY);
-            }
-        }
+        next = upkeep.step(node, &now).await;
     }
 }
 
@@ -287,42 +309,35 @@ async fn hand_over(node: &Arc<Shared>) {
     }
 }
 
-/// Whether the session this process opened is not known to have ended.
-fn has_session(node: &Shared) -> bool {
-    let Some(session) = *node.session.lock() else {
-        return false;
-    };
-    let published = node.publisher.current();
-    // Until its registration is applied here, the session is as good as open.
-    published.state.applied().0 < session.0 || published.state.session(session).is_some()
-}
-
-async fn open_session(node: &Arc<Shared>) -> Result<(), NodeError> {
-    let published = node.publisher.current();
-    let known = published.state.member_by_node(node.config.node.as_str());
-    let previous = known.and_then(|member| member.session.or(member.last_session));
-    match register(node, previous).await {
-        Ok(()) => Ok(()),
-        // Our own state was behind: the newest session is in the answer.
+/// Opens this process's next session.
+pub(crate) async fn register(
+    node: &Arc<Shared>,
+    previous: Option<SessionId>,
+) -> Result<(), OperationError> {
+    match register_after(node, previous).await {
+        // What is applied here was behind: the newest session is in the answer.
         Err(OperationError::Rejected(Rejection::PreviousSession { newest, .. })) => {
-            settle_refusal(node, register(node, newest).await)
+            register_after(node, newest).await
         }
-        refused => settle_refusal(node, refused),
+        other => other,
     }
 }
 
-async fn register(node: &Arc<Shared>, previous: Option<SessionId>) -> Result<(), OperationError> {
+async fn register_after(
+    node: &Arc<Shared>,
+    previous: Option<SessionId>,
+) -> Result<(), OperationError> {
     let operation = Operation::Register(node.request(previous));
     let actor = node.config.node.as_str().to_owned();
     let outcome = execute::execute(node, operation, &actor).await?;
     if let Outcome::Joined(joined) = outcome {
         tracing::info!(node = %node.config.node, session = ?joined.session, "registered");
-        *node.session.lock() = joined.session;
     }
     Ok(())
 }
 
-fn settle_refusal(
+/// Whether a refused registration is the end of this node; it is tried again if not.
+pub(crate) fn settle_refusal(
     node: &Arc<Shared>,
     refused: Result<(), OperationError>,
 ) -> Result<(), NodeError> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_control::{Command, Position, Proposal, Rejection, State};
-use ck_core::Version;
+use ck_control::{Command, MemberNumber, Position, Proposal, RebalanceCommand, Rejection, State};
+use ck_core::{NodeId, Version};
 use ck_transport::{Address, Request, TransportError};
 
 use crate::admission;
@@ -14,6 +14,7 @@ use crate::consensus::{Committed, ProposeError, Substrate};
 use crate::operation::{Operation, OperationError, Outcome};
 use crate::planning;
 use crate::published::now_ms;
+use crate::removal;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 use crate::wire::{Forward, Forwarded, kind, refusal};
 
@@ -45,6 +46,7 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         let again = match &failure {
             OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
             OperationError::Unknown { .. } => operation.is_idempotent(),
+            OperationError::Draining { .. } => true,
             // Another node, which led, stops; the next leader may take it on.
             OperationError::Stopping { node: other } => *other != node.config.node,
             _ => false,
@@ -56,7 +58,9 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         tokio::time::sleep(RETRY_EVERY).await;
     }
     match last {
-        Some(failure @ OperationError::Unknown { .. }) => Err(failure),
+        Some(failure @ (OperationError::Unknown { .. } | OperationError::Draining { .. })) => {
+            Err(failure)
+        }
         other => {
             let reason = other.map_or_else(
                 || "nothing was tried".to_owned(),
@@ -187,44 +191,101 @@ pub(crate) async fn lead(node: &Arc<Shared>, operation: Operation, actor: &str) 
             propose(node, Command::Stop { member, session }, actor).await?;
             Ok(Outcome::Stopped)
         }
-        Operation::Remove { node: name } => admission::remove(node, name, actor).await,
-        Operation::Update { node: name, change } => {
-            let version = propose(node, Command::Update { node: name, change }, actor)
-                .await?
-                .1;
-            node.wake.notify_one();
-            Ok(Outcome::Changed { version })
-        }
-        Operation::Configure { change } => {
-            let version = propose(node, Command::Configure { change }, actor).await?.1;
-            node.wake.notify_one();
-            Ok(Outcome::Changed { version })
-        }
+        Operation::Remove { node: name } => removal::remove(node, name, actor).await,
         Operation::SetCustom {
             key,
             value,
             expected,
         } => {
-            let version = propose(
-                node,
-                Command::SetCustom {
-                    key,
-                    value,
-                    expected,
-                },
-                actor,
-            )
-            .await?
-            .1;
+            let command = Command::SetCustom {
+                key,
+                value,
+                expected,
+            };
+            let version = propose(node, command, actor).await?.1;
             Ok(Outcome::Custom { version })
         }
         Operation::DeleteCustom { key, expected } => {
-            let version = propose(node, Command::DeleteCustom { key, expected }, actor)
-                .await?
-                .1;
+            let command = Command::DeleteCustom { key, expected };
+            let version = propose(node, command, actor).await?.1;
             Ok(Outcome::Custom { version })
         }
+        other => {
+            let command = command(node, other)?;
+            let version = propose(node, command, actor).await?.1;
+            node.wake.notify_one();
+            Ok(Outcome::Changed { version })
+        }
     }
+}
+
+/// The one command an operation comes to, where it comes to one.
+fn command(node: &Shared, operation: Operation) -> Result<Command, OperationError> {
+    Ok(match operation {
+        Operation::Update { node, change } => Command::Update { node, change },
+        Operation::Configure { change } => Command::Configure { change },
+        Operation::BeginPlan {
+            base,
+            table,
+            trigger,
+        } => Command::Rebalance {
+            step: RebalanceCommand::Begin {
+                base,
+                table,
+                trigger,
+                started_at_ms: now_ms(),
+            },
+        },
+        Operation::PausePlan { paused } => Command::Rebalance {
+            step: RebalanceCommand::Pause { paused },
+        },
+        Operation::AbortPlan => Command::Rebalance {
+            step: RebalanceCommand::Abort,
+        },
+        Operation::ReleaseBrake => Command::Brake {
+            office: None,
+            lost: 0,
+        },
+        Operation::Promote {
+            partition,
+            node: name,
+            accept_loss,
+        } => Command::Promote {
+            partition,
+            member: member_number(node, &name)?,
+            accept_loss,
+        },
+        Operation::InSync {
+            partition,
+            session,
+            epoch,
+            change,
+        } => Command::InSync {
+            partition,
+            session,
+            epoch,
+            change,
+        },
+        Operation::SetMode { mode } => Command::SetMode { mode },
+        Operation::SetLease { terms } => Command::SetLease { terms },
+        Operation::CreatePartitions
+        | Operation::Rebalance { .. }
+        | Operation::Join(_)
+        | Operation::Register(_)
+        | Operation::Stop { .. }
+        | Operation::Remove { .. }
+        | Operation::SetCustom { .. }
+        | Operation::DeleteCustom { .. } => {
+            unreachable!("an operation of more than one step is carried out by itself")
+        }
+    })
+}
+
+fn member_number(node: &Shared, name: &NodeId) -> Result<MemberNumber, OperationError> {
+    let state = node.state();
+    let member = state.member_by_node(name.as_str());
+    let member = member.ok_or_else(|| Rejection::NodeUnknown { node: name.clone() })?;
+    Ok(member.number)
 }
 
 /// Proposes a command, and tells where in the log it is and the version after it.

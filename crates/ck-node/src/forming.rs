@@ -236,7 +236,6 @@ async fn join(node: &Arc<Shared>, via: &str) -> Result<Option<String>, FormingEr
 }
 
 async fn adopt(node: &Arc<Shared>, joined: &Joined) -> Result<(), FormingError> {
-    *node.session.lock() = joined.session;
     belong(node, joined.cluster, joined.member).await
 }
 

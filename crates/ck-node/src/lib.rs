@@ -5,26 +5,32 @@
 //! speak HTTP (`ck-http`).
 
 mod admission;
+mod clock;
 mod codec;
 pub mod config;
 mod consensus;
+mod control;
 mod driver;
 pub mod events;
 mod execute;
 mod forming;
 mod handle;
-mod leader;
 mod node;
 pub mod operation;
+mod ownership;
 mod planning;
 mod published;
+mod removal;
+mod reports;
 mod secret;
 mod service;
 mod shared;
 pub mod status;
 mod store;
+mod upkeep;
 mod wire;
 
+pub use clock::{BootClock, Clock};
 pub use codec::CodecError;
 pub use config::{Config, ConfigError, OnFatal, PeerAddresses, Resolve, ResolveError};
 pub use consensus::ConsensusError;
@@ -34,7 +40,9 @@ pub use forming::FormingError;
 pub use handle::{Distribution, Ended, Handle, Partition};
 pub use node::{Bind, Bound, Node, StartError};
 pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
+pub use ownership::{NotOwner, Owned, Ownership, Proof};
 pub use published::{Published, Reader};
+pub use reports::HandlerReport;
 pub use secret::Secret;
 pub use status::{NodeStatus, Phase, Role};
 pub use store::StoreError;

@@ -13,7 +13,7 @@ use crate::handle::Handle;
 use crate::published::Publisher;
 use crate::service::Door;
 use crate::shared::{Shared, peer_id};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, key};
 
 /// A node, before it is started.
 #[derive(Debug)]
@@ -90,8 +90,9 @@ impl Node {
         let door = Arc::new(Door::default());
         let me = peer_id(&identity, &config.cluster_name);
         let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
+        let served = store.read(key::SERVED)?;
         let publisher = Publisher::new(config.events_kept);
-        let node = Shared::new(config, store, identity, publisher);
+        let node = Shared::new(config, store, identity, served, publisher);
         node.connect(address, transport);
         door.open(&node);
         if let Err(source) = driver::start_consensus(&node).await {

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use ck_control::{Command, Rejection, State, Trigger};
+use ck_control::{Command, MemberNumber, RebalanceCommand, Rejection, State, Trigger};
 use ck_core::placement::{Balanced, Placement, Plan};
-use ck_core::{Spec, Table, Topology};
+use ck_core::{NodeId, NodeState, Spec, Table, Topology};
 
 use crate::execute::{propose, settled};
 use crate::operation::{OperationError, Outcome, PlanOutcome};
@@ -58,7 +58,8 @@ pub(crate) async fn create(node: &Arc<Shared>, actor: &str) -> Forwarded {
     }
 }
 
-/// Plans from the present table over the present nodes, and applies the plan unless `dry_run`.
+/// Plans from the present table over the present nodes, and begins to carry the plan out unless
+/// `dry_run`.
 pub(crate) async fn rebalance(
     node: &Arc<Shared>,
     trigger: Trigger,
@@ -72,30 +73,109 @@ pub(crate) async fn rebalance(
         let Some(table) = state.table().cloned() else {
             return Err(OperationError::NoPartitions);
         };
-        let plan = place(state.topology(), state.spec(), Some(Arc::clone(&table))).await?;
-        let mut outcome = figures(&state, &table, plan);
+        let topology = topology(&state, &node.standing.borrow().lost)?;
+        let plan = place(topology, state.spec(), Some(Arc::clone(&table))).await?;
+        let plan = led_by_the_living(&state, &table, plan);
+        let outcome = figures(&state, &table, plan);
         if dry_run || outcome.partitions_changed == 0 {
             return Ok(Outcome::Plan(outcome));
         }
-        let command = Command::ApplyPlan {
-            base: outcome.base,
-            table: outcome.table.clone(),
-            trigger,
-            started_at_ms,
-        };
-        match propose(node, command, actor).await {
-            Ok((_, version)) => {
-                outcome.applied = true;
-                outcome.version = version;
-                return Ok(Outcome::Plan(outcome));
-            }
+        // Without another node to copy to, a lost one's copies are worth more than none: it may
+        // yet come back.
+        if trigger == Trigger::Loss && outcome.copies_moved == 0 {
+            return Ok(Outcome::Plan(outcome));
+        }
+        keeps_enough(&state, &table, &outcome.table)?;
+        match begin(node, outcome, trigger, started_at_ms, actor).await {
             Err(source @ OperationError::Rejected(Rejection::PlanStale { .. })) => {
                 stale = Some(source);
             }
-            Err(source) => return Err(source),
+            other => return other,
         }
     }
     Err(stale.unwrap_or(OperationError::NoPartitions))
+}
+
+async fn begin(
+    node: &Arc<Shared>,
+    mut outcome: PlanOutcome,
+    trigger: Trigger,
+    started_at_ms: u64,
+    actor: &str,
+) -> Forwarded {
+    let step = RebalanceCommand::Begin {
+        base: outcome.base,
+        table: outcome.table.clone(),
+        trigger,
+        started_at_ms,
+    };
+    outcome.version = propose(node, Command::Rebalance { step }, actor).await?.1;
+    outcome.applied = true;
+    Ok(Outcome::Plan(outcome))
+}
+
+/// What a plan is made for. A node that is away keeps what it has and gets nothing, until it counts
+/// as lost.
+fn topology(state: &State, lost: &[MemberNumber]) -> Result<Topology, OperationError> {
+    let lost = |name: &NodeId| {
+        state
+            .member_by_node(name.as_str())
+            .is_none_or(|member| lost.contains(&member.number))
+    };
+    let nodes = state.topology().nodes().to_vec().into_iter();
+    let nodes = nodes.filter(|node| !lost(&node.id)).map(|mut node| {
+        if node.state == NodeState::Active && state.open_session_of(node.id.as_str()).is_none() {
+            node.state = NodeState::Cordoned;
+        }
+        node
+    });
+    Topology::new(nodes).map_err(|source| OperationError::Placement {
+        reason: source.to_string(),
+    })
+}
+
+/// A plan never waits for a node that is away to take a role: the present primary stays where it
+/// keeps its copy, else one that lives.
+fn led_by_the_living(state: &State, before: &Table, mut plan: Plan) -> Plan {
+    let lives = |node: &NodeId| state.open_session_of(node.as_str()).is_some();
+    let mut rows = Vec::new();
+    let mut changed = false;
+    for (row, old) in plan.table.rows().zip(before.rows()) {
+        let mut nodes: Vec<&NodeId> = row.nodes().collect();
+        if nodes.first().is_some_and(|first| !lives(first)) {
+            let present = old.primary().filter(|primary| lives(primary));
+            let next = nodes
+                .iter()
+                .position(|node| Some(*node) == present)
+                .or_else(|| nodes.iter().position(|node| lives(node)));
+            if let Some(next) = next {
+                nodes[..=next].rotate_right(1);
+                changed = true;
+            }
+        }
+        rows.push(nodes.into_iter().cloned().collect::<Vec<_>>());
+    }
+    if changed && let Ok(table) = Table::from_named_rows(plan.table.width(), &rows) {
+        plan.table = table;
+    }
+    plan
+}
+
+/// Planned work never goes below `min_in_sync`, so such a plan could not be carried out.
+fn keeps_enough(state: &State, before: &Table, after: &Table) -> Result<(), OperationError> {
+    let least = usize::from(state.config().min_in_sync);
+    let short = before
+        .rows()
+        .zip(after.rows())
+        .find(|(old, new)| new.nodes().len() < least && !old.nodes().eq(new.nodes()));
+    match short {
+        None => Ok(()),
+        Some((_, row)) => Err(OperationError::TooFewCopies {
+            partition: row.partition(),
+            have: row.nodes().len() as u64,
+            least: least as u64,
+        }),
+    }
 }
 
 fn figures(state: &State, before: &Table, plan: Plan) -> PlanOutcome {

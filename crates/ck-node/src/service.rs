@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use ck_control::{MemberNumber, Rejection};
+use ck_control::{Answer, MemberNumber, Rejection, Renewal};
 use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
 use parking_lot::RwLock;
+use tokio::sync::oneshot;
 
+use crate::control::Input;
 use crate::driver;
 use crate::execute;
 use crate::operation::{Operation, OperationError};
@@ -72,6 +74,10 @@ async fn answer(
             node.wake.notify_one();
             wire::reply(&())
         }
+        kind::RENEW => {
+            check_sender(node, from)?;
+            wire::reply(&renew(node, from, wire::request(&request.payload)?).await?)
+        }
         kind::APPEND | kind::VOTE | kind::SNAPSHOT => {
             check_sender(node, from)?;
             let consensus = node.consensus.get().ok_or_else(|| {
@@ -84,6 +90,32 @@ async fn answer(
             format_args!("unknown kind of request {unknown}"),
         )),
     }
+}
+
+/// Hands a member's renewal to the leader's machine, and waits for its answer: until the caller
+/// goes away, or a newer one of the same session is answered.
+async fn renew(
+    node: &Arc<Shared>,
+    from: &PeerId,
+    renewal: Renewal,
+) -> Result<Answer, ServiceError> {
+    if from.member != Some(renewal.member.0) {
+        return Err(ServiceError::new(
+            refusal::STRANGER,
+            format_args!("{} renews for member {}", from.node, renewal.member),
+        ));
+    }
+    let no_answer = |why: &str| ServiceError::new(refusal::NO_ANSWER, why);
+    if !node.status().leads() {
+        return Err(no_answer("this node does not lead"));
+    }
+    let (answer, answered) = oneshot::channel();
+    node.line
+        .try_send(Input::Renewal { renewal, answer })
+        .map_err(|_| no_answer("too many renewals wait already"))?;
+    answered
+        .await
+        .map_err(|_| no_answer("a newer renewal took its place"))
 }
 
 fn introduce(node: &Shared, from: &PeerId) -> HelloReply {

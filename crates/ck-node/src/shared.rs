@@ -3,16 +3,19 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ck_control::{MemberNumber, Nonce, SessionId, State};
+use ck_control::{Generation, MemberNumber, Nonce, SessionId, State};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 
 use crate::config::Config;
 use crate::consensus::{Consensus, Substrate, SubstrateStatus};
-use crate::operation::{Itself, JoinRequest};
+use crate::control::{INPUTS_MAX, Input, Standing};
+use crate::operation::{Itself, JoinRequest, OperationError};
+use crate::ownership::Gates;
 use crate::published::{Publisher, now_ms};
-use crate::store::{Identity, Membership, Store};
+use crate::reports::Reports;
+use crate::store::{Identity, Membership, Store, key};
 use crate::wire::Invitation;
 
 /// Operations that may be under way through one node.
@@ -55,8 +58,20 @@ pub(crate) struct Shared {
     pub(crate) consensus: OnceLock<Arc<Consensus>>,
     pub(crate) identity: Mutex<Identity>,
     pub(crate) phase: watch::Sender<Phase>,
-    /// The session this process opened last.
-    pub(crate) session: Mutex<Option<SessionId>>,
+    /// How the control loop is told what happened.
+    pub(crate) line: mpsc::Sender<Input>,
+    /// The loop's end of it, until the loop takes it.
+    pub(crate) inbox: Mutex<Option<mpsc::Receiver<Input>>>,
+    /// What the control loop says of this process.
+    pub(crate) standing: watch::Sender<Standing>,
+    /// What the user's handler is doing.
+    pub(crate) reports: Reports,
+    /// The newest earlier start that told an outside process what it may act on.
+    served_before: Option<Generation>,
+    /// What this process may act on.
+    pub(crate) gates: Arc<Gates>,
+    /// Whether that is written down already.
+    served: OnceCell<()>,
     pub(crate) election: Mutex<Election>,
     pub(crate) invitation: Mutex<Option<Invitation>>,
     /// Something changed that the driver should look at.
@@ -72,10 +87,13 @@ impl Shared {
         config: Config,
         store: Store,
         identity: Identity,
+        served_before: Option<Generation>,
         publisher: Arc<Publisher>,
     ) -> Arc<Self> {
         let waiting_for = "the first answer of another node".to_owned();
+        let (line, inbox) = mpsc::channel(INPUTS_MAX);
         Arc::new(Self {
+            gates: Gates::new(Arc::clone(&config.clock)),
             config,
             store,
             publisher,
@@ -84,7 +102,12 @@ impl Shared {
             consensus: OnceLock::new(),
             identity: Mutex::new(identity),
             phase: watch::channel(Phase::Waiting { waiting_for }).0,
-            session: Mutex::new(None),
+            line,
+            inbox: Mutex::new(Some(inbox)),
+            standing: watch::channel(Standing::default()).0,
+            reports: Reports::default(),
+            served_before,
+            served: OnceCell::new(),
             election: Mutex::new(Election::default()),
             invitation: Mutex::new(None),
             wake: Notify::new(),
@@ -124,6 +147,11 @@ impl Shared {
             .map(|membership| membership.member)
     }
 
+    /// The open session of this process, as far as it knows.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.standing.borrow().session
+    }
+
     pub(crate) fn state(&self) -> State {
         self.publisher.current().state.clone()
     }
@@ -160,11 +188,28 @@ impl Shared {
                 member: identity.membership.map(|membership| membership.member),
                 previous,
                 durable: config.durable,
+                served: self.served_before,
                 choices: config.choices.clone(),
                 command_version: ck_control::COMMAND_VERSION,
                 secret: config.secret.clone(),
             }),
         }
+    }
+
+    /// Writes down that this start told an outside process what it may act on. Once a start.
+    pub(crate) async fn note_served(&self) -> Result<(), OperationError> {
+        let generation = self.identity.lock().generation;
+        self.served
+            .get_or_try_init(|| async {
+                self.store
+                    .write(key::SERVED, &generation)
+                    .await
+                    .map_err(|source| OperationError::Store {
+                        reason: source.to_string(),
+                    })
+            })
+            .await
+            .copied()
     }
 
     /// Remembers when a leader was first seen.

@@ -82,8 +82,7 @@ pub(crate) fn status(node: &Shared) -> NodeStatus {
         phase: node.phase.borrow().clone(),
         member: node.member(),
         session: node
-            .session
-            .lock()
+            .session()
             .filter(|session| state.session(*session).is_some()),
         peer_address: node.peer_address(),
         http_address: node.config.http_address.clone(),

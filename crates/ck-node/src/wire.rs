@@ -18,6 +18,8 @@ pub(crate) mod kind {
     pub(crate) const OPERATE: u16 = 2;
     /// Look for the cluster at this address: [`super::Invitation`] → `()`.
     pub(crate) const INVITE: u16 = 3;
+    /// Extend my lease: [`ck_control::Renewal`] → [`ck_control::Answer`].
+    pub(crate) const RENEW: u16 = 4;
     /// Consensus: append entries.
     pub(crate) const APPEND: u16 = 16;
     /// Consensus: a vote.
@@ -38,6 +40,8 @@ pub(crate) mod refusal {
     pub(crate) const STRANGER: u16 = 4;
     /// The consensus core here has failed.
     pub(crate) const FATAL: u16 = 5;
+    /// A renewal has no answer: this node does not lead, or has too many to answer.
+    pub(crate) const NO_ANSWER: u16 = 6;
 }
 
 /// Asked of a node by one that looks for a cluster.

@@ -26,6 +26,7 @@ fn said_by(handle: &Handle, node: &str, secret: Option<Secret>) -> JoinRequest {
             member: Some(member.number),
             previous: None,
             durable: true,
+            served: None,
             choices: ck_control::ConfigChoices::default(),
             command_version: ck_control::COMMAND_VERSION,
             secret,

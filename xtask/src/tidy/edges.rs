@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ck-transport", &["ck-core"]),
     ("ck-node", &["ck-core", "ck-control", "ck-transport"]),
     ("ck-api", &["ck-core"]),
+    ("ck-spec", &["ck-core", "ck-api"]),
     ("ck-client", &["ck-core", "ck-api"]),
     ("ck-http", &["ck-core", "ck-control", "ck-node", "ck-api"]),
     (
@@ -22,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-sim",
             "ck-node",
             "ck-api",
+            "ck-spec",
             "ck-http",
             "ck-client",
         ],
@@ -49,6 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
+    ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];
 

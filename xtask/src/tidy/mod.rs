@@ -80,7 +80,8 @@ pub(crate) fn run(repo: &Repo, _arguments: &[String]) -> Result<()> {
     }
     docs::check(repo.root(), &files, &mut found);
     manifests::check(&files, &mut found);
-    let packages = repo.metadata()?.packages;
+    let mut packages = repo.metadata()?.packages;
+    packages.extend(repo.metadata_of("fuzz")?.packages);
     edges::check(&packages, &mut found);
     crates::check(&packages, &mut found);
     tree::check(repo, &mut found)?;

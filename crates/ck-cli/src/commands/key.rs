@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ck_client::Client;
+use ck_spec::OneRow;
 use clap::Args;
 
 use super::online::with_client;
 use super::partitions::write_one;
-use super::place::{self, OneRow};
+use super::place;
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
 use crate::output::Output;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &KeyArgs, output: Output) -> Done {
 
 fn offline(key: &[u8], spec: &Path, output: Output) -> Done {
     let request = place::read_spec(spec)?;
-    let plan = place::plan(&request)?;
+    let plan = request.plan()?;
     let row = plan.table.lookup(request.hash, key);
     output.show(&OneRow(row), |out| {
         writeln!(out, "partition  {}", row.partition())?;

@@ -1,15 +1,14 @@
-//! `ck nodes` and `ck remove`.
+//! `ck nodes`.
 
-use ck_api::{Node, NodePage, PartitionStats, Removed};
+use ck_api::{Node, NodePage, PartitionStats};
 use ck_client::{Client, ClientError};
 use clap::Args;
 use comfy_table::{Cell, Table};
-use serde::Serialize;
 
 use super::online::with_client;
 use crate::args::Connection;
-use crate::exit::{Done, warn};
-use crate::output::{Output, count, figure, state, table, write_table};
+use crate::exit::Done;
+use crate::output::{Output, figure, state, table, write_table};
 
 /// Nodes asked for at a time: the most a page holds.
 const PAGE: u64 = 1_000;
@@ -92,56 +91,4 @@ pub(super) fn node_table(nodes: &[Node], stats: &PartitionStats) -> Table {
         ]);
     }
     table
-}
-
-/// What `ck remove --json` prints.
-#[derive(Serialize)]
-struct RemovedShown {
-    #[serde(flatten)]
-    removed: Removed,
-    /// What to mend now; absent when nothing is amiss.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<String>,
-}
-
-/// Take a node out of the cluster for good; its copies are planned onto the others.
-///
-/// A node that comes back under the same id with another disk needs this first.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  ck remove node-3")]
-pub(crate) struct RemoveArgs {
-    /// The node's id.
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    node: String,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Removes a node.
-pub(crate) fn remove(args: &RemoveArgs, output: Output) -> Done {
-    let (removed, copies) = with_client(&args.connection, async |client: Client| {
-        let removed = client.remove_node(&args.node).await?;
-        // The node is gone; that nobody tells the replication factor now is no failure of it.
-        let copies = client.cluster().await.ok();
-        Ok((
-            removed,
-            copies.map(|answer| answer.cluster.config.replication_factor),
-        ))
-    })?;
-    let stay = count(removed.node_count, "node stays", "nodes stay");
-    let copies = copies.filter(|copies| u64::from(*copies) > removed.node_count);
-    let warning = copies.map(|copies| {
-        format!(
-            "{stay}, fewer than the replication factor {copies}: partitions have fewer copies \
-             until a node joins"
-        )
-    });
-    if let Some(warning) = &warning {
-        warn(warning);
-    }
-    let shown = RemovedShown { removed, warning };
-    let removed = &shown.removed;
-    output.show(&shown, |out| {
-        writeln!(out, "{} is no member any more; {stay}", removed.node)
-    })
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use ck_api::Token;
@@ -13,6 +14,9 @@ use ck_client::{Client, ClientConfig, ClientError};
 use crate::args::Connection;
 use crate::exit::Failure;
 
+/// Most time a request may take, unless told otherwise.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Runs `work` with a client of the servers named.
 pub(super) fn with_client<T, F>(
     connection: &Connection,
@@ -21,8 +25,19 @@ pub(super) fn with_client<T, F>(
 where
     F: Future<Output = Result<T, ClientError>>,
 {
-    let mut config =
-        ClientConfig::new(connection.server.iter().cloned()).with_timeout(connection.timeout);
+    operate(connection, async |client| Ok(work(client).await?))
+}
+
+/// As [`with_client`], for work that may fail in ways of its own.
+pub(super) fn operate<T, F>(
+    connection: &Connection,
+    work: impl FnOnce(Client) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let timeout = connection.timeout.unwrap_or(REQUEST_TIMEOUT);
+    let mut config = ClientConfig::new(connection.server.iter().cloned()).with_timeout(timeout);
     if let Some(file) = &connection.token_file {
         config = config.with_token(read_token(file)?);
     }
@@ -30,7 +45,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(work(client))?)
+    runtime.block_on(work(client))
 }
 
 /// Reads a token from a file.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ck_api::RebalanceAnswer;
+use ck_api::{Move, RebalanceAnswer};
 use ck_client::Client;
 use clap::Args;
 use comfy_table::Cell;
@@ -13,7 +13,7 @@ use crate::exit::Done;
 use crate::output::{Output, count, table, write_table};
 
 /// Rows shown; `--json` shows those the server lists.
-const MOVES_SHOWN: usize = 64;
+pub(super) const MOVES_SHOWN: usize = 64;
 
 /// Create the partitions, once; when they exist, nothing changes.
 ///
@@ -46,7 +46,9 @@ pub(crate) fn create(args: &CreateArgs, output: Output) -> Done {
     })
 }
 
-/// Plan over the nodes of now, and apply the plan.
+/// Plan over the nodes of now, and begin to carry the plan out.
+///
+/// To look at a plan before it is carried out: `ck plan`, then `ck apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -71,7 +73,7 @@ pub(crate) fn rebalance(args: &RebalanceArgs, output: Output) -> Done {
 fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
     let what = match (plan.dry_run, plan.applied) {
         (true, _) => "planned only",
-        (false, true) => "applied",
+        (false, true) => "begun",
         (false, false) => "nothing to change",
     };
     let least = if plan.optimal {
@@ -91,6 +93,9 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
         ),
     )?;
     writeln!(out, "version {}.{}", plan.incarnation, plan.version)?;
+    if plan.applied {
+        writeln!(out, "`ck plan current` shows how far it is")?;
+    }
     if plan.degraded {
         writeln!(
             out,
@@ -103,28 +108,7 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
     writeln!(out)?;
     let mut rows = table(["partition", "copy to", "drop from", "primary"]);
     for change in plan.moves.iter().take(MOVES_SHOWN) {
-        let dash = |text: &str| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text.to_owned()
-            }
-        };
-        let primary = if change.old_primary == change.new_primary {
-            dash(&change.new_primary)
-        } else {
-            format!(
-                "{} → {}",
-                dash(&change.old_primary),
-                dash(&change.new_primary)
-            )
-        };
-        rows.add_row(vec![
-            Cell::new(&change.partition),
-            Cell::new(dash(&change.copy_to.join(", "))),
-            Cell::new(dash(&change.drop_from.join(", "))),
-            Cell::new(primary),
-        ]);
+        rows.add_row(move_cells(change));
     }
     write_table(out, &rows)?;
     let left_out = plan.moves.len().saturating_sub(MOVES_SHOWN) as u64 + plan.moves_left_out;
@@ -132,4 +116,30 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
         writeln!(out, "… and {left_out} more; --json prints up to 1,000")?;
     }
     Ok(())
+}
+
+/// One changed partition: what it is, where copies go, and its primary.
+pub(super) fn move_cells(change: &Move) -> Vec<Cell> {
+    let dash = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let primary = if change.old_primary == change.new_primary {
+        dash(&change.new_primary)
+    } else {
+        format!(
+            "{} → {}",
+            dash(&change.old_primary),
+            dash(&change.new_primary)
+        )
+    };
+    vec![
+        Cell::new(&change.partition),
+        Cell::new(dash(&change.copy_to.join(", "))),
+        Cell::new(dash(&change.drop_from.join(", "))),
+        Cell::new(primary),
+    ]
 }

@@ -52,7 +52,7 @@ struct Answer {
 /// Runs the command.
 pub(crate) fn run(args: &SnapshotArgs, output: Output) -> Done {
     let request = place::read_spec(&args.spec)?;
-    let text = place::plan(&request)?.table.text().to_string();
+    let text = request.plan()?.table.text().to_string();
     let Some(file) = &args.check else {
         let answer = Answer {
             matches: None,

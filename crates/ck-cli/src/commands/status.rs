@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use ck_api::{ClusterAnswer, PartitionStats};
+use ck_api::{ClusterAnswer, HandlerCall, HealthDetailed, PartitionStats};
 use ck_client::{Client, Readiness};
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,10 @@ use super::nodes::node_table;
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::Done;
-use crate::output::{Output, write_table};
+use crate::output::{Output, write_item, write_table};
+
+/// Failures shown; `--json` has up to 100.
+const FAILING_SHOWN: usize = 3;
 
 /// Show the cluster at a glance: leader, nodes, partitions, and what is amiss.
 #[derive(Debug, Args)]
@@ -40,6 +43,8 @@ struct Status<'a> {
     ready: bool,
     /// Why it is not.
     reasons: &'a [String],
+    /// What the application of the node that was asked failed at, the most failures first.
+    failing: Vec<&'a HandlerCall>,
     /// How many nodes have each status.
     nodes: BTreeMap<&'a str, u64>,
     /// How many partitions have each state.
@@ -48,19 +53,25 @@ struct Status<'a> {
 
 /// Shows the cluster at a glance.
 pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
-    let (cluster, stats, readiness) = with_client(&args.connection, async |client: Client| {
-        let cluster = client.cluster().await?;
-        Ok((
-            cluster,
-            client.partition_stats().await?,
-            client.ready().await?,
-        ))
-    })?;
-    let status = status(&cluster, &readiness);
+    let (cluster, stats, readiness, health) =
+        with_client(&args.connection, async |client: Client| {
+            let cluster = client.cluster().await?;
+            Ok((
+                cluster,
+                client.partition_stats().await?,
+                client.ready().await?,
+                client.health_detailed().await?,
+            ))
+        })?;
+    let status = status(&cluster, &readiness, &health);
     output.show(&status, |out| write(out, &status, &cluster, &stats))
 }
 
-fn status<'a>(answer: &'a ClusterAnswer, readiness: &'a Readiness) -> Status<'a> {
+fn status<'a>(
+    answer: &'a ClusterAnswer,
+    readiness: &'a Readiness,
+    health: &'a HealthDetailed,
+) -> Status<'a> {
     let mut nodes = BTreeMap::new();
     for node in &answer.cluster.nodes {
         *nodes.entry(node.status.as_str()).or_default() += 1;
@@ -81,6 +92,11 @@ fn status<'a>(answer: &'a ClusterAnswer, readiness: &'a Readiness) -> Status<'a>
         leader: &answer.leader,
         ready,
         reasons,
+        failing: health
+            .handler
+            .iter()
+            .filter(|call| call.failures > 0)
+            .collect(),
         nodes,
         partitions,
     }
@@ -112,7 +128,14 @@ fn write(
         if status.ready { "yes" } else { "no" }
     )?;
     for reason in status.reasons {
-        writeln!(out, "            {reason}")?;
+        write_item(out, "            ", reason)?;
+    }
+    for call in status.failing.iter().take(FAILING_SHOWN) {
+        let what = format!(
+            "{} of {} failed {} times in a row: {}",
+            call.call, call.partition, call.failures, call.error
+        );
+        write_item(out, "failing     ", &what)?;
     }
     writeln!(out)?;
     write_table(out, &node_table(&answer.cluster.nodes, stats))

@@ -124,8 +124,14 @@ fn partitions_are_created_and_rebalanced_by_command() {
     assert!(text(&cluster, &["rebalance", "--dry-run"]).starts_with("planned only"));
     let done = json(&cluster, &["rebalance"]);
     assert_eq!(done["applied"], true);
-    let stats = json(&cluster, &["stats"]);
-    assert_eq!(stats["partitions_per_node"]["node-1"], 0);
+    crate::support::wait_for("node-1 leads nothing", crate::support::BOUND, || {
+        let stats = json(&cluster, &["stats"]);
+        (stats["partitions_per_node"]["node-1"] == 0 && stats["in_flight"] == 0).then_some(())
+    });
+    crate::support::wait_for("the plan's end", crate::support::BOUND, || {
+        let left = json(&cluster, &["rebalance", "--dry-run"]);
+        (left["moves"] == serde_json::json!([])).then_some(())
+    });
     assert!(text(&cluster, &["rebalance"]).starts_with("nothing to change"));
 }
 

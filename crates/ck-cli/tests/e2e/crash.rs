@@ -135,7 +135,7 @@ fn all_nodes_killed_and_restarted_have_the_same_table() {
 #[test]
 fn a_stopped_node_stays_a_member_and_comes_back() {
     let mut cluster = Cluster::ready(3, &[]);
-    let rows = cluster.servers[0].rows();
+    let copies = cluster.servers[0].copies();
     let server = &mut cluster.servers[2];
     server.process().signal("TERM");
     assert_eq!(server.process().wait_for_end(BOUND).code(), Some(0));
@@ -151,7 +151,7 @@ fn a_stopped_node_stays_a_member_and_comes_back() {
     server.start();
     server.wait_until_ready();
     assert_has(server, "meanwhile");
-    assert_eq!(server.rows(), rows);
+    assert_eq!(server.copies(), copies, "a restart copies nothing");
     assert_eq!(
         server.get("/v1/nodes/node-3").json()["node"]["status"],
         "active"

@@ -8,13 +8,20 @@
 )]
 
 mod check;
+mod clocks;
 mod commands;
 mod crash;
 mod dev;
+mod drain;
+mod failover;
 mod faults;
 mod forming;
+mod handler_faults;
+mod network;
+mod ownership;
 mod place;
 mod power;
+mod seed_faults;
 mod store;
 mod support;
 mod what_if;

@@ -264,3 +264,62 @@ fn a_json_file_is_read_as_json_whatever_it_begins_with() {
         assert_eq!(error["error"]["code"], code, "{text}: {error}");
     }
 }
+
+#[test]
+fn a_plan_says_why_a_copy_is_where_it_is_and_why_it_is_not_elsewhere() {
+    let first = batch(&[spec(4).to_string()]).remove(0);
+    let mut joined = spec(5);
+    joined["previous"] = json!({ "partitions": first["partitions"] });
+    let text = joined.to_string();
+    let ask = |flags: &[&str]| {
+        let flags = [&["place", "--spec", "-"], flags].concat();
+        run_with(&flags, text.as_bytes())
+    };
+    let told = |flags: &[&str]| -> Value {
+        let output = ask(&[flags, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let mut seen = (0, 0);
+    for number in (0..256).step_by(8) {
+        let id = format!("partition-{number}");
+        let explained = told(&["--explain", &id]);
+        assert_eq!(explained["id"], id);
+        let copies = explained["copies"].as_array().unwrap();
+        assert_eq!((copies.len(), &copies[0]["role"]), (3, &json!("primary")));
+        let new = copies.iter().find(|copy| copy["why"] != "kept");
+        let why_not = told(&["--why-not", &id, "n4"]);
+        match new {
+            Some(new) => {
+                assert_eq!(new["node"], "n4");
+                let why = new["why"].as_str().unwrap();
+                assert!(["below-quota", "spread"].contains(&why), "{new}");
+                assert_eq!(explained["departed"].as_array().unwrap().len(), 1);
+                assert_eq!(why_not["why"], "has-it");
+                seen.0 += 1;
+            }
+            None => {
+                assert!(
+                    ["full", "spread", "move-cost"].contains(&why_not["why"].as_str().unwrap())
+                );
+                seen.1 += 1;
+            }
+        }
+    }
+    assert!(seen.0 > 0 && seen.1 > 0, "{seen:?}");
+    let text = ask(&["--why-not", "partition-0", "n9"]);
+    assert_eq!(
+        String::from_utf8_lossy(&text.stdout),
+        "partition-0, n9: there is no such node\n"
+    );
+    for (flags, code) in [
+        (&["--explain", "partition-256"][..], 4),
+        (&["--explain", "seven"], 2),
+        (&["--why-not", "partition-0"], 2),
+        (&["--explain", "0", "--why-not", "0", "n1"], 2),
+    ] {
+        let output = ask(flags);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}");
+        assert!(output.stdout.is_empty(), "{flags:?}");
+    }
+}

@@ -1,31 +1,17 @@
 //! Power loss: a preloaded library drops what was not synced when the process is killed.
 #![cfg(target_os = "linux")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{BOUND, Cluster, Server, request};
+use crate::support::{BOUND, Cluster, Server, preloaded, request};
 
 /// Changes acknowledged before the power goes.
 const CHANGES: usize = 8;
 
-/// Builds the library that keeps unsynced writes in memory.
-fn shim(directory: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support/power_loss.c");
-    let library = directory.join("power_loss.so");
-    let built = Command::new("cc")
-        .args(["-O1", "-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status()
-        .expect("cc is there: the Rust toolchain links with it");
-    assert!(built.success(), "cc failed on {}", source.display());
-    library
-}
-
 /// A node of its own whose disk forgets what was not synced.
 fn node(directory: &Path) -> Server {
-    let library = shim(directory);
+    let library = preloaded(directory, "power_loss");
     let mut cluster = Cluster::of(1, &["--replication-factor", "1", "--partitions", "8"]);
     let mut server = cluster.servers.remove(0);
     server.data = directory.canonicalize().expect("it is there").join("data");

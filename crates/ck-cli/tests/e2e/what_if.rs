@@ -205,3 +205,17 @@ fn a_snapshot_is_kept_until_the_placement_changes() {
     let answer: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(answer["matches"], false);
 }
+
+#[test]
+fn the_tolerance_of_a_spec_holds_for_the_change_too() {
+    let files = Files::new();
+    let add = ["--add", "n9:domain=a"];
+    let exact = files.what_if(&add)["copies_moved"].as_u64().unwrap();
+    let loose = format!("tolerance_permille = 100\n{SPEC}");
+    std::fs::write(files.path("spec.toml"), loose).unwrap();
+    let answer = files.what_if(&add);
+    let moved = answer["copies_moved"].as_u64().unwrap();
+    // Its share is 768 ÷ 9; a tenth less is ⌊76.8⌋.
+    assert!(moved < exact, "{moved} of {exact}");
+    assert_eq!((moved, &answer["optimal"]), (76, &Value::Bool(true)));
+}

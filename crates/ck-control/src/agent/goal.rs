@@ -191,6 +191,16 @@ impl Agent {
             };
         }
         match part.goal() {
+            Goal::Prepare { .. } | Goal::CatchUp { .. } if !part.is_reached() => {
+                let (done, total) = part.progress()?;
+                let news = (done, total) != (transfer.done, transfer.total);
+                let transfer = transfer.id;
+                news.then_some(Report::Progress {
+                    transfer,
+                    done,
+                    total,
+                })
+            }
             _ if !part.is_reached() => None,
             Goal::Prepare { transfer, .. } => Some(Report::Prepared { transfer }),
             Goal::CatchUp {

@@ -22,11 +22,23 @@ pub enum AgentInput {
         /// Whether it succeeded.
         succeeded: bool,
     },
+    /// A handler says how far its copy of a partition has come.
+    Progress {
+        /// The partition.
+        partition: PartitionId,
+        /// Units copied.
+        done: u64,
+        /// Units to copy; 0 while unknown.
+        total: u64,
+    },
     /// No proof of this token is outstanding, and its gate is shut: no effect is admitted at it.
     Drained {
         /// The token of an earlier [`AgentOutput::Shut`].
         token: FencingToken,
     },
+    /// The node is about to stop: its primary roles are to be handed over first. It goes on
+    /// serving; see [`is_handed_over`](crate::Agent::is_handed_over).
+    Leave,
     /// The node is to stop. The agent ends its own lease at once, and for good.
     ///
     /// Give it only once everything this node has acknowledged is on its disk, and acknowledge

@@ -18,8 +18,8 @@ use ck_core::PartitionId;
 use crate::bugs::{Bug, Bugs};
 use crate::session::{Lease, REPORTS_MAX};
 use crate::{
-    Answer, FencingToken, Generation, Member, MemberNumber, Renewal, Report, SessionId, State,
-    StoreId, Time,
+    Answer, FencingToken, Generation, Member, MemberNumber, PartitionControl, Renewal, Report,
+    SessionId, State, StoreId, Time,
 };
 use part::Part;
 
@@ -52,6 +52,10 @@ pub struct Agent {
     over: Option<SessionId>,
     /// Its number, once it has been a member; a removed one does not register again.
     number: Option<MemberNumber>,
+    /// Since when it is about to stop.
+    leaving: Option<Time>,
+    /// Whether the leader has said since then that nothing is left to hand over.
+    handed_over: bool,
     stopping: bool,
     lapsed: bool,
     parts: BTreeMap<PartitionId, Part>,
@@ -73,6 +77,8 @@ impl Agent {
             lease: None,
             over: None,
             number: None,
+            leaving: None,
+            handed_over: false,
             stopping: false,
             lapsed: true,
             parts: BTreeMap::new(),
@@ -133,9 +139,24 @@ impl Agent {
             AgentInput::Applied(state) => self.applied(state, now),
             AgentInput::Answered(answer) => self.answered(&answer, now),
             AgentInput::CallEnded { call, succeeded } => self.call_ended(call, succeeded, now),
+            AgentInput::Progress {
+                partition,
+                done,
+                total,
+            } => {
+                if let Some(part) = self.parts.get_mut(&partition) {
+                    part.progressed(done, total);
+                }
+            }
             AgentInput::Drained { token } => {
                 if let Some(part) = self.parts.get_mut(&token.partition) {
                     part.drained(token);
+                }
+            }
+            AgentInput::Leave => {
+                if self.leaving.is_none() {
+                    self.leaving = Some(self.clock(now));
+                    self.send_at = now;
                 }
             }
             AgentInput::Stop => self.stop(now),
@@ -171,6 +192,23 @@ impl Agent {
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.lease.map(|lease| lease.session())
+    }
+
+    /// Whether, since [`AgentInput::Leave`], nothing is left that a stop could hand over: it holds
+    /// no role, or the leader has said that nobody can take what it holds, or it may not act
+    /// anyway.
+    #[must_use]
+    pub fn is_handed_over(&self, now: Time) -> bool {
+        if self.leaving.is_none() {
+            return false;
+        }
+        let session = self.session();
+        let holds = |control: &PartitionControl| {
+            control.holder.map(|holder| holder.session) == session && session.is_some()
+        };
+        self.handed_over
+            || !self.live(now)
+            || !self.state.partitions().any(|(_, control)| holds(control))
     }
 
     /// When its right to act ends on its own clock; [`Time::ZERO`] while there is none.
@@ -241,8 +279,14 @@ impl Agent {
                 sent,
                 terms,
                 floor,
+                handing_over,
             } => {
                 let (bugs, now) = (self.bugs, self.clock(now));
+                if self.leaving.is_some_and(|since| sent >= since)
+                    && self.session() == Some(session)
+                {
+                    self.handed_over = !handing_over;
+                }
                 if let Some(lease) = self.lease.as_mut().filter(|one| one.session() == session) {
                     lease.extend(sent, &terms, floor, now, bugs);
                 }
@@ -344,6 +388,7 @@ impl Agent {
             sent: self.clock(now),
             applied: self.state.applied(),
             unanswered,
+            leaving: self.leaving.is_some(),
             reports: reports.take(REPORTS_MAX).collect::<Vec<Report>>(),
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Part {
     draining: Option<FencingToken>,
     failures: u32,
     retry_at: Option<Time>,
+    /// How far the running copy has come, as the handler said.
+    progress: Option<(u64, u64)>,
 }
 
 impl Part {
@@ -47,6 +49,7 @@ impl Part {
             draining: None,
             failures: 0,
             retry_at: None,
+            progress: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl Part {
         self.goal = goal;
         self.failures = 0;
         self.retry_at = None;
+        self.progress = None;
         if self.reached != Some(goal) {
             self.reached = None;
         }
@@ -86,6 +90,14 @@ impl Part {
     /// Whether nothing is left of it here.
     pub(super) fn is_gone(&self) -> bool {
         self.goal == Goal::Gone && self.is_reached() && self.running.is_none()
+    }
+
+    pub(super) const fn progressed(&mut self, done: u64, total: u64) {
+        self.progress = Some((done, total));
+    }
+
+    pub(super) const fn progress(&self) -> Option<(u64, u64)> {
+        self.progress
     }
 
     pub(super) fn drained(&mut self, token: FencingToken) {

@@ -7,6 +7,7 @@
 mod brake;
 mod intent;
 mod io;
+mod leaving;
 mod moves;
 mod open;
 mod pace;
@@ -137,7 +138,7 @@ impl Leader {
             tenure.office = Some(InOffice {
                 id: office.id,
                 desk: Desk::new(now, &self.state, bugs),
-                timers: Timers::new(now),
+                timers: Timers::new(now, &self.state),
                 losses: Losses::default(),
             });
             return;
@@ -196,6 +197,9 @@ impl Leader {
             return;
         }
         self.reports(renewal, now);
+        if renewal.leaving && self.state.brake().is_none() {
+            self.hand_over_leaving(now);
+        }
     }
 
     fn in_office(&mut self) -> Option<(&mut InOffice, &State)> {

@@ -32,11 +32,13 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) const fn new(now: Time) -> Self {
+    /// Everything is counted from the office, absences that are older than it included.
+    pub(super) fn new(now: Time, state: &State) -> Self {
+        let away = state.members().filter(|member| member.session.is_none());
         Self {
             stages: BTreeMap::new(),
             failed: BTreeMap::new(),
-            away: BTreeMap::new(),
+            away: away.map(|member| (member.number, now)).collect(),
             returns: BTreeMap::new(),
             office: now,
         }
@@ -145,6 +147,7 @@ impl Leader {
         }
         self.brake(now);
         if state.brake().is_none() {
+            self.hand_over_leaving(now);
             self.open_moves(now);
         }
         self.plan(now);
@@ -226,6 +229,7 @@ impl Leader {
                     .and_then(|control| control.transfer),
                 Report::Prepared { transfer }
                 | Report::CaughtUp { transfer, .. }
+                | Report::Progress { transfer, .. }
                 | Report::Activated { transfer }
                 | Report::Failed { transfer, .. } => Some(transfer),
             };
@@ -267,6 +271,16 @@ impl Leader {
                 let step = TransferCommand::Commit {
                     transfer: id,
                     release,
+                };
+                self.next(transfer, step, now);
+            }
+            (Report::Progress { done, total, .. }, Stage::Prepare | Stage::CatchUp)
+                if is_target =>
+            {
+                let step = TransferCommand::Progress {
+                    transfer: id,
+                    done,
+                    total,
                 };
                 self.next(transfer, step, now);
             }

@@ -21,7 +21,7 @@ struct Busy {
 impl Busy {
     fn of(state: &State) -> Self {
         let mut busy = Self::default();
-        for transfer in state.transfers().filter(|one| one.copies()) {
+        for transfer in state.transfers().filter(|one| one.is_copying()) {
             busy.count(transfer.source.member, transfer.target.member);
         }
         busy
@@ -120,7 +120,8 @@ impl Leader {
         let usable = |member: MemberNumber| {
             let session = state.session(state.member(member)?.session?)?;
             let quiet = !office.timers.flaps(member, now, &self.pace);
-            (quiet && !session.closing).then_some(Party {
+            let stays = !session.closing && !office.desk.is_leaving(session.id);
+            (quiet && stays).then_some(Party {
                 member,
                 session: session.id,
             })

@@ -4,11 +4,29 @@ use ck_core::NodeState;
 
 use crate::controller::intent::Intent;
 use crate::controller::{InOffice, Leader, LeaderOutput};
-use crate::{Command, RebalanceCommand, State, Time, Trigger};
+use crate::{Command, MemberNumber, RebalanceCommand, State, Time, Trigger};
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Leader {
+    /// Members that have had no session for longer than the rejoin grace, counted from this office
+    /// at the earliest: plans are made without them. Empty while this process holds no office.
+    #[must_use]
+    pub fn lost(&self, now: Time) -> Vec<MemberNumber> {
+        let office = self.tenure.as_ref().and_then(|one| one.office.as_ref());
+        let Some(office) = office else {
+            return Vec::new();
+        };
+        let grace = Duration::from_millis(self.state.config().rejoin_grace_ms);
+        let gone = |number: &MemberNumber| {
+            let away = office.timers.away(*number, now);
+            away.is_some_and(|away| away >= grace)
+        };
+        let numbers = self.state.members().map(|member| member.number);
+        numbers.filter(gone).collect()
+    }
+
     /// Asks for a plan when there is a reason, and gives up one that cannot be reached.
     pub(super) fn plan(&mut self, now: Time) {
         let Some((office, state)) = self.in_office() else {
@@ -61,9 +79,10 @@ fn reason(office: &InOffice, state: &State, now: Time) -> Option<Trigger> {
         let away = office.timers.away(member.number, now);
         away.is_some_and(|away| away >= grace) && holds(member.node.as_str())
     });
+    let stays = |session| !office.desk.is_leaving(session);
     let usable = || {
         let members = state.members();
-        members.filter(|member| !member.closing && member.session.is_some())
+        members.filter(|member| !member.closing && member.session.is_some_and(stays))
     };
     let wanted = usable().count().min(config.replication_factor.into());
     let live = |control: &crate::PartitionControl| {

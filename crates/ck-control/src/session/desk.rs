@@ -22,6 +22,8 @@ struct Seat {
     applied: Position,
     /// The grant its node had not applied, and since when that was seen.
     behind: Option<(Position, Time)>,
+    /// Whether its node is about to stop, as it said.
+    leaving: bool,
 }
 
 /// A renewal that waits for a confirmation.
@@ -90,6 +92,7 @@ impl Desk {
                 sent: None,
                 applied: Position(0),
                 behind: None,
+                leaving: false,
             });
         }
         self.grants.clear();
@@ -112,6 +115,29 @@ impl Desk {
         self.seats
             .get(&session)
             .is_some_and(|seat| seat.applied >= position)
+    }
+
+    /// Whether a session is about to stop, as its node said.
+    pub(crate) fn is_leaving(&self, session: SessionId) -> bool {
+        self.seats.get(&session).is_some_and(|seat| seat.leaving)
+    }
+
+    /// Whether a session that is about to stop holds a role that another could take.
+    fn hands_over(&self, state: &State, session: SessionId) -> bool {
+        let takes = |member: &MemberNumber| {
+            let open = state
+                .member(*member)
+                .and_then(|member| state.session(member.session?));
+            open.is_some_and(|open| {
+                open.id != session && !open.closing && !self.is_leaving(open.id)
+            })
+        };
+        self.is_leaving(session)
+            && state.brake().is_none()
+            && state.partitions().any(|(_, control)| {
+                control.holder.is_some_and(|one| one.session == session)
+                    && control.in_sync.iter().any(takes)
+            })
     }
 
     /// How long a silent session is waited for: a shorter lease binds only when the longer has run
@@ -155,6 +181,7 @@ impl Desk {
                     sent: renewal.sent,
                     terms: state.config().lease,
                     floor: Position(0),
+                    handing_over: false,
                 });
             }
             // Ended for good, in a log that only grows: true whoever leads.
@@ -169,6 +196,7 @@ impl Desk {
         }
         seat.sent = Some(renewal.sent);
         seat.applied = renewal.applied;
+        seat.leaving = renewal.leaving;
         // An answer of this office must have had two leases to arrive: a cluster that was without
         // a leader for longer condemns nobody for it.
         let long_answered = seat
@@ -236,6 +264,7 @@ impl Desk {
             if self.condemned.contains(&id) {
                 continue;
             }
+            let handing_over = self.hands_over(state, id);
             let Some(seat) = self.seats.get_mut(&id) else {
                 continue;
             };
@@ -246,6 +275,7 @@ impl Desk {
                 sent: queued.sent,
                 terms: state.config().lease,
                 floor: open.floor,
+                handing_over,
             };
             answers.push((queued.member, answer));
         }

@@ -30,6 +30,8 @@ pub struct Renewal {
     pub applied: Position,
     /// How long the node has had no answer, on its clock.
     pub unanswered: Duration,
+    /// Whether it is about to stop: whoever leads hands its primary roles over first.
+    pub leaving: bool,
     /// What it has done and the table does not show yet, at most [`REPORTS_MAX`].
     pub reports: Vec<Report>,
 }
@@ -57,6 +59,15 @@ pub enum Report {
     Activated {
         /// The move.
         transfer: TransferId,
+    },
+    /// The target has copied so much of so much, in its application's own units.
+    Progress {
+        /// The move.
+        transfer: TransferId,
+        /// Units copied.
+        done: u64,
+        /// Units to copy; 0 while unknown.
+        total: u64,
     },
     /// A handler failed for good at this stage, or the agent cannot go on.
     Failed {
@@ -93,6 +104,8 @@ pub enum Answer {
         terms: LeaseTerms,
         /// The session's floor: the lease counts only while the node has applied it.
         floor: Position,
+        /// Whether roles of a session that is about to stop are still to be handed over.
+        handing_over: bool,
     },
     /// The session has ended for good; the node registers anew.
     Fenced {

@@ -84,6 +84,29 @@ pub enum EventKind {
         /// Why.
         reason: EndReason,
     },
+    /// A node that was in the cluster before is back, with a new session.
+    Rejoined {
+        /// The node.
+        node: NodeId,
+        /// Its number.
+        member: MemberNumber,
+        /// How long it had no session, by the proposers' wall clocks; 0 when its old process was
+        /// replaced before its session had ended.
+        offline_ms: u64,
+        /// When its last session ended, in milliseconds since 1970; absent when it had not.
+        last_seen_ms: Option<u64>,
+        /// Partitions it holds a copy of, in sync or not.
+        partitions_before: u32,
+    },
+    /// Whether a node may act changed: its session ended other than by its removal, or began again.
+    HealthChanged {
+        /// The node.
+        node: NodeId,
+        /// Whether it has a session now.
+        healthy: bool,
+        /// Why: `active`, or the name of the [`EndReason`].
+        status: String,
+    },
     /// What is known of a node changed, or its removal began.
     NodeChanged {
         /// The node.

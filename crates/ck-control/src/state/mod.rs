@@ -10,6 +10,7 @@ mod moving;
 mod octets;
 mod partition;
 mod pending;
+mod questions;
 mod rejection;
 mod row;
 mod snapshot;
@@ -28,6 +29,9 @@ pub use member::{Member, Office, Session};
 pub use moving::{InSyncChange, Move, RebalanceCommand, TransferCommand};
 pub use partition::{Holder, PartitionControl, PartitionState};
 pub use pending::{Brake, PastLease, Raise, Rebalance};
+pub use questions::{
+    CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,
+};
 pub use rejection::{MoveRejection, Rejection};
 pub use snapshot::{SNAPSHOT_FORMAT, Snapshot, SnapshotError};
 pub use transfer::{Party, Stage, Transfer};

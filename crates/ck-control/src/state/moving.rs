@@ -101,6 +101,15 @@ pub enum TransferCommand {
         /// The member that loses its copy; not the primary.
         member: MemberNumber,
     },
+    /// Writes down how far the copy has come, for people.
+    Progress {
+        /// The move.
+        transfer: TransferId,
+        /// Units copied.
+        done: u64,
+        /// Units to copy; 0 while unknown.
+        total: u64,
+    },
 }
 
 /// A change of a partition's in-sync set by its primary.
@@ -157,6 +166,7 @@ impl TransferCommand {
             Self::Abort { .. } => "transfer-abort",
             Self::Pause { .. } => "transfer-pause",
             Self::Trim { .. } => "trim",
+            Self::Progress { .. } => "transfer-progress",
         }
     }
 }

@@ -105,4 +105,10 @@ impl Transfer {
     pub const fn copies(&self) -> bool {
         !self.handoff || self.leaving.is_some()
     }
+
+    /// Whether a copy is being made now, which is what the limits of a node are about.
+    #[must_use]
+    pub const fn is_copying(&self) -> bool {
+        self.copies() && matches!(self.stage, Stage::Prepare | Stage::CatchUp)
+    }
 }

@@ -74,6 +74,7 @@ fn a_confirmation_begun_before_the_arrival(bugs: Bugs) -> bool {
         sent: now,
         applied: agent.state().applied(),
         unanswered: Duration::ZERO,
+        leaving: false,
         reports: Vec::new(),
     };
     let leader = &mut cluster.node(1).leader;

@@ -190,6 +190,7 @@ fn a_lease_counts_only_once_its_floor_is_applied() {
         sent: now,
         terms: state.config().lease,
         floor: crate::Position(state.applied().0 + 5),
+        handing_over: false,
     };
     agent.handle(AgentInput::Answered(answer), now);
     assert_eq!(agent.owns(ck_core::PartitionId(0), now), None);
@@ -213,6 +214,7 @@ fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
             sent,
             terms,
             floor,
+            handing_over: false,
         };
         let agent = &mut cluster.node(2).agent;
         agent.handle(AgentInput::Answered(answer), now);

@@ -4,4 +4,7 @@ mod cluster;
 mod crash;
 mod interleavings;
 mod lease;
+mod leaving;
+mod lost;
 mod moving;
+mod progress;

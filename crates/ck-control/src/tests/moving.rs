@@ -309,9 +309,14 @@ fn a_plan_is_carried_out_within_the_limits() {
         },
     });
     let mut most = 0;
-    for _ in 0..600 {
+    // The first copies take so long that they are given up and tried again.
+    cluster.hangs.insert(4);
+    for step in 0..1_200 {
+        if step == 100 {
+            cluster.hangs.clear();
+        }
         let into = cluster.world.state.transfers();
-        let into = into.filter(|one| one.copies() && one.target.member.0 == 4);
+        let into = into.filter(|one| one.is_copying() && one.target.member.0 == 4);
         most = most.max(into.count());
         cluster.run(50);
     }
@@ -321,7 +326,7 @@ fn a_plan_is_carried_out_within_the_limits() {
         "{:?}",
         cluster.refusals
     );
-    assert!((1..=2).contains(&most), "{most} at a time");
+    assert_eq!(most, 2, "at a time");
     for (partition, row) in wanted.iter().enumerate() {
         let shown = cluster.world.show(partition as u32);
         let first = row.split(' ').next().unwrap();

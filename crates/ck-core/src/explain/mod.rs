@@ -11,7 +11,7 @@ mod words;
 use alloc::vec::Vec;
 
 use crate::table::{NodeStats, Stats};
-use crate::{Fraction, NodeId, NodeState, PartitionId, Row, Spec, Table, Topology};
+use crate::{Evenness, Fraction, NodeId, NodeState, PartitionId, Row, Spec, Table, Topology};
 
 /// A table, and what it was placed from.
 #[derive(Debug)]
@@ -214,12 +214,12 @@ impl<'a> Explainer<'a> {
             return Some(WhyNot::State(node.state));
         }
         let load = self.load(id);
-        if u128::from(load.copies) >= load.share.ceil() {
+        if u128::from(load.copies) >= self.range(load).1 {
             return Some(WhyNot::Full(load));
         }
         let spare = |id: &NodeId| {
             let load = self.load(id);
-            u128::from(load.copies) > load.share.floor()
+            u128::from(load.copies) > self.range(load).0
         };
         let mut givers = row.nodes().filter(|id| spare(id)).peekable();
         if givers.peek().is_none() {
@@ -253,7 +253,7 @@ impl<'a> Explainer<'a> {
             };
         }
         match self.held(id) {
-            before if u128::from(before) < load.share.floor() => {
+            before if u128::from(before) < self.range(load).0 => {
                 Reason::BelowQuota { before, load }
             }
             _ => Reason::Replaces { load },
@@ -268,7 +268,7 @@ impl<'a> Explainer<'a> {
             return Departure::State(node.state);
         }
         let (held, load) = (self.held(id), self.load(id));
-        if u128::from(held) > load.share.ceil() {
+        if u128::from(held) > self.range(load).1 {
             return Departure::AboveQuota { before: held, load };
         }
         let had = before.map_or(0, |row| row.nodes().len());
@@ -290,6 +290,21 @@ impl<'a> Explainer<'a> {
             copies: node.map_or(0, |node| node.copies),
             share: node.map_or(Fraction::ZERO, |node| node.quota),
         }
+    }
+
+    /// The fewest and the most copies that the spec lets a node of that share hold.
+    fn range(&self, load: Load) -> (u128, u128) {
+        let share = load.share;
+        let permille = match self.spec.evenness() {
+            Evenness::Quota | Evenness::Strict => return (share.floor(), share.ceil()),
+            Evenness::LeastMaximum => return (0, share.ceil()),
+            Evenness::Tolerance { permille } => u64::from(permille),
+        };
+        let times = |thousandths: u64| share.scaled(thousandths.into(), 1000.into());
+        (
+            times(1000 - permille).floor(),
+            times(1000 + permille).ceil(),
+        )
     }
 
     /// Copies a node held before.

@@ -1,8 +1,52 @@
-//! The answers as sentences.
+//! The answers as words for programs, and as sentences for people.
 
 use core::fmt;
 
 use super::{Departure, Explanation, Load, Reason, WhyNot};
+
+impl Reason {
+    /// In one word, kebab-case, which stays the same.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::BelowQuota { .. } => "below-quota",
+            Self::Spread { .. } => "spread",
+            Self::Replaces { .. } => "replaces",
+            Self::First { .. } => "first",
+        }
+    }
+}
+
+impl Departure {
+    /// In one word, kebab-case, which stays the same.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::State(_) => "state",
+            Self::FewerCopies { .. } => "fewer-copies",
+            Self::AboveQuota { .. } => "above-quota",
+            Self::MadeRoom { .. } => "made-room",
+        }
+    }
+}
+
+impl WhyNot {
+    /// In one word, kebab-case, which stays the same.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::HasIt { .. } => "has-it",
+            Self::Unknown => "unknown",
+            Self::State(_) => "state",
+            Self::Full(_) => "full",
+            Self::NoneCanGive { .. } => "none-can-give",
+            Self::Spread { .. } => "spread",
+            Self::MoveCost { .. } => "move-cost",
+        }
+    }
+}
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

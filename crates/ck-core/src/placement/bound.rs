@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::Table;
-use crate::placement::targets::{Boxes, Whole, whole};
+use crate::placement::targets::{Whole, targets};
 use crate::placement::{Members, Needs};
 
 /// No plan within quota moves fewer copies than this.
@@ -24,7 +24,7 @@ pub(crate) fn lower_bound(members: &Members<'_>, needs: &Needs, previous: Option
     };
     let boxes = members.boxes(&shares, amount);
     let held = |at: usize| members.list[at].held;
-    let targets = whole(members, &shares, &boxes, amount, |at| {
+    let targets = targets(members, &shares, &boxes, amount, held, |at| {
         held(at) > boxes.low[at]
     });
     let kept: u64 = targets
@@ -94,6 +94,7 @@ pub(crate) fn within_quota(members: &Members<'_>, needs: &Needs, table: &Table) 
         overflow: spare,
     };
     let boxes = members.boxes(&shares, amount);
-    let lead_boxes = Boxes::around(&needs.lead_shares(&shares, partitions));
+    let lead_shares = needs.lead_shares(&shares, partitions);
+    let lead_boxes = needs.lead_boxes(members, &lead_shares, &boxes);
     boxes.holds(&counts) && (needs.are_uneven() || lead_boxes.holds(&primaries))
 }

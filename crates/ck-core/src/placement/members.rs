@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::placement::room::limit;
 use crate::placement::share::{Amount, Sharer, quotas};
 use crate::placement::targets::{Boxes, Whole};
-use crate::{Fraction, Node, NodeState, Spec, Table, Topology};
+use crate::{Evenness, Fraction, Node, NodeState, Spec, Table, Topology};
 
 /// A node of the topology that may hold copies.
 #[derive(Debug, Clone, Copy)]
@@ -110,14 +110,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The counts every member may have: its share rounded down or up, and no more than a strict
-    /// spec lets it round up.
+    /// The counts every member may have, as even as the spec asks for.
     pub(crate) fn boxes(&self, shares: &[Fraction], limit: Whole) -> Boxes {
-        let boxes = Boxes::around(shares);
-        if self.spec.strict() {
-            return boxes.strict(self, shares, limit);
+        match self.spec.evenness() {
+            Evenness::Quota => Boxes::around(shares),
+            Evenness::Strict => Boxes::around(shares).strict(self, shares, limit),
+            Evenness::Tolerance { permille } => Boxes::beside(self, shares, permille),
+            Evenness::LeastMaximum => Boxes::least_maximum(self, limit),
         }
-        boxes
     }
 
     /// Number of the member with that id.
@@ -228,6 +228,23 @@ impl Needs {
             .iter()
             .map(|share| share.scaled(rows, copies))
             .collect()
+    }
+
+    /// The primaries every member may have: with a quota its share of them, rounded down or up;
+    /// where counts may differ by more, its part of what it may hold.
+    pub(crate) fn lead_boxes(
+        &self,
+        members: &Members<'_>,
+        lead_shares: &[Fraction],
+        boxes: &Boxes,
+    ) -> Boxes {
+        let partitions = members.spec.partitions();
+        let rows = u64::from(self.owned(partitions));
+        let copies = self.totals(partitions).0.max(1);
+        match members.spec.evenness() {
+            Evenness::Quota | Evenness::Strict => Boxes::around(lead_shares),
+            Evenness::Tolerance { .. } | Evenness::LeastMaximum => boxes.part(rows, copies),
+        }
     }
 
     /// Rows that hold at least one copy.

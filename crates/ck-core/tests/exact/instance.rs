@@ -33,10 +33,12 @@ pub(crate) enum Class {
     DomainChange,
     Skew40,
     ArbitraryTable,
+    Tolerance,
+    LeastMaximum,
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Join,
         Self::Leave,
         Self::Weight,
@@ -47,6 +49,8 @@ impl Class {
         Self::DomainChange,
         Self::Skew40,
         Self::ArbitraryTable,
+        Self::Tolerance,
+        Self::LeastMaximum,
     ];
 }
 
@@ -221,17 +225,26 @@ pub(crate) fn instance(class: Class, size: Size, seed: u64) -> Instance {
             let width = 1 + cluster.dice.roll(size.factor);
             previous = random_table(&mut cluster.dice, partitions, width, count + 2);
         }
-        Class::Skew40 => change(&mut cluster),
+        Class::Skew40 | Class::Tolerance | Class::LeastMaximum => change(&mut cluster),
         Class::SeveralAtOnce => {
             for _ in 0..2 + cluster.dice.roll(3) {
                 change(&mut cluster);
             }
         }
     }
+    let spec = spec(factor, spread);
+    let spec = match class {
+        Class::Tolerance => {
+            let permille = 1 + cluster.dice.roll(400) as u16;
+            spec.with_tolerance(permille).unwrap()
+        }
+        Class::LeastMaximum => spec.with_least_maximum(),
+        _ => spec,
+    };
     let topology = Topology::new(cluster.nodes).unwrap();
     Instance {
         topology,
-        spec: spec(factor, spread),
+        spec,
         previous,
     }
 }

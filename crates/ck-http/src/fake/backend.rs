@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use ck_api::HandlerCall;
 use ck_control::{Generation, Registration, StoreId};
-use ck_node::{NodeStatus, Operation, OperationError, Outcome};
+use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned};
 
 use super::{AT_MS, Fake, TERM, id, unpoisoned};
 use crate::backend::{Backend, BoxFuture, Observed};
@@ -38,7 +39,10 @@ impl Backend for Fake {
 
     fn status(&self) -> NodeStatus {
         let mut status = unpoisoned(&self.status).clone();
-        let applied = self.state.load().applied().0;
+        let state = self.state.load();
+        let session = state.open_session_of(status.node.as_str());
+        status.session = session.map(|session| session.id);
+        let applied = state.applied().0;
         if applied > 0 {
             (status.term, status.last_log_term) = (TERM, TERM);
             status.last_log_index = applied;
@@ -58,6 +62,14 @@ impl Backend for Fake {
             None => vec!["the partitions do not exist yet".to_owned()],
             Some(_) => Vec::new(),
         }
+    }
+
+    fn handler_calls(&self) -> Vec<HandlerCall> {
+        unpoisoned(&self.calls).clone()
+    }
+
+    fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
+        Box::pin(std::future::ready(Ok(self.owned_now())))
     }
 
     fn execute(

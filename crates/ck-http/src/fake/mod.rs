@@ -3,20 +3,20 @@
 //! For tests and benches of the surface, and of whatever calls it. Behind the feature `fake`.
 
 mod backend;
+mod operate;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ck_api::HandlerCall;
 use ck_control::{
     ClusterId, Command, Config, Entry, Founder, Genesis, Incarnation, MemberNumber, Nonce,
-    OfficeId, Position, Proposal, Registration, Rejection, State, StoreId, Trigger,
+    Position, Proposal, Rejection, State, StoreId,
 };
-use ck_core::{NodeId, Placement, Rendezvous, Table, Version};
-use ck_node::{
-    JoinRequest, Joined, NodeStatus, Operation, OperationError, Outcome, Phase, PlanOutcome, Role,
-};
+use ck_core::{NodeId, Placement, Rendezvous, Version};
+use ck_node::{NodeStatus, Operation, Phase, Role};
 
 use backend::registration;
 
@@ -35,6 +35,9 @@ pub struct Fake {
     status: Mutex<NodeStatus>,
     /// Peer addresses that answer when a node joins, with the node that answers.
     answering: Mutex<BTreeMap<String, NodeId>>,
+    /// Time left of the lease.
+    lease: Mutex<Duration>,
+    calls: Mutex<Vec<HandlerCall>>,
 }
 
 impl std::fmt::Debug for Fake {
@@ -93,6 +96,8 @@ impl Fake {
             placement: Box::new(Rendezvous::md5()),
             status: Mutex::new(status),
             answering: Mutex::new(BTreeMap::new()),
+            lease: Mutex::new(Duration::from_millis(1400)),
+            calls: Mutex::default(),
         }
     }
 
@@ -158,6 +163,16 @@ impl Fake {
         unpoisoned(&self.answering).insert(address.to_owned(), node);
     }
 
+    /// Leaves that much of the lease of the node that is asked; without any it owns nothing.
+    pub fn has_lease(&self, remaining: Duration) {
+        *unpoisoned(&self.lease) = remaining;
+    }
+
+    /// Lets the application of the node that is asked do, or fail at, that.
+    pub fn application_does(&self, calls: Vec<HandlerCall>) {
+        *unpoisoned(&self.calls) = calls;
+    }
+
     /// Makes that node the one that is asked; `node-1` goes on leading.
     ///
     /// # Panics
@@ -193,160 +208,5 @@ impl Fake {
         state.check_invariants().expect("the state is sound");
         self.state.store(Arc::new(state));
         applied.map(|_| version)
-    }
-
-    /// Carries an operation out at once.
-    ///
-    /// # Errors
-    /// [`OperationError`], as a node gives it.
-    pub fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
-        let state = self.state.load_full();
-        match operation {
-            Operation::CreatePartitions => self.create(&state),
-            Operation::Rebalance { dry_run } => self.rebalance(&state, dry_run),
-            Operation::Join(request) | Operation::Register(request) => self.join(request),
-            Operation::Stop { member, session } => {
-                self.apply(Command::Stop { member, session })?;
-                Ok(Outcome::Stopped)
-            }
-            Operation::Remove { node } => {
-                self.apply(Command::Close { node: node.clone() })?;
-                let office = state.office().map(|office| OfficeId(office.id.0));
-                self.apply(Command::Remove { node, office })?;
-                Ok(Outcome::Removed)
-            }
-            Operation::Update { node, change } => {
-                let version = self.apply(Command::Update { node, change })?;
-                Ok(Outcome::Changed { version })
-            }
-            Operation::Configure { change } => {
-                let version = self.apply(Command::Configure { change })?;
-                Ok(Outcome::Changed { version })
-            }
-            Operation::SetCustom {
-                key,
-                value,
-                expected,
-            } => {
-                let version = self.apply(Command::SetCustom {
-                    key,
-                    value,
-                    expected,
-                })?;
-                Ok(Outcome::Custom { version })
-            }
-            Operation::DeleteCustom { key, expected } => {
-                let version = self.apply(Command::DeleteCustom { key, expected })?;
-                Ok(Outcome::Custom { version })
-            }
-        }
-    }
-
-    fn place(
-        &self,
-        state: &State,
-        previous: Option<&Table>,
-    ) -> Result<ck_core::Plan, OperationError> {
-        self.placement
-            .place(&state.topology(), &state.spec(), previous)
-            .map_err(|error| OperationError::Placement {
-                reason: error.to_string(),
-            })
-    }
-
-    fn create(&self, state: &State) -> Result<Outcome, OperationError> {
-        if state.table().is_some() {
-            return Ok(Outcome::Partitions {
-                created: false,
-                version: state.version(),
-            });
-        }
-        let have = u32::try_from(state.members().len()).unwrap_or(u32::MAX);
-        let need = u32::from(state.config().replication_factor);
-        if have < need {
-            return Err(Rejection::TooFewNodes { have, need }.into());
-        }
-        let table = self.place(state, None)?.table;
-        let version = self.apply(Command::CreatePartitions {
-            table,
-            strategy: None,
-        })?;
-        Ok(Outcome::Partitions {
-            created: true,
-            version,
-        })
-    }
-
-    fn rebalance(&self, state: &State, dry_run: bool) -> Result<Outcome, OperationError> {
-        let table = state.table().ok_or(OperationError::NoPartitions)?;
-        let plan = self.place(state, Some(table))?;
-        let changed = table.diff(&plan.table).map_or(0, |diff| diff.rows.len());
-        let mut outcome = PlanOutcome {
-            applied: false,
-            base: state.version(),
-            version: state.version(),
-            partitions_changed: changed as u64,
-            copies_moved: plan.copies_moved,
-            primaries_changed: plan.primaries_changed,
-            lower_bound: plan.lower_bound,
-            optimal: plan.optimal,
-            degraded: plan.degraded,
-            table: plan.table.clone(),
-        };
-        if !dry_run && changed > 0 {
-            outcome.version = self.apply(Command::ApplyPlan {
-                base: state.version(),
-                table: plan.table,
-                trigger: Trigger::Manual,
-                started_at_ms: AT_MS,
-            })?;
-            outcome.applied = true;
-        }
-        Ok(Outcome::Plan(outcome))
-    }
-
-    fn join(&self, request: JoinRequest) -> Result<Outcome, OperationError> {
-        let (node, address) = (request.node.clone(), request.peer_address.clone());
-        let answering = unpoisoned(&self.answering).get(&address).cloned();
-        match answering {
-            None => {
-                let reason = "connection refused".to_owned();
-                return Err(OperationError::Unreachable {
-                    node,
-                    address,
-                    reason,
-                });
-            }
-            Some(got) if got != node => {
-                return Err(OperationError::WrongNode { node, address, got });
-            }
-            Some(_) => {}
-        }
-        let number = self.state.load().members().len() + 1000;
-        self.apply(Command::Register(Registration {
-            node: node.clone(),
-            display_name: request.display_name,
-            peer_address: address,
-            http_address: request.http_address,
-            weight: request.weight.unwrap_or(1),
-            domain: request.domain,
-            services: request.services,
-            labels: request.labels,
-            ..registration(number)
-        }))?;
-        let state = self.state.load();
-        let member = state
-            .member_by_node(node.as_str())
-            .ok_or(Rejection::NotFormed)?;
-        let formed = state.formed().ok_or(Rejection::NotFormed)?;
-        Ok(Outcome::Joined(Joined {
-            cluster: formed.cluster,
-            cluster_name: formed.name.clone(),
-            incarnation: formed.incarnation,
-            node,
-            member: member.number,
-            session: member.session,
-            members: state.members().len() as u64,
-        }))
     }
 }

@@ -9,6 +9,9 @@ use crate::route::{Answer, Ask};
 use crate::surface::Core;
 use crate::time;
 
+/// Most calls of the application that are listed.
+const CALLS_MAX: usize = 100;
+
 /// Alive as long as it can say so; whether it is any use is readiness, and nobody is removed from
 /// a cluster for either.
 pub(super) fn health(_: &Core, ask: &Ask<'_>) -> Answer {
@@ -69,6 +72,15 @@ pub(super) fn detailed(core: &Core, _: &Ask<'_>) -> Answer {
         uptime: time::seconds(status.uptime),
         reasons,
         software: concat!("clusterkit ", env!("CARGO_PKG_VERSION")).to_owned(),
+        handler: calls(core),
     };
     Ok(done(StatusCode::OK, Some(view.version()), &answer))
+}
+
+/// What the application does, the most failures first.
+fn calls(core: &Core) -> Vec<api::HandlerCall> {
+    let mut calls = core.backend.handler_calls();
+    calls.sort_by_key(|call| std::cmp::Reverse((call.failures, call.for_ms)));
+    calls.truncate(CALLS_MAX);
+    calls
 }

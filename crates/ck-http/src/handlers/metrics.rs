@@ -268,7 +268,7 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         wanted(&Ask {
             head: &head,
-            segment: None,
+            segments: [None, None],
         })
     }
 

@@ -1,6 +1,7 @@
 //! The table of routes, and what each of them does.
 
 mod cluster;
+mod config;
 mod consensus;
 mod custom;
 mod health;
@@ -8,18 +9,26 @@ mod join;
 mod metrics;
 mod nodes;
 mod operate;
+mod ownership;
 mod partitions;
+mod plans;
+mod questions;
+
+use std::sync::Arc;
 
 use ck_api::{Code, Problem, Role};
-use hyper::Method;
+use ck_core::NodeState;
+use ck_node::{Operation, Outcome};
+use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::backend::BoxFuture;
 use crate::body;
-use crate::reply::Refused;
-use crate::route::{Handler, Order, Route};
+use crate::refusal;
+use crate::reply::{Refused, done};
+use crate::route::{Answer, Handler, Order, Route};
 use crate::surface::Core;
 use crate::view::View;
-use std::sync::Arc;
 
 const fn look(
     path: &'static str,
@@ -32,6 +41,36 @@ const fn look(
         role: Role::Read,
         bare,
         handler: Handler::Look(look),
+    }
+}
+
+const fn act(
+    method: Method,
+    path: &'static str,
+    role: Role,
+    act: fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>,
+) -> Route {
+    Route {
+        method,
+        path,
+        role,
+        bare: false,
+        handler: Handler::Act(act),
+    }
+}
+
+/// As [`act`], served without the prefix as well.
+const fn bare(
+    path: &'static str,
+    role: Role,
+    act: fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>,
+) -> Route {
+    Route {
+        method: Method::POST,
+        path,
+        role,
+        bare: true,
+        handler: Handler::Act(act),
     }
 }
 
@@ -54,48 +93,103 @@ pub(crate) const ROUTES: &[Route] = &[
     look("/consensus/leader", true, consensus::leader),
     look("/consensus/stats", true, consensus::stats),
     look("/peer", false, cluster::peer),
-    Route {
-        method: Method::POST,
-        path: "/partitions",
-        role: Role::Operate,
-        bare: true,
-        handler: Handler::Act(|core, order| Box::pin(operate::create(core, order))),
-    },
-    Route {
-        method: Method::POST,
-        path: "/rebalance",
-        role: Role::Operate,
-        bare: true,
-        handler: Handler::Act(|core, order| Box::pin(operate::rebalance(core, order))),
-    },
-    Route {
-        method: Method::POST,
-        path: "/join",
-        role: Role::Admin,
-        bare: true,
-        handler: Handler::Act(|core, order| Box::pin(join::join(core, order))),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/nodes/{id}",
-        role: Role::Admin,
-        bare: false,
-        handler: Handler::Act(|core, order| Box::pin(nodes::update(core, order))),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/nodes/{id}",
-        role: Role::Admin,
-        bare: false,
-        handler: Handler::Act(|core, order| Box::pin(nodes::remove(core, order))),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/config",
-        role: Role::Admin,
-        bare: false,
-        handler: Handler::Act(|core, order| Box::pin(operate::configure(core, order))),
-    },
+    look("/config", false, config::look),
+    look("/history", false, questions::history),
+    look("/transfers", false, questions::transfers),
+    look("/nodes/{id}/may-stop", false, questions::may_stop),
+    look("/explain/{id}", false, questions::explain),
+    look("/explain/{id}/why-not/{node}", false, questions::why_not),
+    act(Method::GET, "/owned", Role::Read, |core, order| {
+        Box::pin(ownership::owned(core, order))
+    }),
+    // Whoever subscribes becomes the node's application: that is more than a look.
+    act(Method::GET, "/orders", Role::Operate, |core, order| {
+        Box::pin(ownership::orders(core, order))
+    }),
+    act(
+        Method::POST,
+        "/orders/{id}/ack",
+        Role::Operate,
+        |core, order| Box::pin(ownership::acknowledge(core, order)),
+    ),
+    bare("/partitions", Role::Operate, |core, order| {
+        Box::pin(operate::create(core, order))
+    }),
+    act(
+        Method::POST,
+        "/partitions/{id}/promote",
+        Role::Admin,
+        |core, order| Box::pin(ownership::promote(core, order)),
+    ),
+    bare("/rebalance", Role::Operate, |core, order| {
+        Box::pin(operate::rebalance(core, order))
+    }),
+    act(Method::POST, "/plans", Role::Operate, |core, order| {
+        Box::pin(plans::preview(core, order))
+    }),
+    act(Method::GET, "/plans/{id}", Role::Read, |core, order| {
+        Box::pin(plans::look(core, order))
+    }),
+    act(
+        Method::POST,
+        "/plans/{id}/apply",
+        Role::Operate,
+        |core, order| Box::pin(plans::apply(core, order)),
+    ),
+    act(
+        Method::POST,
+        "/plans/{id}/pause",
+        Role::Operate,
+        |core, order| Box::pin(plans::pause(core, order)),
+    ),
+    act(
+        Method::POST,
+        "/plans/{id}/resume",
+        Role::Operate,
+        |core, order| Box::pin(plans::resume(core, order)),
+    ),
+    act(
+        Method::POST,
+        "/plans/{id}/abort",
+        Role::Operate,
+        |core, order| Box::pin(plans::abort(core, order)),
+    ),
+    act(
+        Method::POST,
+        "/brake/release",
+        Role::Operate,
+        |core, order| Box::pin(ownership::release_brake(core, order)),
+    ),
+    bare("/join", Role::Admin, |core, order| {
+        Box::pin(join::join(core, order))
+    }),
+    act(
+        Method::POST,
+        "/nodes/{id}/drain",
+        Role::Operate,
+        |core, order| Box::pin(nodes::put_into(core, order, NodeState::Draining)),
+    ),
+    act(
+        Method::POST,
+        "/nodes/{id}/cordon",
+        Role::Operate,
+        |core, order| Box::pin(nodes::put_into(core, order, NodeState::Cordoned)),
+    ),
+    act(
+        Method::POST,
+        "/nodes/{id}/uncordon",
+        Role::Operate,
+        |core, order| Box::pin(nodes::put_into(core, order, NodeState::Active)),
+    ),
+    act(Method::PATCH, "/nodes/{id}", Role::Admin, |core, order| {
+        Box::pin(nodes::update(core, order))
+    }),
+    act(Method::DELETE, "/nodes/{id}", Role::Admin, |core, order| {
+        Box::pin(nodes::remove(core, order))
+    }),
+    act(Method::PATCH, "/config", Role::Admin, |core, order| {
+        Box::pin(config::change(core, order))
+    }),
     Route {
         method: Method::PUT,
         path: "/custom/{key}",
@@ -103,17 +197,34 @@ pub(crate) const ROUTES: &[Route] = &[
         bare: false,
         handler: Handler::ActRaw(|core, order| Box::pin(custom::write(core, order))),
     },
-    Route {
-        method: Method::DELETE,
-        path: "/custom/{key}",
-        role: Role::Operate,
-        bare: false,
-        handler: Handler::Act(|core, order| Box::pin(custom::delete(core, order))),
-    },
+    act(
+        Method::DELETE,
+        "/custom/{key}",
+        Role::Operate,
+        |core, order| Box::pin(custom::delete(core, order)),
+    ),
 ];
 
 /// Who is written down as having asked: operations over HTTP come from operators.
 const ACTOR: &str = "operator";
+
+/// Carries an operation out. A refusal that an old picture of the state may have led to says where
+/// things stand.
+async fn execute(core: &Core, operation: Operation) -> Result<Outcome, Refused> {
+    let done = core.backend.execute(operation, ACTOR.to_owned()).await;
+    done.map_err(|error| refusal::with_newest(&error, &core.backend.state()))
+}
+
+/// As [`execute`], answered with where the state stands afterwards.
+async fn changed(core: &Core, operation: Operation) -> Answer {
+    execute(core, operation).await?;
+    let view = formed(core)?;
+    let answer = ck_api::Changed {
+        incarnation: view.state().incarnation().0,
+        version: view.state().version().0,
+    };
+    Ok(done(StatusCode::OK, Some(view.version()), &answer))
+}
 
 /// The present state of a node that is part of a cluster.
 fn formed(core: &Core) -> Result<Arc<View>, Refused> {

@@ -10,8 +10,9 @@ use ck_node::Operation;
 use hyper::StatusCode;
 
 use crate::body;
+use crate::handlers::operate::no_fields;
 use crate::handlers::partitions::known_node;
-use crate::handlers::{ACTOR, formed};
+use crate::handlers::{execute, formed};
 use crate::query;
 use crate::render::{self, PartitionRow};
 use crate::reply::{Refused, done, json};
@@ -133,25 +134,38 @@ pub(super) async fn update(core: Arc<Core>, order: Order) -> Answer {
         }),
         ..MemberChange::default()
     };
+    change_node(&core, node, change).await
+}
+
+async fn change_node(core: &Core, node: NodeId, change: MemberChange) -> Answer {
     let operation = Operation::Update {
         node: node.clone(),
         change,
     };
-    core.backend.execute(operation, ACTOR.to_owned()).await?;
-    let view = formed(&core)?;
+    execute(core, operation).await?;
+    let view = formed(core)?;
     let member = known_node(view.state(), node.as_str())?;
     Ok(done(
         StatusCode::OK,
         Some(view.version()),
-        &answer(&core, &view, member),
+        &answer(core, &view, member),
     ))
+}
+
+/// Drain, cordon, uncordon. What is left on a node that is being drained is told by looking at it.
+pub(super) async fn put_into(core: Arc<Core>, order: Order, state: NodeState) -> Answer {
+    no_fields(&order)?;
+    let node = target(&core, &order)?;
+    let change = MemberChange {
+        state: Some(state),
+        ..MemberChange::default()
+    };
+    change_node(&core, node, change).await
 }
 
 pub(super) async fn remove(core: Arc<Core>, order: Order) -> Answer {
     let node = target(&core, &order)?;
-    core.backend
-        .execute(Operation::Remove { node: node.clone() }, ACTOR.to_owned())
-        .await?;
+    execute(&core, Operation::Remove { node: node.clone() }).await?;
     let view = formed(&core)?;
     let state = view.state();
     let answer = api::Removed {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use ck_api as api;
 use ck_api::Code;
-use ck_control::ConfigChange;
-use ck_core::{NodeId, Table};
+use ck_core::Table;
 use ck_node::{Operation, Outcome, PlanOutcome};
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use crate::body;
 use crate::handlers::{ACTOR, formed, optional};
-use crate::render;
+use crate::plans::change;
 use crate::reply::{Refused, done};
 use crate::route::{Answer, Order};
 use crate::surface::Core;
@@ -25,8 +23,14 @@ const MOVES_MAX: usize = 1000;
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
+/// Refuses a body with fields, on a path that takes none.
+pub(super) fn no_fields(order: &Order) -> Result<(), Refused> {
+    let Nothing {} = optional(order)?;
+    Ok(())
+}
+
 pub(super) async fn create(core: Arc<Core>, order: Order) -> Answer {
-    let Nothing {} = optional(&order)?;
+    no_fields(&order)?;
     formed(&core)?;
     let outcome = core
         .backend
@@ -66,20 +70,7 @@ fn plan_answer(
     let changed = before
         .and_then(|before| before.diff(&plan.table).ok())
         .unwrap_or_default();
-    let names = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect();
-    let name = |node: &Option<NodeId>| node.as_ref().map(ToString::to_string).unwrap_or_default();
-    let moves: Vec<_> = changed
-        .rows
-        .iter()
-        .take(MOVES_MAX)
-        .map(|row| api::Move {
-            partition: row.partition.to_string(),
-            copy_to: names(&row.added),
-            drop_from: names(&row.removed),
-            old_primary: name(&row.primary_before),
-            new_primary: name(&row.primary_after),
-        })
-        .collect();
+    let moves: Vec<_> = changed.rows.iter().take(MOVES_MAX).map(change).collect();
     api::RebalanceAnswer {
         dry_run,
         applied: plan.applied,
@@ -98,32 +89,4 @@ fn plan_answer(
         incarnation: state.incarnation().0,
         version: plan.version.0,
     }
-}
-
-pub(super) async fn configure(core: Arc<Core>, order: Order) -> Answer {
-    let patch: api::ConfigPatch = body::parse(&order.body)?;
-    formed(&core)?;
-    let change = ConfigChange {
-        replication_factor: patch.replication_factor,
-        spread: patch.spread,
-        min_in_sync: patch.min_in_sync,
-        rejoin_grace_ms: patch.rejoin_grace_ms,
-        settle_ms: patch.settle_ms,
-        auto_create: patch.auto_create,
-        auto_rebalance: patch.auto_rebalance,
-        voters: patch.voters,
-        max_transfers_per_node: patch.max_transfers_per_node,
-        ..ConfigChange::default()
-    };
-    core.backend
-        .execute(Operation::Configure { change }, ACTOR.to_owned())
-        .await?;
-    let view = formed(&core)?;
-    let state = view.state();
-    let answer = api::ConfigAnswer {
-        config: render::config(state),
-        incarnation: state.incarnation().0,
-        version: state.version().0,
-    };
-    Ok(done(StatusCode::OK, Some(view.version()), &answer))
 }

@@ -9,7 +9,7 @@ use crate::render::{self, List};
 use crate::reply::{Refused, to_json};
 use crate::route::{Answer, Ask};
 use crate::surface::Core;
-use crate::view::STATES;
+use crate::view::{STATES, View};
 
 /// Most partitions on one page, when a page is asked for.
 const LIMIT_MAX: u64 = 100_000;
@@ -86,17 +86,24 @@ pub(super) fn by_key(core: &Core, ask: &Ask<'_>) -> Answer {
 pub(super) fn one(core: &Core, ask: &Ask<'_>) -> Answer {
     let id = parse_id("id", &ask.name()?)?;
     let view = with_partitions(core)?;
-    let count = view.partition_count();
-    if u64::from(id.0) >= count {
-        let detail = format!("there is no {id}; the last one is partition-{}", count - 1);
-        let problem = Problem::new(Code::PartitionUnknown, detail).with_field("id");
-        return Err(problem.with_value(id.to_string()).into());
-    }
+    known_partition(&view, id)?;
     let body = to_json(&render::detail(view.state(), id));
     Ok(view.rendered(body).reply(&ask.head.headers))
 }
 
-fn parse_id(field: &str, text: &str) -> Result<PartitionId, Refused> {
+/// Refuses a partition that does not exist.
+pub(super) fn known_partition(view: &View, id: PartitionId) -> Result<(), Refused> {
+    let count = view.partition_count();
+    if u64::from(id.0) < count {
+        return Ok(());
+    }
+    let detail = format!("there is no {id}; the last one is partition-{}", count - 1);
+    let problem = Problem::new(Code::PartitionUnknown, detail).with_field("id");
+    Err(problem.with_value(id.to_string()).into())
+}
+
+/// A partition in a path or a query.
+pub(super) fn parse_id(field: &str, text: &str) -> Result<PartitionId, Refused> {
     text.parse().map_err(|error: ck_core::IdError| {
         let problem = Problem::new(Code::InvalidParameter, error.to_string());
         problem.with_field(field).with_value(text).into()

@@ -1,8 +1,8 @@
 //! The client against the server: every method, typed.
 
 use bytes::Bytes;
-use ck_api::{ConfigPatch, JoinNode, JoinRequest, NodePatch};
-use ck_client::{Client, ClientConfig, PartitionQuery, Readiness};
+use ck_api::{ConfigPatch, JoinNode, JoinRequest, NodePatch, PromoteRequest};
+use ck_client::{Client, ClientConfig, NodeOrder, PartitionQuery, PlanOrder, Readiness};
 use ck_http::SurfaceConfig;
 use ck_http::fake::Fake;
 
@@ -172,4 +172,73 @@ async fn a_wrong_token_is_a_refusal() {
         (error.problem().unwrap().status, error.exit_code()),
         (401, 4)
     );
+}
+
+#[tokio::test]
+async fn ownership_is_operated_and_asked_about() {
+    let (live, client) = live_with_token().await;
+    client.create_partitions().await.unwrap();
+    let owned = client.owned().await.unwrap();
+    assert_eq!((owned.node.as_str(), owned.incarnation), ("node-1", 1));
+    for (order, status) in [
+        (NodeOrder::Drain, "draining"),
+        (NodeOrder::Cordon, "cordoned"),
+        (NodeOrder::Uncordon, "active"),
+    ] {
+        let answer = client.order_node("node-2", order).await.unwrap();
+        assert_eq!(answer.node.status, status);
+    }
+    assert!(client.may_stop("node-2").await.unwrap().allowed);
+    assert_eq!(client.explain("3").await.unwrap().id, "partition-3");
+    let why = client.why_not("3", &owned.node).await.unwrap();
+    assert!(why.is_primary || why.has_copy);
+    let history = client.history(Some("1.2"), None, Some(2)).await.unwrap();
+    assert_eq!((history.count, history.has_more), (2, true));
+    assert_eq!(client.config().await.unwrap().config.lease_ms, 2000);
+    let request = PromoteRequest {
+        node: "node-2".to_owned(),
+        accept_data_loss: false,
+    };
+    let error = client.promote("3", &request).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!(
+        (problem.code.as_str(), error.exit_code()),
+        ("partition-held", 4)
+    );
+    assert_eq!(problem.newest.as_ref().unwrap().epoch, Some(1));
+
+    live.fake.answers_at("127.0.0.1:20084", "node-4");
+    client.join(&join("node-4")).await.unwrap();
+    let mut plan = client.preview_plan().await.unwrap();
+    assert_eq!(client.plan(&plan.id).await.unwrap(), plan);
+    plan.base += 1;
+    let error = client.apply_plan(&plan).await.unwrap_err();
+    assert_eq!(
+        (error.problem().unwrap().status, error.exit_code()),
+        (412, 4)
+    );
+    plan.base -= 1;
+    assert_eq!(client.apply_plan(&plan).await.unwrap().status, "under-way");
+    assert_eq!(client.transfers().await.unwrap().count, 0);
+    for (order, status) in [
+        (PlanOrder::Pause, "paused"),
+        (PlanOrder::Resume, "under-way"),
+        (PlanOrder::Abort, "ended"),
+    ] {
+        let plan = client.order_plan("current", order).await.unwrap();
+        assert_eq!(plan.status, status);
+    }
+    client.release_brake().await.unwrap();
+}
+
+fn join(node: &str) -> JoinRequest {
+    JoinRequest {
+        node: JoinNode {
+            id: node.to_owned(),
+            ip: "127.0.0.1:18084".to_owned(),
+            ..JoinNode::default()
+        },
+        peer_addr: Some("127.0.0.1:20084".to_owned()),
+        ..JoinRequest::default()
+    }
 }

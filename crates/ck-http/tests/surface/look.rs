@@ -320,10 +320,13 @@ async fn a_node_is_shown_with_what_it_holds() {
 #[tokio::test]
 async fn a_stopped_node_is_told_from_one_that_is_up() {
     let live = Live::three().await;
-    let state = ck_http::Backend::state(&*live.fake);
-    let member = state.member_by_node("node-3").unwrap();
-    let (member, session) = (member.number, member.session.unwrap());
-    live.fake.apply(Command::Stop { member, session }).unwrap();
+    let stop = |node: &str| {
+        let state = ck_http::Backend::state(&*live.fake);
+        let member = state.member_by_node(node).unwrap();
+        let (member, session) = (member.number, member.session.unwrap());
+        live.fake.apply(Command::Stop { member, session }).unwrap();
+    };
+    stop("node-3");
     let words: Vec<_> = live.get("/nodes").await.json()["nodes"]
         .as_array()
         .unwrap()
@@ -331,11 +334,18 @@ async fn a_stopped_node_is_told_from_one_that_is_up() {
         .map(|node| node["status"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(words, ["active", "active", "stopped"]);
+    // The others took its partitions over, with a copy less.
     let stats = live.get("/partitions/stats").await.json();
-    assert_eq!(stats["unavailable"], 22, "{stats}");
-    assert_eq!(live.get("/ready").await.json()["valid_partitions"], 42);
+    assert_eq!(stats["unavailable"], 0, "{stats}");
+    assert_eq!(
+        live.get("/v1/partitions?state=degraded").await.json()["count"],
+        64
+    );
+    stop("node-2");
+    stop("node-1");
+    assert_eq!(live.get("/ready").await.json()["valid_partitions"], 0);
     assert_eq!(
         live.get("/v1/partitions?state=unavailable").await.json()["count"],
-        22
+        64
     );
 }

@@ -1,10 +1,16 @@
 //! The surface over real sockets, on a backend whose state is real.
 
+mod application;
 mod bad_input;
 mod client;
 mod figures;
 mod fixtures;
+mod guide;
 mod limits;
 mod look;
 mod operate;
+mod orders;
+mod ownership;
+mod plans;
+mod questions;
 mod support;

@@ -336,6 +336,7 @@ async fn every_route_that_changes_something_asks_for_the_token() {
     let mut guarded = 0;
     for route in ck_http::routes() {
         let path = route.path.replace("{id}", "node-2").replace("{key}", "k");
+        let path = path.replace("{node}", "node-1");
         let method = route.method.as_str();
         if route.role == ck_api::Role::Read {
             assert_ne!(
@@ -369,11 +370,13 @@ async fn every_route_that_changes_something_asks_for_the_token() {
             );
         }
         let token = [("authorization", "Bearer s3cret")];
+        // The orders are a stream, which ends when either side does.
+        let method = if method == "GET" { "HEAD" } else { method };
         assert_ne!(
             live.send(method, &path, &token, b"").await.status,
             401,
             "{method} {path}"
         );
     }
-    assert_eq!(guarded, 11);
+    assert_eq!(guarded, 23);
 }

@@ -2,6 +2,7 @@
 
 mod look;
 mod operate;
+mod own;
 
 pub use look::{Distribution, Partition};
 
@@ -12,9 +13,8 @@ use ck_control::MemberNumber;
 use ck_core::NodeId;
 use tokio::sync::broadcast;
 
+use crate::control::Input;
 use crate::events::{Event, Events};
-use crate::execute;
-use crate::operation::Operation;
 use crate::shared::{Phase, Shared};
 use crate::status::{self, NodeStatus};
 
@@ -150,8 +150,11 @@ impl Handle {
         tokio::spawn(self.events().call(hook));
     }
 
-    /// Stops the node: ends its session, then consensus. It stays a member, and comes back with
-    /// its data. Returns whether the end of the session was committed.
+    /// Stops the node: hands its primary roles over, ends its session, then consensus. It stays a
+    /// member, and comes back with its data. Returns whether the end of the session was committed.
+    ///
+    /// Roles that nobody could take within [`Config::stop_timeout`](crate::Config::stop_timeout)
+    /// fail over with the end of the session.
     pub async fn stop(&self) -> bool {
         let node = &self.node;
         let mut was = Phase::Stopping;
@@ -163,23 +166,39 @@ impl Handle {
             }
             !ended
         });
-        let session = node.session.lock().take();
-        let clean = match (node.member(), session) {
-            (Some(member), Some(session)) if was == Phase::Member => {
-                let actor = node.config.node.as_str().to_owned();
-                let stop = execute::execute(node, Operation::Stop { member, session }, &actor);
-                matches!(tokio::time::timeout(STOP_TIMEOUT, stop).await, Ok(Ok(_)))
-            }
-            _ => false,
-        };
+        let mut clean = false;
+        if was == Phase::Member {
+            clean = self.end_session().await;
+        }
+        if !matches!(was, Phase::Ended { .. }) {
+            // The control loop ends with this, and with it whatever the handler still does.
+            node.phase.send_replace(Phase::Ended { failure: None });
+        }
         if let Some(consensus) = node.consensus.get() {
             consensus.shutdown().await;
         }
         node.transport().shutdown().await;
-        if !matches!(was, Phase::Ended { .. }) {
-            node.phase.send_replace(Phase::Ended { failure: None });
-        }
         clean
+    }
+
+    /// Hands over and ends the session. Returns whether its end was committed.
+    async fn end_session(&self) -> bool {
+        let node = &self.node;
+        let mut standing = node.standing.subscribe();
+        let had = standing.borrow().session.is_some();
+        if had && node.line.send(Input::Leave).await.is_ok() {
+            let handed_over = standing.wait_for(|now| now.handed_over);
+            let within = node.config.stop_timeout;
+            if tokio::time::timeout(within, handed_over).await.is_err() {
+                tracing::warn!(?within, "not every primary role was handed over in time");
+            }
+        }
+        if node.line.send(Input::Stop).await.is_err() {
+            return false;
+        }
+        let ended = standing.wait_for(|now| now.session.is_none());
+        let ended = tokio::time::timeout(STOP_TIMEOUT, ended).await;
+        had && matches!(ended, Ok(Ok(_)))
     }
 
     /// The number of this node as a member, once it is one.

@@ -38,6 +38,8 @@ const SNAPSHOT_KEY: &str = "current";
 pub(crate) mod key {
     pub(crate) const FORMAT: &str = "format";
     pub(crate) const IDENTITY: &str = "identity";
+    /// The newest start that told an outside process what it may act on.
+    pub(crate) const SERVED: &str = "served";
     pub(crate) const VOTE: &str = "vote";
     pub(crate) const COMMITTED: &str = "committed";
     pub(crate) const PURGED: &str = "purged";

@@ -1,6 +1,8 @@
 //! Several nodes in one process, on a network in memory, each with a data directory of its own.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod owners;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,7 @@ impl World {
         let mut config = Config::new(format!("node-{number}").parse().unwrap(), self.data(number));
         config.join = (1..=initial).map(address).collect();
         config.on_fatal = OnFatal::Report;
+        config.pace.clean_up = Duration::from_millis(100);
         config.choices = ConfigChoices {
             settle_ms: Some(100),
             ..ConfigChoices::default()

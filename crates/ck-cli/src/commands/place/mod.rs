@@ -1,22 +1,21 @@
 //! `ck place`: plan offline, without any server.
 
-mod answer;
-mod batch;
+mod progress;
+mod question;
 mod report;
-
-pub(crate) use answer::{Answer, OneRow};
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ck_core::placement::{Balanced, Placement, PlacementError, Plan, Rendezvous, Ring};
+use ck_spec::{Answer, Refusal, Request, answer_lines};
 use clap::Args;
 
 use crate::exit::{Done, Failure};
 use crate::output::Output;
-use crate::spec::{Refusal, Request, Strategy};
+use progress::Progress;
+use question::Question;
 
 /// Largest spec, in a file or on a line: 512 MiB, some ten million partitions.
 const SPEC_BYTES_MAX: u64 = 512 << 20;
@@ -26,11 +25,14 @@ Examples:
   ck place --spec cluster.toml
   ck place --spec cluster.json --json
   ck place --batch < specs.jsonl > plans.jsonl
+  ck place --spec cluster.json --explain partition-7
+  ck place --spec cluster.json --why-not partition-7 n4
 
 A spec, in TOML or JSON with the same fields:
   partitions = 256
   replication_factor = 3
   spread = 2                  # failure domains a partition must touch; default 1
+  tolerance_permille = 0      # how far a node may be off its share, to move less
   strategy = \"balanced\"       # or ring, rendezvous, rendezvous-md5
   hash = \"xxh3\"               # or md5-mod; what `ck key --spec` maps keys with
   [[nodes]]
@@ -52,20 +54,33 @@ pub(crate) struct PlaceArgs {
     /// one is answered by `{"error":{"code","message","field","value"}}`.
     #[arg(long, conflicts_with = "spec")]
     batch: bool,
+    /// Tell why each copy of a partition is where it is, instead of the plan.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["batch", "why_not"])]
+    explain: Option<String>,
+    /// Tell why a node has no copy of a partition, instead of the plan.
+    #[arg(long, num_args = 2, value_names = ["ID", "NODE"], conflicts_with = "batch")]
+    why_not: Option<Vec<String>>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &PlaceArgs, output: Output) -> Done {
     let Some(file) = &args.spec else {
         let input = io::stdin().lock();
-        return Ok(batch::run(
+        return Ok(answer_lines(
             input,
             BufWriter::new(io::stdout().lock()),
             SPEC_BYTES_MAX,
         )?);
     };
+    let question = Question::read(args.explain.as_deref(), args.why_not.as_deref())?;
+    let progress = Progress::new();
+    progress.reading(file.metadata().map_or(0, |found| found.len()));
     let request = read_spec(file)?;
-    let plan = plan(&request)?;
+    progress.planning(request.spec.partitions(), request.topology.nodes().len());
+    let plan = request.plan()?;
+    if let Some(question) = question {
+        return question.answer(&request, &plan, output);
+    }
     if output.json {
         let answer = Answer::new(&request, &plan);
         return output.show(&answer, |_| Ok(()));
@@ -91,7 +106,7 @@ pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
     };
     read.with_context(|| format!("cannot read the spec {shown}"))?;
     if text.len() as u64 >= limit {
-        return Err(too_long(SPEC_BYTES_MAX).into());
+        return Err(Refusal::too_long(SPEC_BYTES_MAX).into());
     }
     let json = file
         .extension()
@@ -102,33 +117,4 @@ pub(crate) fn read_spec(file: &Path) -> Result<Request, Failure> {
         )?);
     }
     Ok(Request::from_text(&text)?)
-}
-
-fn too_long(bytes_max: u64) -> Refusal {
-    let message = format!("the spec is longer than {bytes_max} bytes; split it or shorten the ids");
-    Refusal::whole("too-long", message)
-}
-
-/// Plans what the request asks for.
-///
-/// # Errors
-/// [`Refusal`] when no node can hold a copy.
-pub(crate) fn plan(request: &Request) -> Result<Plan, Refusal> {
-    let strategy: &dyn Placement = match request.strategy {
-        Strategy::Balanced => &Balanced::new(),
-        Strategy::Ring => &Ring::new(),
-        Strategy::Rendezvous => &Rendezvous::weighted(),
-        Strategy::RendezvousMd5 => &Rendezvous::md5(),
-    };
-    strategy
-        .place(&request.topology, &request.spec, request.previous.as_ref())
-        .map_err(|error| {
-            let nodes = request.topology.nodes().len();
-            match error {
-                PlacementError::NoUsableNode { .. } => {
-                    Refusal::new("no-usable-node", "nodes", nodes, format!("nodes: {error}"))
-                }
-                other => Refusal::whole("no-placement", other.to_string()),
-            }
-        })
 }

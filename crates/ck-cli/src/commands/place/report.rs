@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use ck_core::placement::Plan;
+use ck_spec::Request;
 
 use crate::output::{count, figure, state, table, write_table};
-use crate::spec::Request;
 
 /// Rows shown; `--json` shows all.
 const ROWS_SHOWN: usize = 64;

@@ -27,6 +27,16 @@ A flag stands before its environment variable, and that before the file of --con
   kv = \"127.0.0.1:9090\"
 Its names are those of the flags with underscores; services and labels are tables.";
 
+/// What an application outside the process keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Application {
+    /// What it has acknowledged survives a kill.
+    Durable,
+    /// What it has acknowledged may be lost.
+    Volatile,
+}
+
 /// Run one node until it is told to stop.
 ///
 /// Nodes that are given the same --join list form one cluster, in whatever order they start; a
@@ -104,6 +114,11 @@ pub(crate) struct ServeArgs {
     /// Wait for `ck rebalance` instead of rebalancing once joins have settled.
     #[arg(long, env = "CK_NO_AUTO_REBALANCE", value_parser = FalseyValueParser::new())]
     pub(super) no_auto_rebalance: bool,
+    /// An application outside this process takes the orders of `/v1/orders`: calls wait for it from
+    /// the start. `volatile`: what it acknowledged may be lost when it is killed. Default: it takes
+    /// them once it has subscribed, and is durable.
+    #[arg(long, env = "CK_APPLICATION", value_name = "durable|volatile")]
+    pub(super) application: Option<Application>,
     /// Listen beyond loopback without encryption: whoever reaches the ports rules the cluster.
     #[arg(long, env = "CK_INSECURE", value_parser = FalseyValueParser::new())]
     pub(super) insecure: bool,

@@ -13,7 +13,7 @@ pub(crate) use flags::ServeArgs;
 use std::sync::Arc;
 
 use anyhow::Context;
-use ck_http::{Server, Surface, SurfaceConfig, loopback_hosts};
+use ck_http::{Orders, Server, Surface, SurfaceConfig, loopback_hosts};
 use ck_node::{Config, Handle, Node, OnFatal, Secret};
 use tokio::sync::oneshot;
 use tracing::Level;
@@ -24,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::online::read_token;
 use crate::exit::{Done, Failure};
 use crate::output::Output;
+use flags::Application;
 use resolver::AskOverHttp;
 use settings::Settings;
 use signals::Stops;
@@ -140,9 +141,15 @@ fn surface_config(settings: &Settings) -> Result<SurfaceConfig, Failure> {
             .chain([listened.as_str()]);
         loopback_hosts(named)
     });
+    let orders = Orders::default();
+    let orders = match settings.application {
+        Some(_) => orders.expecting_application(),
+        None => orders,
+    };
     Ok(SurfaceConfig {
         admin_token,
         hosts,
+        orders: Some(orders),
         ..SurfaceConfig::default()
     })
 }
@@ -168,6 +175,10 @@ fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Co
     config.domain.clone_from(&settings.domain);
     config.services.clone_from(&settings.services);
     config.labels.clone_from(&settings.labels);
+    if let Some(orders) = &surface.orders {
+        config.handler = Arc::new(orders.clone());
+    }
+    config.durable = settings.application != Some(Application::Volatile);
     // Reported here, so that the reason is printed like any other.
     config.on_fatal = OnFatal::Report;
     config

@@ -13,7 +13,7 @@ use ck_core::spec::REPLICATION_FACTOR_MAX;
 use ck_core::{Domain, KeyHash, NodeId};
 use serde::{Deserialize, Deserializer};
 
-use super::flags::ServeArgs;
+use super::flags::{Application, ServeArgs};
 use crate::args::duration;
 use crate::exit::Failure;
 
@@ -52,6 +52,7 @@ struct FileSettings {
     labels: BTreeMap<String, String>,
     auto_create: Option<bool>,
     auto_rebalance: Option<bool>,
+    application: Option<Application>,
     insecure: bool,
 }
 
@@ -80,6 +81,8 @@ pub(super) struct Settings {
     pub(super) token_file: Option<PathBuf>,
     pub(super) services: BTreeMap<String, String>,
     pub(super) labels: BTreeMap<String, String>,
+    /// The application that takes the orders, when it is expected from the start.
+    pub(super) application: Option<Application>,
 }
 
 impl Settings {
@@ -151,6 +154,7 @@ impl Settings {
             token_file: flags.token_file.or(file.token_file),
             services: pairs("--service", flags.service, file.services)?,
             labels: pairs("--label", flags.label, file.labels)?,
+            application: flags.application.or(file.application),
         })
     }
 

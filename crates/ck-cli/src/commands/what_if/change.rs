@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ck_core::{Domain, Node, NodeId, NodeState, Spec, SpecError, Topology, TopologyError};
 use clap::Args;
 
-use crate::spec::{Refusal, Request};
+use ck_spec::{Refusal, Request};
 
 /// What is to be different.
 #[derive(Debug, Clone, Args)]
@@ -120,15 +120,17 @@ impl Change {
         let spec = &request.spec;
         let factor = self.replication_factor.unwrap_or(spec.replication_factor());
         let spread = self.spread.unwrap_or(spec.spread());
-        let spec = Spec::new(spec.partitions(), factor, spread).map_err(|error| match error {
-            SpecError::Spread { got, .. } => {
-                Refusal::new("out-of-range", "spread", got, error.to_string())
-            }
-            SpecError::ReplicationFactor { got } => {
-                Refusal::new("out-of-range", "replication_factor", got, error.to_string())
-            }
-            other => Refusal::whole("out-of-range", other.to_string()),
-        })?;
+        let spec = spec
+            .with_copies(factor, spread)
+            .map_err(|error| match error {
+                SpecError::Spread { got, .. } => {
+                    Refusal::new("out-of-range", "spread", got, error.to_string())
+                }
+                SpecError::ReplicationFactor { got } => {
+                    Refusal::new("out-of-range", "replication_factor", got, error.to_string())
+                }
+                other => Refusal::whole("out-of-range", other.to_string()),
+            })?;
         Ok((topology, spec))
     }
 }

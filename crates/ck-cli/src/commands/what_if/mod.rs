@@ -12,8 +12,8 @@ use clap::Args;
 use super::place;
 use crate::exit::{Done, Failure};
 use crate::output::Output;
-use crate::spec::Request;
 use change::Change;
+use ck_spec::Request;
 use report::{Difference, State};
 
 const EXAMPLE: &str = "\
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &WhatIfArgs, output: Output) -> Done {
     let before = place::read_spec(&args.spec)?;
     let previous = match &before.previous {
         Some(table) => table.clone(),
-        None => place::plan(&before)?.table,
+        None => before.plan()?.table,
     };
     let (topology, spec) = args.change.of(&before)?;
     let after = Request {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &WhatIfArgs, output: Output) -> Done {
         previous: Some(previous),
         ..before
     };
-    let plan = place::plan(&after)?;
+    let plan = after.plan()?;
     let previous = after.previous.as_ref().expect("it was set above");
     let limits = Limits {
         incoming: args.incoming,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Process, Reply, ck, ports, request, wait_for};
+use super::{Process, Reply, ck, ck_by, ports, request, wait_for};
 
 /// Most time a cluster may take to come up on a loaded machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
@@ -19,6 +19,8 @@ pub(crate) struct Server {
     pub(crate) data: PathBuf,
     pub(crate) flags: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    /// The network namespace it runs in, when it is another one.
+    pub(crate) inside: Option<String>,
     pub(crate) process: Option<Process>,
 }
 
@@ -31,6 +33,7 @@ impl Server {
             data: directory.join(id),
             flags: Vec::new(),
             environment: Vec::new(),
+            inside: None,
             process: None,
         }
     }
@@ -43,7 +46,11 @@ impl Server {
 
     /// Starts the process; it need not be ready when this returns.
     pub(crate) fn start(&mut self) {
-        let mut command = ck();
+        let mut command = match &self.inside {
+            None => ck(),
+            // Becomes the command, so the process is the node's.
+            Some(name) => ck_by(&["ip", "netns", "exec", name]),
+        };
         command
             .args([
                 "serve",
@@ -107,6 +114,20 @@ impl Server {
             }
             self.try_get("/ready").filter(|reply| reply.status == 200)
         });
+    }
+
+    /// The nodes with a copy of each partition, in order of name.
+    #[track_caller]
+    pub(crate) fn copies(&self) -> Vec<(String, Vec<String>)> {
+        let rows = self.rows().into_iter();
+        rows.map(|(id, primary, replicas)| {
+            let replicas = replicas.as_array().expect("a list").iter();
+            let replicas = replicas.map(|node| node.as_str().expect("a name").to_owned());
+            let mut nodes: Vec<String> = replicas.chain([primary]).collect();
+            nodes.sort();
+            (id, nodes)
+        })
+        .collect()
     }
 
     /// The rows of its table: id, primary, replicas, in order.

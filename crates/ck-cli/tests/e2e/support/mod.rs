@@ -1,12 +1,21 @@
 //! What the end-to-end tests share: processes, sockets, ports, waiting.
 
+pub(crate) mod application;
 mod cluster;
+#[cfg(target_os = "linux")]
+mod compiled;
 mod http;
+#[cfg(target_os = "linux")]
+pub(crate) mod net;
+pub(crate) mod owners;
 pub(crate) mod ports;
 mod process;
 mod wait;
+pub(crate) mod watch;
 
 pub(crate) use cluster::{BOUND, Cluster, Server};
+#[cfg(target_os = "linux")]
+pub(crate) use compiled::{compiled, preloaded};
 pub(crate) use http::{Reply, request};
-pub(crate) use process::{Process, ck, is_alive, run, run_with};
+pub(crate) use process::{Process, ck, ck_by, is_alive, run, run_with};
 pub(crate) use wait::wait_for;

@@ -11,7 +11,14 @@ use super::wait_for;
 
 /// A `ck` command with a clean environment.
 pub(crate) fn ck() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ck"));
+    ck_by(&[])
+}
+
+/// The same, started by another program.
+pub(crate) fn ck_by(starter: &[&str]) -> Command {
+    let mut line = starter.iter().copied().chain([env!("CARGO_BIN_EXE_ck")]);
+    let mut command = Command::new(line.next().expect("it has ck at least"));
+    command.args(line);
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| name.starts_with("CK_"));
         if ours

@@ -1,6 +1,7 @@
 //! What happens to partitions when sessions end, and when a node that has everything comes back.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -147,11 +148,18 @@ impl State {
             member.last_ended_at_ms = Some(step.at_ms());
             let (node, member) = (member.node.clone(), member.number);
             step.tell(EventKind::SessionEnded {
-                node,
+                node: node.clone(),
                 member,
                 session: *id,
                 reason,
             });
+            if matches!(reason, EndReason::Stopped | EndReason::Expired) {
+                step.tell(EventKind::HealthChanged {
+                    node,
+                    healthy: false,
+                    status: reason.name().to_string(),
+                });
+            }
         }
         step.publish();
         self.complete_raise(step, &[]);

@@ -37,6 +37,8 @@ pub(super) struct Step<'a> {
     version: Version,
     published: bool,
     replanned: bool,
+    /// Not worth a place in the history.
+    passing: bool,
     kinds: Vec<EventKind>,
     summary: String,
 }
@@ -48,6 +50,7 @@ impl<'a> Step<'a> {
             version: version.next(),
             published: false,
             replanned: false,
+            passing: false,
             kinds: Vec::new(),
             summary: String::new(),
         }
@@ -74,6 +77,12 @@ impl<'a> Step<'a> {
     const fn replan(&mut self) {
         self.published = true;
         self.replanned = true;
+    }
+
+    /// What is published changes, but only for a while: the history has no place for it.
+    const fn publish_in_passing(&mut self) {
+        self.published = true;
+        self.passing = true;
     }
 
     fn tell(&mut self, kind: EventKind) {
@@ -135,7 +144,7 @@ impl State {
         if step.replanned {
             self.planned_on = step.version;
         }
-        if !step.kinds.is_empty() || step.published {
+        if !step.kinds.is_empty() || (step.published && !step.passing) {
             self.remember(&mut step);
         }
         let (version, position, at_ms) = (self.version, step.position(), step.at_ms());

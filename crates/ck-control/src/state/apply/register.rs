@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use ck_core::NodeState;
@@ -168,6 +169,9 @@ impl State {
         if let Some(session) = member.session {
             self.end_sessions(step, &[session], EndReason::Replaced);
         }
+        let at_ms = step.at_ms();
+        let last_seen_ms = member.last_ended_at_ms.filter(|_| member.session.is_none());
+        let partitions_before = self.copies_of(number);
         let clean = member.session.is_none() && member.stopped_cleanly;
         let proven = registration.durable || clean;
         if self.bugs.has(Bug::RejoinWithoutCatchUp) {
@@ -194,12 +198,36 @@ impl State {
         let node = member.node.clone();
         step.summary = format!("{node} came back and was granted {granted} partitions");
         step.tell(EventKind::SessionOpened {
-            node,
+            node: node.clone(),
             member: number,
             session,
             granted,
         });
+        step.tell(EventKind::Rejoined {
+            node: node.clone(),
+            member: number,
+            offline_ms: last_seen_ms.map_or(0, |ended| at_ms.saturating_sub(ended)),
+            last_seen_ms,
+            partitions_before,
+        });
+        if last_seen_ms.is_some() {
+            step.tell(EventKind::HealthChanged {
+                node,
+                healthy: true,
+                status: "active".to_string(),
+            });
+        }
         Ok(())
+    }
+
+    /// Partitions a member holds a copy of.
+    fn copies_of(&self, member: MemberNumber) -> u32 {
+        let (Some(known), Some(table)) = (self.member(member), &self.table) else {
+            return 0;
+        };
+        let rows = table.rows();
+        let held = rows.filter(|row| row.contains(known.node.as_str())).count();
+        u32::try_from(held).unwrap_or(u32::MAX)
     }
 
     /// What a broken rule does: a member that comes back counts as having everything.

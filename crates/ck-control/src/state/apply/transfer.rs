@@ -73,16 +73,35 @@ impl State {
                 self.abort_move(step, &moved);
                 Ok(())
             }
-            TransferCommand::Pause { transfer, paused } => {
-                let moved = self.transfer(transfer);
-                let moved = moved.ok_or(MoveRejection::TransferUnknown { transfer })?;
-                if moved.paused != paused {
-                    self.change_transfer(step, transfer, |one| one.paused = paused);
-                }
+            TransferCommand::Pause { transfer, paused } => self.pause(step, transfer, paused),
+            TransferCommand::Progress {
+                transfer,
+                done,
+                total,
+            } => {
+                self.at(transfer, &[Stage::Prepare, Stage::CatchUp])?;
+                self.change_transfer(step, transfer, |moved| {
+                    (moved.done, moved.total) = (done, total);
+                });
+                step.publish_in_passing();
                 Ok(())
             }
             TransferCommand::Trim { partition, member } => self.trim(step, partition, member),
         }
+    }
+
+    fn pause(
+        &mut self,
+        step: &mut Step<'_>,
+        transfer: TransferId,
+        paused: bool,
+    ) -> Result<(), Rejection> {
+        let moved = self.transfer(transfer);
+        let moved = moved.ok_or(MoveRejection::TransferUnknown { transfer })?;
+        if moved.paused != paused {
+            self.change_transfer(step, transfer, |one| one.paused = paused);
+        }
+        Ok(())
     }
 
     /// The move, if it stands at one of these stages.
@@ -211,7 +230,7 @@ impl State {
         let max = self.config.max_transfers_per_node;
         let busy = |of: fn(&Transfer) -> MemberNumber, member: MemberNumber| {
             self.transfers()
-                .filter(|one| one.copies() && of(one) == member)
+                .filter(|one| one.is_copying() && of(one) == member)
                 .count()
         };
         let (source, target) = (moved.source.member, moved.target.member);

@@ -1,6 +1,7 @@
 use super::world::{World, config, node, registration, table};
 use crate::state::{ChangeReason, Command, EventKind, Registration, Rejection};
 use crate::{MemberNumber, Nonce, OfficeId, SessionId};
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use ck_core::{Epoch, PartitionId};
@@ -14,8 +15,17 @@ fn an_expired_primary_is_replaced_by_an_in_sync_replica() {
         "2 3 1 epoch 1 held 2 sync 2 3 degraded",
         "3 1 2 epoch 1 held 3 sync 2 3 degraded",
     ]);
+    let expired = "expired".to_string();
     assert_eq!(
         events[1],
+        EventKind::HealthChanged {
+            node: node(1),
+            healthy: false,
+            status: expired,
+        }
+    );
+    assert_eq!(
+        events[2],
         EventKind::PartitionChanged {
             partition: PartitionId(0),
             copy_from: vec![],
@@ -26,7 +36,7 @@ fn an_expired_primary_is_replaced_by_an_in_sync_replica() {
             epoch: Epoch(2),
         }
     );
-    assert_eq!(events.len(), 2, "only what changed is told");
+    assert_eq!(events.len(), 3, "only what changed is told");
 }
 
 #[test]

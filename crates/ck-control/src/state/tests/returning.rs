@@ -49,9 +49,34 @@ fn a_return_tells_how_the_old_session_ended_and_what_it_was_granted() {
             ..
         } => *session == old,
         EventKind::SessionOpened { granted: 1, .. } => true,
+        // Its old process was replaced before its session had ended.
+        EventKind::Rejoined {
+            offline_ms: 0,
+            last_seen_ms: None,
+            partitions_before: 3,
+            ..
+        } => true,
         _ => false,
     };
-    assert!(events.len() == 2 && events.iter().all(names), "{events:?}");
+    assert!(events.len() == 3 && events.iter().all(names), "{events:?}");
+}
+
+#[test]
+fn a_return_after_an_expiry_tells_how_long_the_node_was_away() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1", "3 1 2"]);
+    world.expire(&[2]);
+    let ended = world.state.member_by_node("node-2").unwrap();
+    let ended = ended.last_ended_at_ms;
+    let events = world.come_back(2, true);
+    let back = world.state.member_by_node("node-2").unwrap();
+    let away = back.registered_at_ms - ended.unwrap();
+    let rejoined = events.iter().any(|kind| {
+        matches!(kind, EventKind::Rejoined { offline_ms, last_seen_ms, partitions_before: 3, .. }
+            if *offline_ms == away && *last_seen_ms == ended)
+    });
+    assert!(rejoined, "{events:?}");
+    let healthy = |kind: &&EventKind| matches!(kind, EventKind::HealthChanged { healthy: true, status, .. } if status == "active");
+    assert_eq!(events.iter().filter(healthy).count(), 1, "{events:?}");
 }
 
 #[test]

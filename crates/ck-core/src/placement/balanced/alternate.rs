@@ -50,24 +50,18 @@ struct Search<'p, 'm> {
     side: usize,
     cost: Vec<i64>,
     from: Vec<(u32, Option<Step>)>,
+    /// The least cost of a state by its first coordinate, and by its second.
+    low: Vec<i64>,
+    low_lead: Vec<i64>,
+    /// States looked up so far.
+    looked: u64,
 }
 
 /// The fewest primary changes there can be, from the counts alone.
 fn changes_least(problem: &Problem<'_>) -> u64 {
-    let Some(old) = &problem.old else { return 0 };
-    let mut led = vec![0_u32; problem.nodes()];
-    let mut owned = 0;
-    for partition in 0..problem.partitions() {
-        if let Some(led) = led.get_mut(old.primary(partition) as usize) {
-            *led += 1;
-            owned += 1;
-        }
-    }
-    let kept = led
-        .iter()
-        .zip(&problem.lead_targets)
-        .map(|(led, most)| u64::from(*led.min(most)));
-    owned - kept.sum::<u64>()
+    let surplus = |(led, most): (&u32, &u32)| u64::from(led.saturating_sub(*most));
+    let led = problem.led_before.iter();
+    led.zip(&problem.lead_targets).map(surplus).sum()
 }
 
 /// Changes that could have been avoided: surviving primaries that do not lead any more.
@@ -101,6 +95,9 @@ pub(super) fn improve(problem: &Problem<'_>, rows: &mut Rows, budget: u64) {
         side,
         cost,
         from,
+        low: vec![0; side],
+        low_lead: vec![0; side],
+        looked: 0,
     };
     let mut failures = 0;
     while failures < FAILURES && changes(problem, search.rows) > least {
@@ -140,10 +137,11 @@ impl Search<'_, '_> {
     fn walk(&mut self, budget: &mut u64) -> Option<Vec<Step>> {
         self.cost.fill(0);
         self.from.fill((NONE, None));
+        self.low.fill(0);
+        self.low_lead.fill(0);
         loop {
-            let width = usize::from(self.problem.members.spec.replication_factor());
-            let effort = (self.scope.len() * width * self.side * self.side) as u64;
-            *budget = budget.checked_sub(effort)?;
+            let looked = core::mem::take(&mut self.looked) + (self.side * self.side) as u64;
+            *budget = budget.checked_sub(looked)?;
             let mut fell = self.relax_boxes();
             for at in 0..self.scope.len() {
                 let row = self.scope[at];
@@ -167,14 +165,25 @@ impl Search<'_, '_> {
         cost: i64,
         step: Option<Step>,
     ) -> bool {
+        let state = to;
         let (from, to) = (from.0 * self.side + from.1, to.0 * self.side + to.1);
         let reach = self.cost[from] + cost;
         let falls = reach < self.cost[to];
         if falls {
             self.cost[to] = reach;
             self.from[to] = (from as u32, step);
+            self.low[state.0] = self.low[state.0].min(reach);
+            self.low_lead[state.1] = self.low_lead[state.1].min(reach);
         }
         falls
+    }
+
+    /// Whether any state of the first coordinate `to` falls by an arc from that of `from`; no branch
+    /// inside, as almost always none does.
+    fn falls(&self, from: usize, to: usize, cost: i64) -> bool {
+        let states = |at: usize| &self.cost[at * self.side..][..self.side];
+        let pairs = states(from).iter().zip(states(to));
+        pairs.fold(false, |any, (a, b)| any | (*a + cost < *b))
     }
 
     /// The freedom inside the boxes: a surplus that a box admits needs no further exchange.
@@ -230,22 +239,37 @@ impl Search<'_, '_> {
                 leads: heir,
             };
             let cost = self.change(row, heir) - paid;
+            if self.low_lead[l] + cost >= 0 {
+                continue;
+            }
+            self.looked += self.side as u64;
             for i in 0..self.side {
                 fell |= self.lower((i, l), (i, heir as usize), cost, Some(step));
             }
         }
         for (place, leaves) in members.iter().copied().enumerate() {
             let given = i64::from(!self.problem.had(partition, leaves));
-            for enters in 0..self.problem.nodes() as u32 {
-                let had = self.problem.had(partition, enters);
-                let may = (self.problem.open(enters) || had)
-                    && self
+            let mut enter = |search: &mut Self, enters: u32, had: bool| {
+                let moves = (i64::from(!had) - given) * MOVED;
+                // No state can fall to what is not below 0.
+                if search.low[leaves as usize] + moves - paid >= 0
+                    || !search
                         .rows
-                        .may_replace(self.problem, partition, place, enters);
-                if may {
-                    let moves = (i64::from(!had) - given) * MOVED;
-                    fell |=
-                        self.relax_exchange(row, (leaves, enters), (lead, paid), moves, members);
+                        .may_replace(search.problem, partition, place, enters)
+                {
+                    return;
+                }
+                fell |= search.relax_exchange(row, (leaves, enters), (lead, paid), moves, members);
+            };
+            for back in self.problem.survivors(partition) {
+                enter(self, back, true);
+            }
+            if self.low[leaves as usize] + (1 - given) * MOVED - paid >= 0 {
+                continue;
+            }
+            for enters in 0..self.problem.nodes() as u32 {
+                if self.problem.open(enters) && !self.problem.had(partition, enters) {
+                    enter(self, enters, false);
                 }
             }
         }
@@ -273,9 +297,17 @@ impl Search<'_, '_> {
         // The newcomer takes the role from whoever has it.
         let taken = moves + self.change(row, enters) - paid;
         let mut fell = self.lower((out, l), (into, into), taken, step(enters));
+        self.looked += 1;
         if leaves != lead {
-            for j in 0..self.side {
-                fell |= self.lower((out, j), (into, j), moves, step(lead));
+            if self.low[out] + moves >= 0 {
+                return fell;
+            }
+            self.looked += self.side as u64 / 8;
+            if self.falls(out, into, moves) {
+                self.looked += self.side as u64;
+                for j in 0..self.side {
+                    fell |= self.lower((out, j), (into, j), moves, step(lead));
+                }
             }
             return fell;
         }

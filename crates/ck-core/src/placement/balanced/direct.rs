@@ -10,6 +10,15 @@ use crate::placement::balanced::wants::Wants;
 /// Moves what single exchanges can: first copies that take a primary role along which has to move
 /// anyway, then copies without the role, last the rest.
 pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
+    let above: Vec<bool> = rows
+        .counts
+        .iter()
+        .zip(&problem.targets)
+        .map(|(count, target)| count > target)
+        .collect();
+    if !above.contains(&true) {
+        return;
+    }
     let wants = |lacks| Wants::new(&problem.domain, problem.members.domains, lacks);
     let lacks = |rows: &Rows| -> Vec<u32> {
         let lacks = lacking(&problem.targets, &rows.counts)
@@ -26,11 +35,11 @@ pub(super) fn settle(problem: &Problem<'_>, rows: &mut Rows) {
             .zip(&roles)
             .map(|(copies, roles)| *copies.min(roles))
             .collect();
-        pass(problem, rows, wants(both), kind);
+        pass(problem, rows, &above, wants(both), kind);
     }
     for kind in [Pass::WithoutRole, Pass::Rest] {
         let lacks = lacks(rows);
-        pass(problem, rows, wants(lacks), kind);
+        pass(problem, rows, &above, wants(lacks), kind);
     }
 }
 
@@ -46,7 +55,7 @@ enum Pass {
     Rest,
 }
 
-fn pass(problem: &Problem<'_>, rows: &mut Rows, mut wants: Wants, kind: Pass) {
+fn pass(problem: &Problem<'_>, rows: &mut Rows, above: &[bool], mut wants: Wants, kind: Pass) {
     let surplus =
         |rows: &Rows, member: u32| rows.counts[member as usize] > problem.targets[member as usize];
     let mut left: u64 = rows
@@ -58,6 +67,11 @@ fn pass(problem: &Problem<'_>, rows: &mut Rows, mut wants: Wants, kind: Pass) {
     for partition in 0..problem.partitions() {
         if left == 0 || wants.is_empty() {
             return;
+        }
+        // Nobody gets above its target on the way, so no other row has anything to give.
+        let row = rows.row(partition);
+        if !row.iter().any(|member| above[*member as usize]) {
+            continue;
         }
         for place in 0..rows.row(partition).len() {
             let member = rows.row(partition)[place];

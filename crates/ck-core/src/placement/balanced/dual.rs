@@ -3,9 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::placement::balanced::exchange::{Exchange, MOVED, Ranking};
+use crate::placement::balanced::exchange::{Exchange, MOVED};
 use crate::placement::balanced::flow::{Arcs, Labels};
 use crate::placement::balanced::problem::Problem;
+use crate::placement::balanced::ranking::Ranking;
 
 /// Prices at which no single exchange gains anything, from the rows of a plan; in copies.
 ///

@@ -1,10 +1,10 @@
 //! Copies as a flow: which node may take over which copy, and at what cost.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::placement::balanced::flow::{Arcs, Balance, COST, FAR, Labels};
-use crate::placement::balanced::problem::{NONE, Problem};
+use crate::placement::balanced::problem::Problem;
+use crate::placement::balanced::ranking::{Fit, Groups, Ranking};
 use crate::placement::balanced::rows::Rows;
 
 /// Takers looked at for one copy before the next copy is tried.
@@ -24,64 +24,43 @@ pub(super) struct Exchange<'p, 'm> {
     pub(super) rows: Rows,
     /// Nodes that need not give primaries away; none when moves alone count.
     guarded: Vec<bool>,
-}
-
-/// Open members in order of label: the best entrants of a row.
-#[derive(Debug)]
-pub(super) struct Ranking {
-    /// Members that reach a deficit, cheapest first.
-    pub(super) order: Vec<(i64, u32)>,
-    /// For every domain with such members its two best, in order of the best.
-    pub(super) tops: Vec<[(i64, u32); 2]>,
-}
-
-impl Ranking {
-    pub(super) fn new(problem: &Problem<'_>, labels: &Labels) -> Self {
-        let mut order: Vec<(i64, u32)> = (0..problem.nodes() as u32)
-            .filter(|member| problem.open(*member))
-            .map(|member| (labels.of[member as usize], member))
-            .filter(|(label, _)| *label < FAR)
-            .collect();
-        order.sort_unstable();
-        let mut place = vec![usize::MAX; problem.members.domains as usize];
-        let mut tops: Vec<[(i64, u32); 2]> = Vec::new();
-        for entry in &order {
-            let place = &mut place[problem.domain[entry.1 as usize] as usize];
-            match tops.get_mut(*place) {
-                None => {
-                    *place = tops.len();
-                    tops.push([*entry, (FAR, NONE)]);
-                }
-                Some(top) if top[1].1 == NONE => top[1] = *entry,
-                Some(_) => {}
-            }
-        }
-        Self { order, tops }
-    }
+    /// The rows whose copies may change hands, or all.
+    scope: Option<Vec<u32>>,
+    /// Whether only copies that are new anyway may, at no cost.
+    fresh: bool,
 }
 
 impl<'p, 'm> Exchange<'p, 'm> {
     /// Starts from rows in which surviving primaries lead.
     pub(super) fn new(problem: &'p Problem<'m>, rows: Rows) -> Self {
-        let mut led = vec![0_u32; problem.nodes()];
-        for partition in 0..problem.partitions() {
-            let before = problem
-                .old
-                .as_ref()
-                .map_or(NONE, |old| old.primary(partition));
-            if let Some(led) = led.get_mut(before as usize) {
-                *led += 1;
-            }
-        }
-        let guarded = led
-            .iter()
-            .zip(&problem.lead_targets)
-            .map(|(led, most)| led <= most);
-        let guarded = guarded.collect();
         Self {
             problem,
             rows,
-            guarded,
+            guarded: guards(problem),
+            scope: None,
+            fresh: false,
+        }
+    }
+
+    /// Starts from rows that are close to the targets: only those that have new copies change, or
+    /// else copies of a node above its target, and no copy goes back to where it came from. So no
+    /// exchange has a cost below 0, whatever the rows.
+    pub(super) fn close(problem: &'p Problem<'m>, rows: Rows, fresh: bool) -> Self {
+        let above = |member: &u32| {
+            let at = *member as usize;
+            rows.counts[at] > problem.targets[at]
+        };
+        let near = |partition: &usize| {
+            rows.touched[*partition] || (!fresh && rows.row(*partition).iter().any(above))
+        };
+        let near = (0..problem.partitions()).filter(near);
+        let scope = Some(near.map(|partition| partition as u32).collect());
+        Self {
+            problem,
+            guarded: guards(problem),
+            rows,
+            scope,
+            fresh,
         }
     }
 
@@ -92,6 +71,18 @@ impl<'p, 'm> Exchange<'p, 'm> {
 }
 
 impl Exchange<'_, '_> {
+    /// How many rows are looked at.
+    fn reach(&self) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(self.problem.partitions(), Vec::len)
+    }
+
+    #[inline]
+    fn at(&self, number: usize) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(number, |scope| scope[number] as usize)
+    }
+
     /// What a copy costs where it is.
     fn cost(&self, partition: usize, member: u32) -> i64 {
         let Some(old) = &self.problem.old else {
@@ -169,8 +160,11 @@ impl Exchange<'_, '_> {
         let touched = self.rows.touched[partition];
         let member = self.rows.row(partition)[place];
         let paid = self.cost(partition, member);
+        if self.fresh && paid < MOVED {
+            return FAR;
+        }
         let mut best = FAR;
-        if touched {
+        if touched && self.scope.is_none() {
             for back in self.absent(partition) {
                 let label = labels.of[back as usize];
                 if label < FAR && self.rows.may_replace(self.problem, partition, place, back) {
@@ -187,12 +181,20 @@ impl Exchange<'_, '_> {
     }
 }
 
+/// The nodes that need not give primaries away.
+fn guards(problem: &Problem<'_>) -> Vec<bool> {
+    let most = problem.lead_targets.iter();
+    let led = problem.led_before.iter();
+    led.zip(most).map(|(led, most)| led <= most).collect()
+}
+
 impl Arcs for Exchange<'_, '_> {
     fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool {
         let ranking = Ranking::new(self.problem, labels);
         let lowest = ranking.order.first().map_or(FAR, |first| first.0);
         let mut fell = false;
-        for partition in 0..self.problem.partitions() {
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             let touched = self.rows.touched[partition];
             for (place, member) in self.rows.row(partition).iter().enumerate() {
                 let present = labels.of[*member as usize];
@@ -212,6 +214,9 @@ impl Arcs for Exchange<'_, '_> {
     }
 
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        if !balance.any_gives(labels) {
+            return 0;
+        }
         let mut groups = Groups::new(&Ranking::new(self.problem, labels));
         for (gentle, window) in [(true, WINDOW), (false, WINDOW), (false, usize::MAX)] {
             let pushed = self.sweep(labels, balance, &mut groups, Sweep { gentle, window });
@@ -223,7 +228,7 @@ impl Arcs for Exchange<'_, '_> {
     }
 
     fn effort(&self) -> u64 {
-        self.problem.partitions() as u64
+        self.reach() as u64
     }
 }
 
@@ -244,7 +249,8 @@ impl Exchange<'_, '_> {
         how: Sweep,
     ) -> u64 {
         let mut pushed = 0;
-        for partition in 0..self.problem.partitions() {
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             for place in 0..self.rows.row(partition).len() {
                 let member = self.rows.row(partition)[place];
                 if !balance.gives(member) || labels.of[member as usize] >= FAR {
@@ -281,8 +287,11 @@ impl Exchange<'_, '_> {
         let row = self.rows.row(partition);
         let member = row[place];
         let touched = self.rows.touched[partition];
+        if self.fresh && self.cost(partition, member) < MOVED {
+            return None;
+        }
         let target = labels.of[member as usize] - 1 + self.cost(partition, member);
-        if touched {
+        if touched && self.scope.is_none() {
             let back = self.absent(partition).find(|back| {
                 labels.of[*back as usize] + self.cost(partition, *back) == target
                     && balance.takes(*back)
@@ -301,66 +310,5 @@ impl Exchange<'_, '_> {
                 .may_replace(self.problem, partition, place, entrant);
             if fits { Fit::Yes } else { Fit::NotHere }
         })
-    }
-}
-
-enum Fit {
-    Yes,
-    NotHere,
-    /// It takes nothing any more at these labels.
-    Never,
-}
-
-/// Members of equal label, those that still take something.
-struct Groups {
-    labels: Vec<i64>,
-    members: Vec<Vec<u32>>,
-    next: Vec<usize>,
-}
-
-impl Groups {
-    fn new(ranking: &Ranking) -> Self {
-        let mut groups = Self {
-            labels: Vec::new(),
-            members: Vec::new(),
-            next: Vec::new(),
-        };
-        for (label, member) in &ranking.order {
-            if groups.labels.last() != Some(label) {
-                groups.labels.push(*label);
-                groups.members.push(Vec::new());
-                groups.next.push(0);
-            }
-            if let Some(members) = groups.members.last_mut() {
-                members.push(*member);
-            }
-        }
-        groups
-    }
-
-    fn find(&mut self, label: i64, window: usize, fits: impl Fn(u32) -> Fit) -> Option<u32> {
-        let group = self.labels.binary_search(&label).ok()?;
-        let (members, next) = (&mut self.members[group], &mut self.next[group]);
-        let mut looked = 0;
-        while looked < window.min(members.len()) {
-            if *next >= members.len() {
-                *next = 0;
-            }
-            match fits(members[*next]) {
-                Fit::Yes => {
-                    let found = members[*next];
-                    *next += 1;
-                    return Some(found);
-                }
-                Fit::NotHere => {
-                    *next += 1;
-                    looked += 1;
-                }
-                Fit::Never => {
-                    members.swap_remove(*next);
-                }
-            }
-        }
-        None
     }
 }

@@ -43,6 +43,9 @@ pub(super) struct Balance {
 
 /// The arcs between nodes.
 pub(super) trait Arcs {
+    /// Called before anything else is asked, and only if there is something to move.
+    fn start(&mut self) {}
+
     /// Lowers labels by one more arc, and counts for each node the rows that attain its label.
     /// Returns whether any label fell.
     fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool;
@@ -92,6 +95,14 @@ impl Balance {
     #[inline]
     pub(super) fn gives(&self, vertex: u32) -> bool {
         self.excess[vertex as usize] > 0
+    }
+
+    /// Whether any node has something to give that has a way to go.
+    pub(super) fn any_gives(&self, labels: &Labels) -> bool {
+        let nodes = self.excess.iter().zip(&labels.of).take(self.pool());
+        nodes
+            .into_iter()
+            .any(|(excess, label)| *excess > 0 && *label < FAR)
     }
 
     /// Whether a vertex can use another unit, or pass it on.
@@ -210,6 +221,7 @@ pub(super) fn settle(arcs: &mut impl Arcs, balance: &mut Balance, budget: &mut u
         if balance.is_even() {
             return Settled::Done;
         }
+        arcs.start();
         let Some(labels) = label(arcs, balance, &mut attained, budget) else {
             return Settled::Stopped;
         };

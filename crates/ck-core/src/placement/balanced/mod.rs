@@ -8,6 +8,7 @@ mod flow;
 mod initial;
 mod primaries;
 mod problem;
+mod ranking;
 mod rows;
 mod survivors;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod wants;
 use alloc::vec::Vec;
 
 use crate::placement::plan::Proof;
+use crate::placement::targets::Boxes;
 use crate::placement::{Certificate, Needs, Placement, PlacementError, Plan, members};
 use crate::{NodeId, Spec, Table, Topology};
 use dual::{bound, prices};
@@ -159,13 +161,16 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bou
         .map(|(target, member)| u64::from(member.held.min(*target)))
         .sum();
     let lower_bound = problem.copies - kept.min(wanted);
-    let mut quick = rows.clone();
+    let mut quick = close(problem, rows, true, budget);
     direct::settle(problem, &mut quick);
+    quick = close(problem, quick, false, budget);
     let evened = problem.boxes.holds(&quick.counts);
     if evened && moved(problem, &quick) == lower_bound {
         return (quick, Bound::by_counts(lower_bound));
     }
 
+    // From the start again: what was moved one by one need not be of least cost.
+    let (rows, _) = survivors::keep(problem, old, budget);
     let mut balance = Balance::new(&rows.counts, &problem.boxes);
     let mut exchange = Exchange::new(problem, rows);
     settle(&mut exchange, &mut balance, budget);
@@ -191,6 +196,22 @@ fn incremental(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows, Bou
         None => Bound::by_counts(lower_bound),
     };
     (exchange.rows, bound)
+}
+
+/// Exchanges through rows that have new copies anyway, as far as they lead to the targets; with
+/// `fresh` those alone, else also out of rows of a node above its target.
+fn close(problem: &Problem<'_>, rows: Rows, fresh: bool, budget: &mut u64) -> Rows {
+    if rows.counts == problem.targets {
+        return rows;
+    }
+    let targets = Boxes {
+        low: problem.targets.clone(),
+        high: problem.targets.clone(),
+    };
+    let mut balance = Balance::new(&rows.counts, &targets);
+    let mut exchange = Exchange::close(problem, rows, fresh);
+    settle(&mut exchange, &mut balance, budget);
+    exchange.rows
 }
 
 /// Copies that were not there before.

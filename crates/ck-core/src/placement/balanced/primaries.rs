@@ -18,7 +18,13 @@ struct Roles<'p, 'm> {
     rows: &'p mut Rows,
     /// The rows whose role may move, or all.
     scope: Option<Vec<u32>>,
+    /// What it costs each copy of these rows to lead, as an index into [`LEADS`]; found when it is
+    /// asked for first.
+    prices: Vec<u8>,
 }
+
+/// What leading can cost: nothing where the primary stays; else a change, and the data has to come.
+const LEADS: [i64; 3] = [0, CHANGED * COST, (CHANGED + 1) * COST];
 
 /// Gives every row a primary, within the quota of primaries, with the fewest changes there are for
 /// these rows; among those, with the fewest replacements of a dead primary by a node that does not
@@ -31,6 +37,9 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
             .old
             .as_ref()
             .map_or(NONE, |old| old.primary(partition));
+        if before != NONE && rows.leads[partition] == before {
+            continue;
+        }
         if before != NONE && rows.row(partition).contains(&before) {
             rows.lead(partition, before);
             continue;
@@ -49,14 +58,12 @@ pub(super) fn assign(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) -
     // Rows that have to change anyway settle among themselves first: they are few, and moving a
     // role there costs nothing. No cheaper path leads through the other rows.
     let mut balance = Balance::new(&rows.led, &problem.lead_boxes);
-    let mut roles = Roles {
-        problem,
-        rows,
-        scope: Some(orphaned),
-    };
-    settle(&mut roles, &mut balance, budget);
-    roles.scope = None;
-    settle(&mut roles, &mut balance, budget)
+    settle(
+        &mut Roles::new(problem, rows, Some(orphaned)),
+        &mut balance,
+        budget,
+    );
+    settle(&mut Roles::new(problem, rows, None), &mut balance, budget)
 }
 
 /// Gives rows that lost their primary to survivors that lack primaries, as many as can be; returns
@@ -79,11 +86,7 @@ pub(super) fn adopt(problem: &Problem<'_>, rows: &mut Rows, budget: &mut u64) ->
         high,
     };
     let mut balance = Balance::new(&rows.led, &boxes);
-    let mut roles = Roles {
-        problem,
-        rows,
-        scope: Some(orphans),
-    };
+    let mut roles = Roles::new(problem, rows, Some(orphans));
     settle(&mut roles, &mut balance, budget);
     let Roles { rows, scope, .. } = roles;
     let mut left = Vec::new();
@@ -115,8 +118,18 @@ fn promoted(problem: &Problem<'_>, rows: &Rows, partition: usize) -> u32 {
         .unwrap_or(NONE)
 }
 
-impl Roles<'_, '_> {
-    fn cost(&self, partition: usize, member: u32) -> i64 {
+impl<'p, 'm> Roles<'p, 'm> {
+    fn new(problem: &'p Problem<'m>, rows: &'p mut Rows, scope: Option<Vec<u32>>) -> Self {
+        let prices = Vec::new();
+        Self {
+            problem,
+            rows,
+            scope,
+            prices,
+        }
+    }
+
+    fn price(&self, partition: usize, member: u32) -> u8 {
         let Some(old) = &self.problem.old else {
             return 0;
         };
@@ -125,46 +138,81 @@ impl Roles<'_, '_> {
             return 0;
         }
         let cold = before == NONE && !self.problem.had(partition, member);
-        CHANGED + i64::from(cold)
+        1 + u8::from(cold)
     }
 
-    fn partitions(&self) -> impl Iterator<Item = usize> + '_ {
-        let scope = self.scope.as_deref();
-        let count = scope.map_or(self.rows.leads.len(), <[u32]>::len);
-        (0..count).map(move |at| scope.map_or(at, |scope| scope[at] as usize))
+    fn reach(&self) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(self.rows.leads.len(), Vec::len)
     }
 
-    fn arcs(&self, partition: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
+    #[inline]
+    fn at(&self, number: usize) -> usize {
+        let scope = self.scope.as_ref();
+        scope.map_or(number, |scope| scope[number] as usize)
+    }
+
+    fn set_prices(&mut self) {
+        let width = self.rows.width();
+        let mut prices = vec![0; self.reach() * width];
+        for (number, prices) in prices.chunks_exact_mut(width).enumerate() {
+            let partition = self.at(number);
+            let row = self.rows.row(partition);
+            // Without a choice the cost is not even looked at.
+            for (price, member) in prices.iter_mut().zip(row).filter(|_| row.len() > 1) {
+                *price = self.price(partition, *member);
+            }
+        }
+        self.prices = prices;
+    }
+
+    /// Copies of a row with what it costs each to lead.
+    #[inline]
+    fn copies(&self, number: usize, partition: usize) -> impl Iterator<Item = (u32, i64)> + '_ {
+        let prices = &self.prices[number * self.rows.width()..];
+        let copies = self.rows.row(partition).iter().zip(prices);
+        copies.map(|(member, price)| (*member, LEADS[usize::from(*price)]))
+    }
+
+    /// What the primary of a row pays to lead it.
+    fn paid(&self, number: usize, partition: usize) -> i64 {
         let lead = self.rows.leads[partition];
-        let row = self.rows.row(partition);
-        // Without a choice the cost is not even looked at.
-        let paid = if row.len() > 1 {
-            self.cost(partition, lead)
-        } else {
-            0
-        };
-        row.iter()
-            .copied()
-            .filter(move |member| *member != lead)
-            .map(move |member| (member, (self.cost(partition, member) - paid) * COST + 1))
+        let mut copies = self.copies(number, partition);
+        copies
+            .find(|(member, _)| *member == lead)
+            .map_or(0, |(_, cost)| cost)
     }
 }
 
 impl Arcs for Roles<'_, '_> {
+    fn start(&mut self) {
+        if self.prices.is_empty() {
+            self.set_prices();
+        }
+    }
+
     fn relax(&self, labels: &mut Labels, attained: &mut [i64]) -> bool {
         let mut fell = false;
-        for partition in self.partitions() {
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             let lead = self.rows.leads[partition];
             if lead == NONE {
                 continue;
             }
-            let reach = |(member, cost): (u32, i64)| {
-                let label = labels.of[member as usize];
-                if label < FAR { label + cost } else { FAR }
-            };
-            let found = self.arcs(partition).map(reach).min().unwrap_or(FAR);
+            let (mut found, mut paid) = (FAR, 0);
+            for (member, cost) in self.copies(number, partition) {
+                if member == lead {
+                    paid = cost;
+                } else {
+                    found = found.min(labels.of[member as usize].saturating_add(cost));
+                }
+            }
+            if found >= FAR {
+                continue;
+            }
+            found += 1 - paid;
             let present = &mut labels.of[lead as usize];
-            attained[lead as usize] += i64::from(found < FAR && found <= *present);
+            attained[lead as usize] += i64::from(found <= *present);
             if found < *present {
                 *present = found;
                 fell = true;
@@ -174,17 +222,20 @@ impl Arcs for Roles<'_, '_> {
     }
 
     fn push(&mut self, labels: &Labels, balance: &mut Balance) -> u64 {
+        if !balance.any_gives(labels) {
+            return 0;
+        }
         let mut pushed = 0;
-        for at in 0..self.effort() as usize {
-            let partition = self.scope.as_ref().map_or(at, |scope| scope[at] as usize);
+        for number in 0..self.reach() {
+            let partition = self.at(number);
             let lead = self.rows.leads[partition];
             if lead == NONE || !balance.gives(lead) {
                 continue;
             }
-            let label = labels.of[lead as usize];
-            let taker = self.arcs(partition).find(|(member, cost)| {
+            let target = labels.of[lead as usize] - 1 + self.paid(number, partition);
+            let taker = self.copies(number, partition).find(|(member, cost)| {
                 let reach = labels.of[*member as usize];
-                reach < FAR && label == reach + cost && balance.takes(*member)
+                *member != lead && reach < FAR && reach + cost == target && balance.takes(*member)
             });
             if let Some((taker, _)) = taker {
                 self.rows.lead(partition, taker);
@@ -196,6 +247,6 @@ impl Arcs for Roles<'_, '_> {
     }
 
     fn effort(&self) -> u64 {
-        self.scope.as_ref().map_or(self.rows.leads.len(), Vec::len) as u64
+        self.reach() as u64
     }
 }

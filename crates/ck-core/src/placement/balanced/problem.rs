@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::Table;
-use crate::placement::targets::{Boxes, Whole, whole};
+use crate::placement::targets::{Boxes, Whole, targets};
 use crate::placement::{Members, Needs};
 
 /// No node: filler of short rows, and nodes that are gone.
@@ -67,11 +67,17 @@ pub(super) struct Problem<'a> {
     /// Primaries each member may hold, and one choice among them.
     pub(super) lead_boxes: Boxes,
     pub(super) lead_targets: Vec<u32>,
+    /// Primaries each member had.
+    pub(super) led_before: Vec<u32>,
     pub(super) domain: Vec<u32>,
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn new(members: Members<'a>, previous: Option<&Table>) -> Self {
+    pub(super) fn new(mut members: Members<'a>, previous: Option<&Table>) -> Self {
+        if previous.is_none() {
+            // With nothing to keep, there is nothing a tolerance could save.
+            members.spec = members.spec.without_tolerance();
+        }
         let needs = Needs::new(&members, previous);
         let partitions = members.spec.partitions();
         let (copies, spare) = needs.totals(partitions);
@@ -84,7 +90,7 @@ impl<'a> Problem<'a> {
             overflow: spare,
         };
         let boxes = members.boxes(&shares, limit);
-        let lead_boxes = Boxes::around(&lead_shares);
+        let lead_boxes = needs.lead_boxes(&members, &lead_shares, &boxes);
         let old = previous.map(|table| Old::new(&members, table));
 
         let mut led = vec![0_u32; members.list.len()];
@@ -105,13 +111,19 @@ impl<'a> Problem<'a> {
         let above = |at: usize| members.list[at].held > boxes.low[at];
         let lead_above = |at: usize| led[at] > lead_boxes.low[at];
         let lacks_lead = |at: usize| led[at] < lead_boxes.low[at];
-        let targets = whole(&members, &shares, &boxes, limit, |at| {
+        let held = |at: usize| members.list[at].held;
+        let targets = targets(&members, &shares, &boxes, limit, held, |at| {
             (above(at), lacks_lead(at))
         });
         let up = |at: usize| targets[at] > boxes.low[at];
-        let lead_targets = whole(&members, &lead_shares, &lead_boxes, unlimited, |at| {
-            (lead_above(at), lacks_lead(at), up(at))
-        });
+        let lead_targets = self::targets(
+            &members,
+            &lead_shares,
+            &lead_boxes,
+            unlimited,
+            |at| led[at],
+            |at| (lead_above(at), lacks_lead(at), up(at)),
+        );
         let domain = members.list.iter().map(|member| member.domain).collect();
         Self {
             members,
@@ -122,6 +134,7 @@ impl<'a> Problem<'a> {
             targets,
             lead_boxes,
             lead_targets,
+            led_before: led,
             domain,
         }
     }
@@ -140,12 +153,31 @@ impl<'a> Problem<'a> {
         self.members.list[member as usize].open
     }
 
+    /// The surviving copies of a row; none without a previous table.
+    pub(super) fn survivors(&self, partition: usize) -> impl Iterator<Item = u32> + use<'_, 'a> {
+        let old = self.old.as_ref();
+        old.into_iter()
+            .flat_map(move |old| old.survivors(partition))
+    }
+
     /// Whether a member already had the partition's data.
     #[inline]
     pub(super) fn had(&self, partition: usize, member: u32) -> bool {
         self.old
             .as_ref()
             .is_some_and(|old| old.row(partition).contains(&member))
+    }
+
+    /// Whether `members` touch at least `need` failure domains.
+    #[inline]
+    pub(super) fn reaches(&self, members: &[u32], need: usize) -> bool {
+        let twins = |at: usize| {
+            let domain = self.domain[members[at] as usize];
+            members[..at]
+                .iter()
+                .any(|other| self.domain[*other as usize] == domain)
+        };
+        need <= 1 || (0..members.len()).filter(|at| !twins(*at)).count() >= need
     }
 
     /// Failure domains that `members` touch.

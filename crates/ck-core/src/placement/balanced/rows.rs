@@ -34,6 +34,11 @@ impl Rows {
         }
     }
 
+    /// Cells of a row, used or not.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
     /// The copies of a row.
     #[inline]
     pub(super) fn row(&self, partition: usize) -> &[u32] {
@@ -50,6 +55,14 @@ impl Rows {
         let at = partition * self.width + self.row(partition).len();
         self.cells[at] = member;
         self.counts[member as usize] += 1;
+    }
+
+    /// Fills an empty row.
+    pub(super) fn copy(&mut self, partition: usize, members: &[u32]) {
+        self.cells[partition * self.width..][..members.len()].copy_from_slice(members);
+        for member in members {
+            self.counts[*member as usize] += 1;
+        }
     }
 
     /// Replaces the copy at a position. A primary that leaves leaves the row without one.
@@ -131,6 +144,10 @@ impl Rows {
         let mut row = Vec::with_capacity(self.width);
         for partition in 0..self.leads.len() {
             let lead = self.leads[partition];
+            // Surviving copies, and those of a first placement, are in order but for the primary.
+            if !self.touched[partition] && self.cells[partition * self.width] == lead {
+                continue;
+            }
             row.clear();
             row.extend_from_slice(self.row(partition));
             let rank = |member: u32| match &problem.old {

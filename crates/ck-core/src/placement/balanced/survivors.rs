@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::placement::balanced::primaries;
-use crate::placement::balanced::problem::{Old, Problem};
+use crate::placement::balanced::problem::{NONE, Old, Problem};
 use crate::placement::balanced::rows::Rows;
 use crate::placement::balanced::wants::Wants;
 
@@ -19,9 +19,15 @@ pub(super) fn keep(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows,
         .collect();
     let mut kept = Vec::with_capacity(16);
     for partition in 0..problem.partitions() {
+        let lead = old.primary(partition);
+        // Most rows stay as they are.
+        if is_whole(problem, partition, old.row(partition)) {
+            rows.copy(partition, old.row(partition));
+            rows.lead(partition, lead);
+            continue;
+        }
         kept.clear();
         kept.extend(old.survivors(partition));
-        let lead = old.primary(partition);
         rows.touched[partition] = trim(problem, partition, lead, &mut kept, &mut held);
         for member in &kept {
             rows.push(partition, *member);
@@ -34,6 +40,16 @@ pub(super) fn keep(problem: &Problem<'_>, old: &Old, budget: &mut u64) -> (Rows,
     let orphans = primaries::adopt(problem, &mut rows, budget);
     fill(problem, &mut rows, &orphans);
     (rows, kept)
+}
+
+/// Whether a row is as it should be: none of its nodes is gone, and it is as long and as spread as
+/// it has to be.
+#[inline]
+fn is_whole(problem: &Problem<'_>, partition: usize, row: &[u32]) -> bool {
+    let need = problem.needs.of(partition);
+    row.len() == usize::from(need.copies)
+        && !row.contains(&NONE)
+        && problem.reaches(row, usize::from(need.domains))
 }
 
 /// Drops copies until the rest fits into a valid row, those first whose node holds most beyond its

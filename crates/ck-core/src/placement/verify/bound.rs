@@ -31,17 +31,16 @@ impl Case<'_> {
         let beyond: u64 = held.iter().map(|held| held.saturating_sub(rows)).sum();
         let mut rest = copies.saturating_sub(held.iter().sum());
         let mut spare = self.spare().saturating_sub(beyond);
-        // A node whose share is rounded up keeps one more, where its domain has room for it.
+        // A node that may hold more keeps more, where its domain has room for it.
         for (at, holder) in self.holders.iter().enumerate() {
-            let fraction = boxes[at].1 > boxes[at].0;
-            let within = held[holder.domain] < rows;
-            if fraction && u64::from(holder.before) > floor(at) && rest > 0 && (within || spare > 0)
-            {
-                spare -= u64::from(!within);
-                held[holder.domain] += 1;
-                rest -= 1;
-                by_nodes += 1;
-            }
+            let most = u64::try_from(boxes[at].1).unwrap_or(u64::MAX);
+            let more = u64::from(holder.before).min(most).saturating_sub(floor(at));
+            let within = rows.saturating_sub(held[holder.domain]);
+            let more = more.min(rest).min(within + spare);
+            spare -= more.saturating_sub(within);
+            held[holder.domain] += more;
+            rest -= more;
+            by_nodes += more;
         }
         copies - by_rows.min(by_nodes)
     }

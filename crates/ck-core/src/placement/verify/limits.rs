@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::quota::{Pot, Taker, quota};
 use super::{Case, Holder};
-use crate::{Fraction, NodeState, Spec};
+use crate::{Evenness, Fraction, NodeState, Spec};
 
 /// The most that all rows can hold at once, copies and domains, once caps are counted.
 ///
@@ -71,13 +71,73 @@ impl Case<'_> {
         quota(&takers, pot)
     }
 
-    /// The fewest and the most copies of every node: its share rounded down and up; with a strict
-    /// spec up only as far as the largest ratio of copies to weight has to be.
+    /// The fewest and the most copies of every node, as even as the spec asks for.
     pub(super) fn boxes(&self, shares: &[Fraction], copies: u64) -> Vec<(u128, u128)> {
-        let mut boxes: Vec<(u128, u128)> = shares.iter().map(|s| (s.floor(), s.ceil())).collect();
-        if !self.spec.strict() {
-            return boxes;
+        let boxes: Vec<(u128, u128)> = shares.iter().map(|s| (s.floor(), s.ceil())).collect();
+        match self.spec.evenness() {
+            Evenness::Quota => boxes,
+            Evenness::Strict => self.strict(boxes, copies),
+            Evenness::Tolerance { permille } => self.beside(shares, u128::from(permille)),
+            Evenness::LeastMaximum => self.least_maximum(copies),
         }
+    }
+
+    /// So many thousandths below and above each share, rounded down and up, within the caps.
+    fn beside(&self, shares: &[Fraction], permille: u128) -> Vec<(u128, u128)> {
+        let of = |share: &Fraction, thousandths: u128| {
+            Fraction::new(share.numerator() * thousandths, share.denominator() * 1000)
+        };
+        let range = |(share, holder): (&Fraction, &Holder<'_>)| {
+            let high = of(share, 1000 + permille).ceil();
+            let cap = u128::from(holder.cap(self.spec));
+            (of(share, 1000 - permille).floor(), high.min(cap))
+        };
+        shares.iter().zip(&self.holders).map(range).collect()
+    }
+
+    /// None at least; at most what the least ratio of copies to weight allows at which all copies
+    /// find a place. That ratio is one node's, so each node is asked for its least count.
+    fn least_maximum(&self, copies: u64) -> Vec<(u128, u128)> {
+        let highs = |count: u128, weight: u128| -> Vec<u128> {
+            let high = |holder: &Holder<'_>| {
+                let most = count * u128::from(holder.node.weight) / weight;
+                most.min(u128::from(holder.cap(self.spec)))
+            };
+            self.holders.iter().map(high).collect()
+        };
+        let rows = u128::from(self.spec.partitions());
+        let finds_place = |highs: &[u128]| {
+            let mut domains: BTreeMap<usize, u128> = BTreeMap::new();
+            for (holder, high) in self.holders.iter().zip(highs) {
+                *domains.entry(holder.domain).or_default() += high;
+            }
+            let first: u128 = domains.values().map(|room| *room.min(&rows)).sum();
+            let room: u128 = domains.values().sum();
+            first + (room - first).min(u128::from(self.spare())) >= u128::from(copies)
+        };
+        let mut best: Option<(Fraction, Vec<u128>)> = None;
+        for holder in &self.holders {
+            let weight = u128::from(holder.node.weight);
+            let (mut low, mut high) = (0, rows + 1);
+            while low < high {
+                let middle = (low + high) / 2;
+                if finds_place(&highs(middle, weight)) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            let ratio = Fraction::new(low, weight);
+            if low <= rows && best.as_ref().is_none_or(|best| ratio < best.0) {
+                best = Some((ratio, highs(low, weight)));
+            }
+        }
+        let most = best.map_or_else(|| highs(u128::from(u64::MAX), 1), |best| best.1);
+        most.into_iter().map(|most| (0, most)).collect()
+    }
+
+    /// Rounded up only as far as the largest ratio of copies to weight has to be.
+    fn strict(&self, mut boxes: Vec<(u128, u128)>, copies: u64) -> Vec<(u128, u128)> {
         let ratio =
             |count: u128, at: usize| Fraction::new(count, u128::from(self.holders[at].node.weight));
         let mut order: Vec<(Fraction, usize)> = (0..boxes.len())

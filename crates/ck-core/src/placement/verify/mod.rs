@@ -19,7 +19,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::placement::{Certificate, Plan};
-use crate::{Fraction, Node, NodeState, Row, Spec, Table, Topology};
+use crate::{Evenness, Fraction, Node, NodeState, Row, Spec, Table, Topology};
 
 /// A node that may hold copies.
 struct Holder<'a> {
@@ -334,9 +334,14 @@ impl<'a> Case<'a> {
                 });
             }
             // Rows of different lengths do not always admit an even spread of primaries.
-            let over = share.denominator() * u128::from(copies.max(1));
-            let primaries = Fraction::new(share.numerator() * rows, over);
-            let (low, high, got) = (primaries.floor(), primaries.ceil(), holder.primaries);
+            let over = u128::from(copies.max(1));
+            let part = |count: u128| Fraction::new(count * rows, over);
+            let primaries = Fraction::new(share.numerator() * rows, share.denominator() * over);
+            let (low, high) = match self.spec.evenness() {
+                Evenness::Quota | Evenness::Strict => (primaries.floor(), primaries.ceil()),
+                _ => (part(low).floor(), part(high).ceil()),
+            };
+            let got = holder.primaries;
             if same && (u128::from(got) < low || u128::from(got) > high) {
                 return Err(VerifyError::PrimaryQuota {
                     id: id.clone(),

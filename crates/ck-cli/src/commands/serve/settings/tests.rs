@@ -65,12 +65,13 @@ fn an_address_beyond_loopback_needs_a_word_of_consent() {
 #[test]
 fn a_flag_stands_before_the_file() {
     let file = "http = \":1000\"\njoin = [\":1\", \"http://h:2/\"]\npartitions = 7\n\
-                auto_create = false\nrejoin_grace = \"5s\"\n[services]\nkv = \"h:1\"\n";
+                auto_create = false\napplication = \"volatile\"\nrejoin_grace = \"5s\"\n[services]\nkv = \"h:1\"\n";
     let settings = with_file(file, flags()).unwrap();
     assert_eq!(settings.http.port(), 1000);
     assert_eq!(settings.join, ["127.0.0.1:1", "h:2"]);
     assert_eq!(settings.choices.partitions, Some(7));
     assert_eq!(settings.choices.auto_create, Some(false));
+    assert_eq!(settings.application, Some(Application::Volatile));
     assert_eq!(settings.choices.rejoin_grace_ms, Some(5000));
     assert_eq!(settings.services["kv"], "h:1");
     assert_eq!(settings.data, Path::new("clusterkit-data/n"));

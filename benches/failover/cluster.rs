@@ -1,0 +1,196 @@
+//! Real `ck serve` processes.
+
+use std::error::Error;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::poll::Server;
+
+/// Longest that a cluster takes to be as it was after a node has come back.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Between two looks at whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Builds the program as it ships.
+pub(crate) fn build() -> Result<(), Box<dyn Error>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--locked", "--bin", "ck"])
+        .status()?;
+    if built.success() {
+        Ok(())
+    } else {
+        Err("ck does not build".into())
+    }
+}
+
+/// Where cargo has put it: two folders above this program.
+fn program() -> Result<PathBuf, Box<dyn Error>> {
+    let here = std::env::current_exe()?;
+    let folder = here.parent().and_then(|deps| deps.parent());
+    Ok(folder.ok_or("this program has no folder")?.join("ck"))
+}
+
+pub(crate) struct Cluster {
+    ports: Vec<u16>,
+    processes: Vec<Option<Child>>,
+    directory: TempDir,
+    partitions: u32,
+    profile: String,
+}
+
+impl Cluster {
+    pub(crate) fn start(
+        nodes: u16,
+        partitions: u32,
+        profile: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut cluster = Self {
+            ports: (0..nodes).map(|_| free_port()).collect::<Result<_, _>>()?,
+            processes: (0..nodes).map(|_| None).collect(),
+            directory: tempfile::tempdir()?,
+            partitions,
+            profile: profile.to_owned(),
+        };
+        for node in 0..usize::from(nodes) {
+            cluster.start_node(node)?;
+        }
+        Ok(cluster)
+    }
+
+    pub(crate) fn start_node(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+        let name = format!("node-{}", node + 1);
+        let log = std::fs::File::create(self.directory.path().join(format!("{name}.log")))?;
+        let mut command = Command::new(program()?);
+        command.args(["serve", "--id", &name]);
+        command.args(["--http", &format!("127.0.0.1:{}", self.ports[node])]);
+        for port in &self.ports {
+            command.args(["--join", &format!("127.0.0.1:{port}")]);
+        }
+        command.arg("--data").arg(self.directory.path().join(&name));
+        command.args(["--partitions", &self.partitions.to_string()]);
+        command.args(["--profile", &self.profile]);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.processes[node] = Some(child);
+        Ok(())
+    }
+
+    pub(crate) fn kill(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+        let mut child = self.processes[node].take().ok_or("it is not running")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    pub(crate) fn terminate(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+        let child = self.processes[node].as_ref().ok_or("it is not running")?;
+        let told = Command::new("kill").arg(child.id().to_string()).status()?;
+        if told.success() {
+            Ok(())
+        } else {
+            Err("kill does not work".into())
+        }
+    }
+
+    pub(crate) fn wait_for_end(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+        if let Some(mut child) = self.processes[node].take() {
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn server(&self, node: usize) -> Server {
+        Server::new(&format!("node-{}", node + 1), self.ports[node])
+    }
+
+    pub(crate) fn all(&self) -> Vec<Server> {
+        (0..self.ports.len())
+            .map(|node| self.server(node))
+            .collect()
+    }
+
+    pub(crate) fn survivors(&self, victim: usize) -> Vec<Server> {
+        let others = (0..self.ports.len()).filter(|node| *node != victim);
+        others.map(|node| self.server(node)).collect()
+    }
+
+    /// Which node leads the log.
+    pub(crate) fn leader(&self) -> Result<usize, Box<dyn Error>> {
+        let answer = self.server(0).json("/v1/cluster").ok_or("no answer")?;
+        let nodes = answer["nodes"].as_array().cloned().unwrap_or_default();
+        let leader = nodes.iter().find(|node| node["leader"] == true);
+        let name = leader
+            .and_then(|node| node["id"].as_str())
+            .unwrap_or_default();
+        let number = name
+            .strip_prefix("node-")
+            .and_then(|text| text.parse::<usize>().ok());
+        Ok(number.ok_or("no leader is known")? - 1)
+    }
+
+    /// Waits until every node is ready, every partition stable, and nothing moves.
+    pub(crate) fn settle(&self) -> Result<(), Box<dyn Error>> {
+        let began = Instant::now();
+        let mut servers = self.all();
+        let mut calm = 0;
+        while calm < 10 {
+            let is_calm = servers.iter_mut().all(|server| {
+                let ready = matches!(server.get("/ready", ""), Some((200, ..)));
+                ready && is_calm(server, self.partitions)
+            });
+            calm = if is_calm { calm + 1 } else { 0 };
+            if began.elapsed() > SETTLE_TIMEOUT {
+                return Err(format!("not calm within {SETTLE_TIMEOUT:?}").into());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+}
+
+fn is_calm(server: &mut Server, partitions: u32) -> bool {
+    let Some(stats) = server.json("/v1/partitions/stats") else {
+        return false;
+    };
+    let zero = |field: &str| stats[field] == 0;
+    let primaries = stats["partitions_per_node"].as_object();
+    let leads = |count: &serde_json::Value| count.as_u64().is_some_and(|count| count > 0);
+    stats["total_partitions"] == partitions
+        && zero("in_flight")
+        && zero("unavailable")
+        && zero("under_replicated")
+        && primaries.is_some_and(|all| all.values().all(leads))
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.processes.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A port whose neighbour for peers, 2,000 above, is free as well.
+fn free_port() -> Result<u16, Box<dyn Error>> {
+    for _ in 0..100 {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
+        let peers = port
+            .checked_add(2_000)
+            .map(|peer| TcpListener::bind(("127.0.0.1", peer)));
+        if matches!(peers, Some(Ok(_))) {
+            return Ok(port);
+        }
+    }
+    Err("no free pair of ports".into())
+}

@@ -1,0 +1,179 @@
+//! Plans as data: previewed, applied against their version, steered.
+
+use ck_http::fake::Fake;
+use serde_json::{Value, json};
+
+use crate::support::{Got, Live, captured};
+
+async fn with_a_fourth_node() -> Live {
+    let live = Live::three().await;
+    live.fake.answers_at("127.0.0.1:20084", "node-4");
+    let body = r#"{"node":{"id":"node-4","ip":"127.0.0.1:18084","name":"Server"},"peer_addr":"127.0.0.1:20084"}"#;
+    assert_eq!(live.json("POST", "/join", body).await.status, 200);
+    live
+}
+
+async fn preview(live: &Live) -> Value {
+    let got = live.send("POST", "/v1/plans", &[], b"").await;
+    assert_eq!(got.status, 201, "{got:?}");
+    let plan = got.json();
+    let path = format!("/v1/plans/{}", plan["id"].as_str().unwrap());
+    assert_eq!(got.header("location"), Some(&*path));
+    plan
+}
+
+async fn apply(live: &Live, plan: &Value, condition: &str) -> Got {
+    let path = format!("/v1/plans/{}/apply", plan["id"].as_str().unwrap());
+    live.send("POST", &path, &[("if-match", condition)], b"")
+        .await
+}
+
+fn condition(plan: &Value) -> String {
+    format!("\"{}.{}\"", plan["incarnation"], plan["base"])
+}
+
+#[tokio::test]
+async fn a_preview_tells_moves_cost_rounds_and_reasons_and_changes_nothing() {
+    let live = with_a_fourth_node().await;
+    let before = live.version();
+    let plan = preview(&live).await;
+    assert_eq!(live.version(), before);
+    assert_eq!(
+        (&plan["status"], &plan["node"], &plan["trigger"]),
+        (&json!("preview"), &json!("node-1"), &json!("manual"))
+    );
+    let moves = plan["moves"].as_array().unwrap();
+    let copies: usize = moves
+        .iter()
+        .map(|one| one["copy_to"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(plan["copies_moved"], copies);
+    assert_eq!(plan["partitions_changed"], moves.len());
+    // The newcomer receives everything, two copies at a time.
+    assert_eq!(plan["rounds"].as_u64(), Some(copies.div_ceil(2) as u64));
+    let bound = plan["rounds_bound"].as_str().unwrap();
+    assert_eq!(bound, format!("node-4 receives {copies} copies"));
+    let last = moves.iter().map(|one| one["round"].as_u64().unwrap()).max();
+    assert_eq!(last, plan["rounds"].as_u64());
+    let why = moves[0]["why"].as_array().unwrap();
+    assert!(
+        why.iter()
+            .any(|why| why.as_str().unwrap().starts_with("node-4: new")),
+        "{why:?}"
+    );
+    let path = format!("/v1/plans/{}", plan["id"].as_str().unwrap());
+    assert_eq!(live.get(&path).await.json(), plan);
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_on_the_version_it_was_made_for_alone() {
+    let live = with_a_fourth_node().await;
+    let plan = preview(&live).await;
+    for wrong in ["", "\"1.999\"", "*", "1.2", "W/\"1.6\""] {
+        let got = apply(&live, &plan, wrong).await;
+        assert_eq!(
+            (got.status, got.code().as_str()),
+            (412, "precondition-failed"),
+            "{wrong}"
+        );
+        assert_eq!(got.json()["newest"]["version"], live.version());
+    }
+    let got = apply(&live, &plan, &condition(&plan)).await;
+    assert_eq!(got.status, 202, "{got:?}");
+    let begun = got.json();
+    assert_eq!(begun["status"], "under-way");
+    assert_eq!(
+        (&begun["progress"]["done"], &begun["progress"]["total"]),
+        (&json!(0), &plan["partitions_changed"])
+    );
+    assert_eq!(begun["progress"]["actor"], "operator");
+    // Asked again, it goes on.
+    assert_eq!(apply(&live, &plan, &condition(&plan)).await.status, 202);
+    let other = preview(&live).await;
+    let got = apply(&live, &other, &condition(&other)).await;
+    let again = got.status == 202 || got.code() == "rebalance-under-way";
+    assert!(again, "{got:?}");
+}
+
+#[tokio::test]
+async fn a_plan_for_a_state_that_is_past_is_refused() {
+    let live = with_a_fourth_node().await;
+    let plan = preview(&live).await;
+    live.send("POST", "/v1/nodes/node-2/cordon", &[], b"").await;
+    let path = format!("/v1/plans/{}", plan["id"].as_str().unwrap());
+    assert_eq!(live.get(&path).await.json()["status"], "stale");
+    let got = apply(&live, &plan, &condition(&plan)).await;
+    assert_eq!((got.status, got.code().as_str()), (412, "plan-stale"));
+    assert_eq!(got.json()["newest"]["version"], live.version());
+}
+
+#[tokio::test]
+async fn a_plan_under_way_is_paused_resumed_and_aborted() {
+    let live = with_a_fourth_node().await;
+    let plan = preview(&live).await;
+    let path = |what: &str| format!("/v1/plans/{}/{what}", plan["id"].as_str().unwrap());
+    for what in ["pause", "resume", "abort"] {
+        let got = live.send("POST", &path(what), &[], b"").await;
+        assert_eq!(
+            (got.status, got.code().as_str()),
+            (409, "plan-not-under-way"),
+            "{what}"
+        );
+        let current = live
+            .send("POST", &format!("/v1/plans/current/{what}"), &[], b"")
+            .await;
+        assert_eq!(current.code(), "plan-not-under-way", "{what}");
+    }
+    apply(&live, &plan, &condition(&plan)).await;
+    let paused = live.send("POST", &path("pause"), &[], b"").await.json();
+    assert_eq!(
+        (&paused["status"], &paused["progress"]["paused"]),
+        (&json!("paused"), &json!(true))
+    );
+    let told = live.get("/v1/plans/current").await.json();
+    assert_eq!(
+        (&told["id"], &told["status"]),
+        (&plan["id"], &json!("paused"))
+    );
+    let resumed = live
+        .send("POST", "/v1/plans/current/resume", &[], b"")
+        .await
+        .json();
+    assert_eq!(resumed["status"], "under-way");
+    let aborted = live.send("POST", &path("abort"), &[], b"").await.json();
+    assert_eq!(
+        (&aborted["status"], &aborted["progress"]),
+        (&json!("ended"), &json!(null))
+    );
+    assert_eq!(live.get("/v1/plans/current").await.code(), "plan-unknown");
+}
+
+#[tokio::test]
+async fn plans_are_few_and_bad_ones_are_refused() {
+    let live = Live::three().await;
+    let first = preview(&live).await;
+    assert_eq!(first["status"], "empty");
+    let got = apply(&live, &first, &condition(&first)).await;
+    assert_eq!((got.status, &got.json()["status"]), (202, &json!("empty")));
+    for _ in 0..16 {
+        preview(&live).await;
+    }
+    let path = format!("/v1/plans/{}", first["id"].as_str().unwrap());
+    assert_eq!(
+        live.get(&path).await.code(),
+        "plan-unknown",
+        "others took its place"
+    );
+    assert_eq!(
+        live.json("POST", "/v1/plans", r#"{"partitions":3}"#)
+            .await
+            .code(),
+        "invalid-body"
+    );
+    assert_eq!(live.get("/v1/plans").await.status, 405);
+    let bare = Live::start(Fake::formed(captured(), 3)).await;
+    assert_eq!(
+        bare.send("POST", "/v1/plans", &[], b"").await.code(),
+        "no-partitions"
+    );
+}

@@ -1,0 +1,203 @@
+//! Calls of the user's handler, each a task of its own. Errors and panics end the call and nothing
+//! else: the machine retries, and the node's status says why.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ck_control::{BoxFuture, Call, CallId, Copying, HandlerError, MemberNumber, State, TransferId};
+use ck_core::PartitionId;
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use super::Input;
+use super::context::{CallContext, Over};
+use crate::shared::Shared;
+
+/// What a handler may do with a release before its move is aborted, when the leader does not say
+/// otherwise first.
+const RELEASE_WITHIN: Duration = Duration::from_secs(4);
+
+pub(super) struct Calls {
+    node: Arc<Shared>,
+    line: mpsc::Sender<Input>,
+    running: BTreeMap<CallId, Over>,
+    /// The node has ended.
+    ended: Over,
+}
+
+impl Calls {
+    pub(super) fn new(node: Arc<Shared>, line: mpsc::Sender<Input>) -> Self {
+        Self {
+            node,
+            line,
+            running: BTreeMap::new(),
+            ended: Over::new(),
+        }
+    }
+
+    fn context(&self, partition: Option<PartitionId>, cancelled: &Over) -> CallContext {
+        CallContext {
+            node: Arc::clone(&self.node),
+            partition,
+            cancelled: cancelled.clone(),
+            ended: self.ended.clone(),
+        }
+    }
+
+    /// Begins a call.
+    pub(super) fn begin(&mut self, id: CallId, partition: PartitionId, call: Call, state: &State) {
+        let cancelled = Over::new();
+        self.running.insert(id, cancelled.clone());
+        let context = self.context(Some(partition), &cancelled);
+        let copying = copying(state, partition, call);
+        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        let over = (cancelled.said(), self.ended.said());
+        tokio::spawn(async move {
+            let reports = &node.reports;
+            reports.begun(partition, name(call));
+            // The handler may panic before it returns its future, too.
+            let running = async { run(&node, &context, partition, call, copying).await };
+            let running = AssertUnwindSafe(running);
+            let result = tokio::select! {
+                biased;
+                result = running.catch_unwind() => Some(result),
+                () = over.0 => None,
+                () = over.1 => None,
+            };
+            let succeeded = match result {
+                Some(Ok(Ok(()))) => {
+                    reports.succeeded(partition);
+                    true
+                }
+                Some(Ok(Err(source))) => {
+                    reports.failed(partition, name(call), &source.to_string());
+                    false
+                }
+                Some(Err(panic)) => {
+                    reports.failed(partition, name(call), &said(panic.as_ref()));
+                    false
+                }
+                None => {
+                    reports.cancelled(partition);
+                    false
+                }
+            };
+            let _ = line
+                .send(Input::CallEnded {
+                    call: id,
+                    succeeded,
+                })
+                .await;
+        });
+    }
+
+    /// The call's result is no longer wanted: its future is dropped.
+    pub(super) fn cancel(&self, id: CallId) {
+        if let Some(running) = self.running.get(&id) {
+            running.say();
+        }
+    }
+
+    pub(super) fn ended(&mut self, id: CallId) {
+        self.running.remove(&id);
+    }
+
+    /// The lease has lapsed. Nothing waits for what the handler does about it.
+    pub(super) fn lapsed(&self) {
+        let never = Over::new();
+        let context = self.context(None, &never);
+        let (node, ended) = (Arc::clone(&self.node), self.ended.said());
+        tokio::spawn(async move {
+            let lost = async { node.config.handler.lease_lost(&context).await };
+            let lost = AssertUnwindSafe(lost).catch_unwind();
+            tokio::select! {
+                result = lost => if let Err(panic) = result {
+                    tracing::warn!(panic = said(panic.as_ref()), "the handler panicked in lease_lost");
+                },
+                () = ended => {}
+            }
+        });
+    }
+
+    /// The node has ended: whatever runs is dropped.
+    pub(super) fn end(&self) {
+        self.ended.say();
+    }
+}
+
+fn name(call: Call) -> &'static str {
+    match call {
+        Call::Prepare { .. } => "prepare",
+        Call::CatchUp { .. } => "catch-up",
+        Call::BecomePrimary { .. } => "become-primary",
+        Call::BecomeReplica => "become-replica",
+        Call::Release { .. } => "release",
+        Call::CleanUp => "clean-up",
+    }
+}
+
+/// What a call that copies copies from; `None` when its source is no member any more.
+fn copying(state: &State, partition: PartitionId, call: Call) -> Option<Copying> {
+    let (Call::Prepare { transfer, source } | Call::CatchUp { transfer, source }) = call else {
+        return None;
+    };
+    from(state, partition, transfer, source)
+}
+
+fn from(
+    state: &State,
+    partition: PartitionId,
+    transfer: TransferId,
+    source: MemberNumber,
+) -> Option<Copying> {
+    let member = state.member(source)?;
+    let (node, services) = (member.node.clone(), member.services.clone());
+    Some(Copying::new(partition, transfer, node, services))
+}
+
+/// The source of a copy has left the cluster.
+#[derive(Debug, thiserror::Error)]
+#[error("the node to copy {partition} from is no member any more; the move will be aborted")]
+struct NoSource {
+    partition: PartitionId,
+}
+
+fn run<'a>(
+    node: &'a Shared,
+    context: &'a CallContext,
+    partition: PartitionId,
+    call: Call,
+    copying: Option<Copying>,
+) -> BoxFuture<'a, Result<(), HandlerError>> {
+    let handler = &node.config.handler;
+    match (call, copying) {
+        (Call::Prepare { .. }, Some(copying)) => handler.prepare(context, copying),
+        (Call::CatchUp { .. }, Some(copying)) => handler.catch_up(context, copying),
+        (Call::Prepare { .. } | Call::CatchUp { .. }, None) => {
+            let gone: HandlerError = Box::new(NoSource { partition });
+            Box::pin(std::future::ready(Err(gone)))
+        }
+        (Call::BecomePrimary { token }, _) => handler.become_primary(context, token),
+        (Call::BecomeReplica, _) => handler.become_replica(context, partition),
+        (Call::Release { .. }, _) => {
+            let now = Duration::from_nanos(node.gates.now().0);
+            let within = node.config.pace.release.min(RELEASE_WITHIN);
+            handler.release(context, partition, now.saturating_add(within))
+        }
+        (Call::CleanUp, _) => handler.clean_up(context, partition),
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!(
+        "panicked: {}",
+        text.unwrap_or_else(|| "without a word".to_owned())
+    )
+}

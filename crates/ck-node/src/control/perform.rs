@@ -1,0 +1,205 @@
+//! Performing what the machines ask for, in order.
+
+use std::sync::Arc;
+
+use ck_control::{
+    AgentOutput, Answer, Command, FencingToken, LeaderOutput, MemberNumber, Renewal, Round,
+    SessionId, Time, Trigger,
+};
+use tokio::sync::oneshot;
+
+use super::renewals;
+use super::{Control, DRAIN_TIMEOUT, Input};
+use crate::consensus::Substrate;
+use crate::execute::{self, propose};
+use crate::operation::Operation;
+use crate::planning;
+
+/// Renewals of this node that may be under way: a lease has five.
+pub(super) const RENEWALS_MAX: usize = 8;
+
+/// Proposals of this node's leader that may be under way. What is beyond is proposed again.
+pub(super) const PROPOSALS_MAX: usize = 256;
+
+impl Control {
+    /// Performs all outputs, and publishes what this node may act on.
+    pub(super) fn perform(&mut self) {
+        loop {
+            // A right that has shrunk is taken back before anything else is done.
+            self.publish_lease(|before, now| now < before);
+            if let Some(output) = self.agent.poll_output() {
+                self.perform_one(output);
+            } else if let Some(output) = self.leader.poll_output() {
+                self.perform_as_leader(output);
+            } else {
+                break;
+            }
+        }
+        // One that has grown is published after the gates were set to what it is for.
+        self.publish_lease(|before, now| now != before);
+        self.publish();
+    }
+
+    fn publish_lease(&self, publishes: impl Fn(Time, Time) -> bool) {
+        let (before, ends) = (self.node.gates.lease_end(), self.agent.lease_ends());
+        // A reader compares the end with the clock, so a clock that went back must meet no end.
+        let ends = if self.went_back { Time::ZERO } else { ends };
+        if publishes(before, ends) {
+            self.node.gates.set_lease_end(ends);
+        }
+    }
+
+    fn perform_one(&mut self, output: AgentOutput) {
+        match output {
+            AgentOutput::Renew(renewal) => self.renew(renewal),
+            AgentOutput::Register { previous } => self.register(previous),
+            AgentOutput::StopSession { member, session } => self.stop_session(member, session),
+            AgentOutput::Open { token } => {
+                self.draining.remove(&token.partition);
+                self.node.gates.open(token);
+            }
+            AgentOutput::Shut { token } => self.shut(token),
+            AgentOutput::Call {
+                id,
+                partition,
+                call,
+            } => {
+                let state = self.agent.state().clone();
+                self.calls.begin(id, partition, call, &state);
+            }
+            AgentOutput::Cancel { id } => self.calls.cancel(id),
+            AgentOutput::Lapsed => self.calls.lapsed(),
+        }
+    }
+
+    fn shut(&mut self, token: FencingToken) {
+        self.node.gates.shut(token.partition);
+        self.draining.insert(token.partition, token);
+        // Looked at in the next turn; a proof that is dropped meanwhile wakes the loop as well.
+        self.node.gates.drained.notify_one();
+    }
+
+    /// Sends a renewal to whoever leads; with no leader known it is lost, which is harmless.
+    fn renew(&mut self, renewal: Renewal) {
+        let Ok(permit) = Arc::clone(&self.renewing).try_acquire_owned() else {
+            return;
+        };
+        let within = self.agent.state().config().lease.lease();
+        let line = self.line.clone();
+        if self.consensus.watch().borrow().leads() {
+            // The leader renews with itself by the same path.
+            let (answer, answered) = oneshot::channel();
+            let line = line.clone();
+            tokio::spawn(async move {
+                let _permit = permit;
+                let _ = line.send(Input::Renewal { renewal, answer }).await;
+                if let Ok(Ok(answer)) = tokio::time::timeout(within, answered).await {
+                    let _ = line.send(Input::Answered(answer)).await;
+                }
+            });
+            return;
+        }
+        let Some(leader) = execute::leader_address(&self.node) else {
+            return;
+        };
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Some(answer) = renewals::ask(&node, &leader, &renewal, within).await {
+                let _ = line.send(Input::Answered(answer)).await;
+            }
+        });
+    }
+
+    fn register(&mut self, previous: Option<SessionId>) {
+        let stopping = self.stopping_since.is_some();
+        if std::mem::replace(&mut self.registering, true) || stopping {
+            return;
+        }
+        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        tokio::spawn(async move {
+            let result = crate::driver::register(&node, previous).await;
+            let _ = line.send(Input::Registered(result)).await;
+        });
+    }
+
+    fn stop_session(&mut self, member: MemberNumber, session: SessionId) {
+        let now = self.now();
+        let waited = self.stopping_since.map(|since| now.since(since));
+        let drains =
+            !self.draining.is_empty() && waited.is_none_or(|waited| waited < DRAIN_TIMEOUT);
+        if drains || std::mem::replace(&mut self.ending_session, true) {
+            return;
+        }
+        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        tokio::spawn(async move {
+            let actor = node.config.node.as_str().to_owned();
+            let stop = Operation::Stop { member, session };
+            if let Err(source) = execute::execute(&node, stop, &actor).await {
+                tracing::debug!(%source, "the end of the session is not committed yet");
+            }
+            let _ = line.send(Input::SessionStopped).await;
+        });
+    }
+
+    fn perform_as_leader(&mut self, output: LeaderOutput) {
+        match output {
+            LeaderOutput::Confirm { round, term } => self.confirm(round, term),
+            LeaderOutput::Answer { answer, .. } => self.pass_on(answer),
+            LeaderOutput::Propose(command) => self.propose(command),
+            LeaderOutput::Plan { trigger } => self.plan(trigger),
+        }
+    }
+
+    fn pass_on(&mut self, answer: Answer) {
+        self.waiting.answer(answer);
+    }
+
+    fn confirm(&self, round: Round, term: u64) {
+        let (consensus, line) = (Arc::clone(&self.consensus), self.line.clone());
+        let within = self.agent.state().config().lease.renews_every();
+        tokio::spawn(async move {
+            // A round that takes longer counts as lost, and another follows.
+            let asked = tokio::time::timeout(within, consensus.confirm_leadership()).await;
+            match asked {
+                Ok(Ok(confirmed)) => {
+                    let term = confirmed.term;
+                    let _ = line.send(Input::Confirmed { round, term }).await;
+                }
+                Ok(Err(source)) => tracing::debug!(%source, term, "leadership is not confirmed"),
+                Err(_) => tracing::debug!(term, "no majority confirmed leadership in time"),
+            }
+        });
+    }
+
+    fn propose(&self, command: Command) {
+        let Ok(permit) = Arc::clone(&self.proposing).try_acquire_owned() else {
+            tracing::debug!(command = command.name(), "many proposals are under way");
+            return;
+        };
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let name = command.name();
+            if let Err(source) = propose(&node, command, CONTROLLER).await {
+                tracing::debug!(%source, command = name, "a decision was not taken over");
+            }
+        });
+    }
+
+    fn plan(&mut self, trigger: Trigger) {
+        if std::mem::replace(&mut self.planning, true) {
+            return;
+        }
+        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        tokio::spawn(async move {
+            if let Err(source) = planning::rebalance(&node, trigger, false, CONTROLLER).await {
+                tracing::debug!(%source, %trigger, "no rebalance yet");
+            }
+            let _ = line.send(Input::Planned).await;
+        });
+    }
+}
+
+/// The actor of what a leader decides by itself.
+pub(crate) const CONTROLLER: &str = "controller";

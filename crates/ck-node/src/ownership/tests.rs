@@ -1,0 +1,118 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ck_control::{FencingToken, Incarnation, Time};
+use ck_core::{Epoch, PartitionId};
+
+use super::{Gates, NotOwner, Ownership};
+use crate::clock::Clock;
+
+#[derive(Default)]
+struct Hands(AtomicU64);
+
+impl Clock for Arc<Hands> {
+    fn now(&self) -> Time {
+        Time(self.0.load(Ordering::SeqCst))
+    }
+}
+
+const P: PartitionId = PartitionId(3);
+
+fn gates() -> (Arc<Gates>, Arc<Hands>) {
+    let hands = Arc::new(Hands::default());
+    let gates = Gates::new(Arc::new(Arc::clone(&hands)));
+    gates.lay_out(8, Incarnation(7));
+    (gates, hands)
+}
+
+fn token(epoch: u64) -> FencingToken {
+    FencingToken {
+        incarnation: Incarnation(7),
+        partition: P,
+        epoch: Epoch(epoch),
+    }
+}
+
+#[test]
+fn nothing_is_owned_without_a_gate_or_without_a_lease() {
+    let (gates, hands) = gates();
+    assert!(Ownership::open(&gates, P).is_none());
+    gates.open(token(5));
+    assert!(Ownership::open(&gates, P).is_none(), "no lease yet");
+    gates.set_lease_end(Time(100));
+    let own = Ownership::open(&gates, P).unwrap();
+    assert_eq!(own.token(), token(5));
+    assert_eq!(own.check().unwrap().token(), token(5));
+    assert!(Ownership::open(&gates, PartitionId(4)).is_none());
+    assert!(Ownership::open(&gates, PartitionId(8)).is_none());
+    hands.0.store(99, Ordering::SeqCst);
+    drop(own.check().unwrap());
+    hands.0.store(100, Ordering::SeqCst);
+    assert_eq!(
+        own.check().unwrap_err(),
+        NotOwner::LeaseLapsed { partition: P }
+    );
+    assert!(gates.all().is_empty());
+}
+
+#[test]
+fn a_grant_that_has_ended_is_not_revived_by_the_next() {
+    let (gates, _) = gates();
+    gates.set_lease_end(Time(100));
+    gates.open(token(5));
+    let own = Ownership::open(&gates, P).unwrap();
+    gates.shut(P);
+    assert_eq!(
+        own.check().unwrap_err(),
+        NotOwner::Ended { token: token(5) }
+    );
+    gates.open(token(6));
+    assert_eq!(
+        own.check().unwrap_err(),
+        NotOwner::Ended { token: token(5) }
+    );
+    assert_eq!(gates.all(), [token(6)]);
+}
+
+#[test]
+fn a_shut_gate_is_drained_when_its_last_proof_is_dropped() {
+    let (gates, _) = gates();
+    gates.set_lease_end(Time(100));
+    gates.open(token(5));
+    let own = Ownership::open(&gates, P).unwrap();
+    let (one, two) = (own.check().unwrap(), own.check().unwrap());
+    gates.shut(P);
+    assert!(!gates.is_drained(P));
+    drop(one);
+    assert!(!gates.is_drained(P));
+    assert!(own.check().is_err());
+    drop(two);
+    assert!(gates.is_drained(P));
+}
+
+/// Whoever shuts a gate and then finds no proof may rely on no effect being admitted any more.
+#[test]
+fn no_proof_is_given_after_a_gate_was_found_drained() {
+    for round in 1..=200 {
+        let (gates, _) = gates();
+        gates.set_lease_end(Time(100));
+        gates.open(token(round));
+        let own = Ownership::open(&gates, P).unwrap();
+        let released = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while let Ok(proof) = own.check() {
+                        assert_eq!(released.load(Ordering::SeqCst), 0);
+                        drop(proof);
+                    }
+                });
+            }
+            gates.shut(P);
+            while !gates.is_drained(P) {
+                std::thread::yield_now();
+            }
+            released.store(1, Ordering::SeqCst);
+        });
+    }
+}
