@@ -14,7 +14,7 @@ use crate::repo::Repo;
 /// Seconds of fuzzing, unless told otherwise.
 const SECONDS: u64 = 60;
 
-/// Counters for every edge, and what is compared with what; overflows are caught as in debug.
+/// Counters for every edge, and a look at what is compared with what.
 const FLAGS: &[&str] = &[
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -46,7 +46,7 @@ pub(crate) fn run(repo: &Repo, arguments: &[String]) -> Result<()> {
     let target = repo.metadata()?.target_directory.join("fuzz");
     // The same versions as everywhere else; cargo adds libFuzzer's own.
     fs::copy(repo.root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
-    let host = host()?;
+    let host = host(repo)?;
     let build = ["build", "--quiet", "--release", "--target", &host];
     let mut build = process::cargo(&folder, &build);
     // With a target named, the flags leave build scripts alone.
@@ -98,8 +98,8 @@ fn compiler() -> String {
 }
 
 /// What this machine's programs are built for.
-fn host() -> Result<String> {
-    let told = process::output(Command::new("rustc").arg("-vV"))?;
+fn host(repo: &Repo) -> Result<String> {
+    let told = process::output(Command::new("rustc").current_dir(repo.root()).arg("-vV"))?;
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names its host")?.to_owned())
 }

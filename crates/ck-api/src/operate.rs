@@ -18,7 +18,7 @@ pub struct RebalanceRequest {
 pub struct RebalanceAnswer {
     /// Whether it was only planned.
     pub dry_run: bool,
-    /// Whether the table has changed.
+    /// Whether the plan has begun; the table changes move by move.
     pub applied: bool,
     /// Copies that a node gets which it did not have.
     pub copies_moved: u64,
@@ -42,7 +42,7 @@ pub struct RebalanceAnswer {
     pub moves_left_out: u64,
     /// Incarnation of the cluster.
     pub incarnation: u64,
-    /// Version of the table after it, or the one it was planned for.
+    /// Version with which the plan began, or the one it was planned for.
     pub version: u64,
 }
 

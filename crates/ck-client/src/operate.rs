@@ -38,7 +38,7 @@ impl Client {
         })
     }
 
-    /// Plans over the nodes of now and applies the plan, or only plans.
+    /// Plans over the nodes of now and begins the plan, or only plans.
     ///
     /// # Errors
     /// [`ClientError`].

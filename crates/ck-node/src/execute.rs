@@ -46,7 +46,6 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         let again = match &failure {
             OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
             OperationError::Unknown { .. } => operation.is_idempotent(),
-            OperationError::Draining { .. } => true,
             // Another node, which led, stops; the next leader may take it on.
             OperationError::Stopping { node: other } => *other != node.config.node,
             _ => false,
@@ -58,9 +57,7 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         tokio::time::sleep(RETRY_EVERY).await;
     }
     match last {
-        Some(failure @ (OperationError::Unknown { .. } | OperationError::Draining { .. })) => {
-            Err(failure)
-        }
+        Some(failure @ OperationError::Unknown { .. }) => Err(failure),
         other => {
             let reason = other.map_or_else(
                 || "nothing was tried".to_owned(),

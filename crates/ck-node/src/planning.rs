@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ck_control::{Command, MemberNumber, RebalanceCommand, Rejection, State, Trigger};
 use ck_core::placement::{Balanced, Placement, Plan};
-use ck_core::{NodeId, NodeState, Spec, Table, Topology};
+use ck_core::{NodeId, NodeState, Row, Spec, Table, Topology};
 
 use crate::execute::{propose, settled};
 use crate::operation::{OperationError, Outcome, PlanOutcome};
@@ -167,7 +167,7 @@ fn keeps_enough(state: &State, before: &Table, after: &Table) -> Result<(), Oper
     let short = before
         .rows()
         .zip(after.rows())
-        .find(|(old, new)| new.nodes().len() < least && !old.nodes().eq(new.nodes()));
+        .find(|(old, new)| new.nodes().len() < least && differs(*old, *new));
     match short {
         None => Ok(()),
         Some((_, row)) => Err(OperationError::TooFewCopies {
@@ -178,12 +178,21 @@ fn keeps_enough(state: &State, before: &Table, after: &Table) -> Result<(), Oper
     }
 }
 
+/// Whether there is something to carry out: another primary, or other copies. The order of the
+/// others is nothing.
+fn differs(old: Row<'_>, new: Row<'_>) -> bool {
+    let held = |node: &NodeId| old.contains(node.as_str());
+    old.primary() != new.primary()
+        || old.nodes().len() != new.nodes().len()
+        || !new.nodes().all(held)
+}
+
 fn figures(state: &State, before: &Table, plan: Plan) -> PlanOutcome {
     let changed = plan
         .table
         .rows()
         .zip(before.rows())
-        .filter(|(new, old)| !new.nodes().eq(old.nodes()));
+        .filter(|(new, old)| differs(*old, *new));
     PlanOutcome {
         applied: false,
         base: state.version(),

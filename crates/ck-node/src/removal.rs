@@ -1,6 +1,7 @@
 //! Taking a node out of the cluster for good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ck_control::{Command, MemberChange, MemberNumber, MoveRejection, Rejection, State, Trigger};
 use ck_core::{NodeId, NodeState};
@@ -22,7 +23,6 @@ pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> For
     if !can_do_without(node, &state, number) {
         return Err(OperationError::LastVoter { node: name });
     }
-    let within = node.config.operation_timeout / 3;
     if member.session.is_some() && !member.closing && holds(&state, &name) > 0 {
         drain(node, &state, &name, actor).await?;
         let mut applied = node.publisher.applied();
@@ -30,7 +30,7 @@ pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> For
             let state = node.state();
             holds(&state, &name) == 0 || state.rebalance().is_none()
         });
-        let _ = tokio::time::timeout(within, emptied).await;
+        let _ = tokio::time::timeout(DRAINED_WITHIN, emptied).await;
     }
     let state = settled(node).await?;
     let last_copies = last_copies(&state, number);
@@ -49,6 +49,9 @@ pub(crate) async fn remove(node: &Arc<Shared>, name: NodeId, actor: &str) -> For
     node.wake.notify_one();
     Ok(Outcome::Removed)
 }
+
+/// Time a removal waits for a drain before it says that it goes on; who asked asks again.
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Partitions a node holds a copy of.
 fn holds(state: &State, name: &NodeId) -> u64 {
@@ -102,7 +105,7 @@ async fn close(node: &Arc<Shared>, name: &NodeId, actor: &str) -> Result<(), Ope
     if member.is_some_and(|member| !member.closing) {
         propose(node, Command::Close { node: name.clone() }, actor).await?;
     }
-    let within = node.config.operation_timeout / 3;
+    let within = node.config.operation_timeout / 2;
     let mut applied = node.publisher.applied();
     let gone = applied.wait_for(|_| node.state().member_by_node(name.as_str()).is_none());
     let gone = tokio::time::timeout(within, gone).await;

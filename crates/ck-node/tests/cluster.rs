@@ -8,7 +8,7 @@ use std::time::Duration;
 use ck_control::{MemberChange, PartitionState};
 use ck_core::{NodeId, PartitionId, Version};
 use ck_node::{EventKind, Handle, Next, OperationError};
-use support::{World, address, eventually, three_voters};
+use support::{World, address, eventually, remove_when_empty, three_voters};
 
 fn rows(handle: &Handle) -> Vec<ck_node::Partition> {
     handle.partitions()
@@ -266,7 +266,7 @@ async fn every_node_tells_each_event_once() {
         fourth.partitions_of("node-4").len() == 48
     })
     .await;
-    handles[0].remove("node-4".parse().unwrap()).await.unwrap();
+    remove_when_empty(&handles[0], "node-4").await;
     for stream in &mut streams {
         let (mut joined, mut started, mut completed, mut moved) = (0, 0, 0, 0);
         loop {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use ck_control::PartitionState;
 use ck_core::PartitionId;
 use ck_node::{EventKind, Handle};
-use support::{World, eventually, three_voters};
+use support::{World, eventually, remove_when_empty, three_voters};
 
 /// What a hook was told: what happened, why, and at which position of the log.
 type Told = Arc<Mutex<Vec<(u64, &'static str, String)>>>;
@@ -77,7 +77,7 @@ async fn all_seven_fire_on_every_node_once_and_say_why() {
         third.unready().is_empty() && is_calm(&third, &all)
     })
     .await;
-    handles[0].remove("node-4".parse().unwrap()).await.unwrap();
+    remove_when_empty(&handles[0], "node-4").await;
     let last = |told: &Told| {
         let told = told.lock().unwrap();
         told.iter().any(|(_, hook, _)| *hook == "node-leave")

@@ -18,7 +18,7 @@ use crate::output::{Output, count};
 #[command(after_help = "\
 Examples:
   ck drain node-3 --wait
-  ck drain node-3 && ck may-stop node-3")]
+  ck drain node-3 --wait && ck remove node-3")]
 pub(crate) struct DrainArgs {
     /// The node's id.
     #[arg(value_parser = NonEmptyStringValueParser::new())]

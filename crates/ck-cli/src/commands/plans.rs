@@ -15,7 +15,7 @@ use crate::args::Connection;
 use crate::exit::{Done, Failure};
 use crate::output::{Output, count, figure, table, write_table};
 
-/// Plan over the nodes of now, and show the plan: what would move, when, why, and what it costs.
+/// Show what a plan over the nodes of now would move, when, why and at what cost.
 ///
 /// Nothing changes. The plan is kept by the server that answered, which also applies it. With the
 /// id of a plan, or `current` for the one under way, shows how far that is.

@@ -20,7 +20,10 @@ pub(crate) struct PauseArgs {
     connection: Connection,
 }
 
-/// Let a paused plan go on; with --brake, let moves go on after many nodes were lost at once.
+/// Let a paused plan go on; with --brake, let moves go on after a great loss.
+///
+/// When many nodes are lost at once, the cluster pulls a brake: promotions go on, and nothing is
+/// moved until an operator releases it, or it has been quiet for five minutes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ck resume\n  ck resume --brake")]
 pub(crate) struct ResumeArgs {

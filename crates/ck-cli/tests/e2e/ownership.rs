@@ -309,20 +309,50 @@ fn an_application_of_any_language_carries_the_moves_out() {
     let drained = done(&cluster, &["drain", "node-3", "--wait", "--timeout", "60s"]);
     assert_eq!(drained["primaries"], 0);
     assert!(cluster.servers[2].get("/v1/owned").json()["owned"] == json!([]));
-    let events = |at: usize| -> Vec<String> {
-        let orders = told[at].try_iter();
-        orders
-            .map(|order| order["event"].as_str().unwrap_or_default().to_owned())
-            .collect()
-    };
-    let (first, second, third) = (events(0), events(1), events(2));
-    let has = |list: &[String], event: &str| list.iter().any(|one| one == event);
-    assert!(
-        has(&third, "release") && has(&third, "clean-up"),
-        "{third:?}"
-    );
-    let others = [first, second].concat();
-    for event in ["prepare", "catch-up", "become-primary"] {
-        assert!(has(&others, event), "{event}: {others:?}");
+    // An order is told here a moment after it was acknowledged.
+    let (third, others) = (&told[2..], &told[..2]);
+    for (applications, wanted) in [
+        (third, &["release", "clean-up"][..]),
+        (others, &["prepare", "catch-up", "become-primary"]),
+    ] {
+        let mut seen: Vec<String> = Vec::new();
+        wait_for(&format!("{wanted:?}"), BOUND, || {
+            let orders = applications.iter().flat_map(mpsc::Receiver::try_iter);
+            seen.extend(orders.filter_map(|order| Some(order["event"].as_str()?.to_owned())));
+            let has = |event: &&str| seen.iter().any(|one| one == event);
+            wanted.iter().all(has).then_some(())
+        });
+    }
+}
+
+#[test]
+fn an_expected_application_is_waited_for_from_the_start() {
+    let flags = [
+        "--partitions",
+        "4",
+        "--replication-factor",
+        "1",
+        "--application",
+        "durable",
+    ];
+    let mut cluster = Cluster::ready(1, &flags);
+    let owned = |cluster: &Cluster| cluster.servers[0].get("/v1/owned").json()["owned"].clone();
+    for _ in 0..2 {
+        assert_eq!(owned(&cluster), json!([]), "nobody has said that it serves");
+        let told = application(&cluster.servers[0]);
+        let mut served = 0;
+        while served < 4 {
+            let order = told
+                .recv_timeout(BOUND)
+                .expect("an order for each partition");
+            served += usize::from(order["event"] == "become-primary");
+        }
+        wait_for("it owns what its application serves", BOUND, || {
+            (owned(&cluster).as_array()?.len() == 4).then_some(())
+        });
+        // Whatever was said before, the next start waits for it again.
+        cluster.servers[0].kill();
+        cluster.servers[0].start();
+        cluster.servers[0].wait_until_ready();
     }
 }

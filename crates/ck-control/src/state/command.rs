@@ -128,17 +128,6 @@ pub enum Command {
         /// Name of the strategy that made it, at most 64 bytes.
         strategy: Option<String>,
     },
-    /// Replaces the table by a planned one.
-    ApplyPlan {
-        /// The version the plan was made for.
-        base: Version,
-        /// The planned table.
-        table: Table,
-        /// Why.
-        trigger: Trigger,
-        /// When planning began, by the proposer's wall clock, in milliseconds since 1970.
-        started_at_ms: u64,
-    },
     /// Writes a custom value.
     SetCustom {
         /// Its key, 1 to 512 bytes.
@@ -233,7 +222,6 @@ impl Command {
             Self::Close { .. } => "close",
             Self::Remove { .. } => "remove",
             Self::CreatePartitions { .. } => "create-partitions",
-            Self::ApplyPlan { .. } => "apply-plan",
             Self::SetCustom { .. } => "set-custom",
             Self::DeleteCustom { .. } => "delete-custom",
             Self::Configure { .. } => "configure",

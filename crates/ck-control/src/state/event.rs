@@ -134,20 +134,20 @@ pub enum EventKind {
         /// The partition's epoch from now on.
         epoch: Epoch,
     },
-    /// A plan begins to be applied.
+    /// A plan begins to be carried out.
     RebalanceStarted {
         /// What it was made for.
         trigger: Trigger,
-        /// Partitions whose row changes.
+        /// Partitions to change: another copy, or another primary.
         partitions: u32,
         /// Members at that time.
         nodes: u32,
     },
-    /// A plan has been applied.
+    /// A plan has ended: it was carried out, or given up.
     RebalanceCompleted {
         /// What it was made for.
         trigger: Trigger,
-        /// Partitions whose row changed.
+        /// Partitions that reached what was planned.
         partitions: u32,
         /// Members at that time.
         nodes: u32,

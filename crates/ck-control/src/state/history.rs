@@ -19,7 +19,7 @@ pub struct HistoryEntry {
     pub at_ms: u64,
     /// Who asked.
     pub actor: String,
-    /// The command's name: `register`, `apply-plan`.
+    /// The command's name: `register`, `rebalance-begin`.
     pub kind: String,
     /// What it did, for people; at most 512 bytes.
     pub summary: String,

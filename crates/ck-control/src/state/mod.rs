@@ -157,7 +157,7 @@ impl State {
     /// The version at which something last changed that a plan depends on: rows, members, their
     /// weight, domain and state, replication factor and spread.
     ///
-    /// A plan made for this version or a later one can be applied; sessions, custom values and the
+    /// A plan made for this version or a later one can be begun; sessions, custom values and the
     /// like change meanwhile without making it stale.
     #[must_use]
     pub const fn placement_version(&self) -> Version {

@@ -7,4 +7,5 @@ mod lease;
 mod leaving;
 mod lost;
 mod moving;
+mod plans;
 mod progress;

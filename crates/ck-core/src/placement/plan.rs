@@ -18,8 +18,9 @@ pub struct Plan {
     /// Partitions whose primary is another node than before. The replacement of a dead primary
     /// counts; without a previous table none has changed.
     pub primaries_changed: u64,
-    /// From the counts alone: no plan that gives every node its quota of copies moves fewer. An
-    /// optimal plan may have to move more.
+    /// From the counts alone: no plan that gives every node its quota of copies, or what the
+    /// [`Evenness`](crate::Evenness) of the spec allows instead, moves fewer. An optimal plan may
+    /// have to move more.
     pub lower_bound: u64,
     /// Whether it is proved that no plan within quota moves fewer copies than this one, and this
     /// one is within quota, of copies and of primaries.

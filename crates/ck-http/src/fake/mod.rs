@@ -3,6 +3,7 @@
 //! For tests and benches of the surface, and of whatever calls it. Behind the feature `fake`.
 
 mod backend;
+mod carry;
 mod operate;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Operations, carried out at once.
+//! Operations, carried out at once; a plan is only begun, as by a node.
 
 use ck_control::{
     Command, FencingToken, MemberNumber, OfficeId, RebalanceCommand, Registration, Rejection,
@@ -133,12 +133,13 @@ impl Fake {
             table: plan.table.clone(),
         };
         if !dry_run && changed > 0 {
-            outcome.version = self.apply(Command::ApplyPlan {
+            let step = RebalanceCommand::Begin {
                 base: state.version(),
                 table: plan.table,
                 trigger: Trigger::Manual,
                 started_at_ms: AT_MS,
-            })?;
+            };
+            outcome.version = self.apply(Command::Rebalance { step })?;
             outcome.applied = true;
         }
         Ok(Outcome::Plan(outcome))

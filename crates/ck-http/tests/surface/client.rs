@@ -110,6 +110,7 @@ async fn what_the_client_asks_for_the_server_does() {
     );
     assert!(!client.rebalance(true).await.unwrap().applied);
     assert!(client.rebalance(false).await.unwrap().applied);
+    live.fake.carry_plan_out().unwrap();
     let patch = ConfigPatch {
         replication_factor: Some(2),
         ..ConfigPatch::default()

@@ -39,14 +39,14 @@ async fn too_few_nodes_are_refused_and_nothing_hangs() {
 }
 
 #[tokio::test]
-async fn a_dry_run_changes_nothing_and_the_real_one_does() {
+async fn a_dry_run_changes_nothing_and_the_real_one_is_begun() {
     let live = Live::three().await;
     live.fake.answers_at("127.0.0.1:20084", "node-4");
     let joined = live
         .json("POST", "/join", &join("node-4", "127.0.0.1:20084", ""))
         .await;
     assert_eq!(joined.status, 200, "{joined:?}");
-    let before = live.get("/partitions").await.body;
+    let before = live.get("/partitions").await;
     let dry = live
         .json("POST", "/rebalance", r#"{"dry_run":true}"#)
         .await
@@ -55,7 +55,8 @@ async fn a_dry_run_changes_nothing_and_the_real_one_does() {
         (&dry["dry_run"], &dry["applied"]),
         (&json!(true), &json!(false))
     );
-    assert_eq!(live.get("/partitions").await.body, before);
+    assert_eq!(live.get("/partitions").await.body, before.body);
+    assert_eq!(live.get("/v1/plans/current").await.code(), "plan-unknown");
     let wet = live.send("POST", "/rebalance", &[], b"").await.json();
     assert_eq!(
         (&wet["applied"], &wet["copies_moved"]),
@@ -68,7 +69,15 @@ async fn a_dry_run_changes_nothing_and_the_real_one_does() {
         .map(|one| one["copy_to"].as_array().unwrap().len())
         .sum();
     assert_eq!(wet["copies_moved"], copies);
-    assert_ne!(live.get("/partitions").await.body, before);
+    // It is under way, and nothing has moved yet.
+    let current = live.get("/v1/plans/current").await.json();
+    assert_eq!(
+        (&current["status"], &current["progress"]["total"]),
+        (&json!("under-way"), &json!(moves.len()))
+    );
+    let begun = live.get("/partitions").await.json();
+    assert_eq!(begun["partitions"], before.json()["partitions"]);
+    assert_eq!(begun["version"], wet["version"]);
     let none = Live::start(Fake::formed(captured(), 3)).await;
     assert_eq!(
         none.send("POST", "/rebalance", &[], b"").await.code(),

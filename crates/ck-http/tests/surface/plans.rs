@@ -1,5 +1,6 @@
 //! Plans as data: previewed, applied against their version, steered.
 
+use ck_control::{Command, MoveRejection};
 use ck_http::fake::Fake;
 use serde_json::{Value, json};
 
@@ -93,6 +94,66 @@ async fn a_plan_is_applied_on_the_version_it_was_made_for_alone() {
     let got = apply(&live, &other, &condition(&other)).await;
     let again = got.status == 202 || got.code() == "rebalance-under-way";
     assert!(again, "{got:?}");
+}
+
+#[tokio::test]
+async fn a_rebalance_that_is_carried_out_comes_to_what_it_said() {
+    let live = with_a_fourth_node().await;
+    let answer = live.send("POST", "/rebalance", &[], b"").await.json();
+    let moves = answer["moves"].as_array().unwrap();
+    assert!(moves.len() >= 32 && answer["moves_left_out"] == 0);
+    let current = live.get("/v1/plans/current").await.json();
+    let mut told = current["moves"].as_array().unwrap().clone();
+    for change in &mut told {
+        let change = change.as_object_mut().unwrap();
+        change.retain(|key, _| key != "round" && key != "why");
+    }
+    assert_eq!(&told, moves);
+    live.fake.carry_plan_out().unwrap();
+    assert_eq!(live.get("/v1/plans/current").await.code(), "plan-unknown");
+    for change in moves {
+        let id = change["partition"].as_str().unwrap();
+        let row = live.get(&format!("/partitions/{id}")).await.json();
+        assert_eq!(row["primary_node"], change["new_primary"], "{change}");
+        assert_eq!(row["state"], "stable", "{change}");
+        let granted = if change["new_primary"] == change["old_primary"] {
+            1
+        } else {
+            2
+        };
+        assert_eq!(row["epoch"], granted, "{change}");
+        let replicas = row["replica_nodes"].as_array().unwrap();
+        assert_eq!(replicas.len(), 2, "{change}");
+        let has = |node: &Value| row["primary_node"] == *node || replicas.contains(node);
+        assert!(change["copy_to"].as_array().unwrap().iter().all(has));
+        assert!(!change["drop_from"].as_array().unwrap().iter().any(has));
+    }
+    // Asked again there is nothing to move, and no plan is under way.
+    let version = live.version();
+    let again = live.send("POST", "/rebalance", &[], b"").await.json();
+    assert_eq!(
+        (&again["copies_moved"], &again["primaries_changed"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(live.version(), version);
+    assert_eq!(live.get("/v1/plans/current").await.code(), "plan-unknown");
+}
+
+#[tokio::test]
+async fn a_plan_is_not_carried_out_on_a_node_that_has_stopped() {
+    let live = with_a_fourth_node().await;
+    live.send("POST", "/rebalance", &[], b"").await;
+    let state = ck_http::Backend::state(&*live.fake);
+    let member = state.member_by_node("node-4").unwrap();
+    let (member, session) = (member.number, member.session.unwrap());
+    live.fake.apply(Command::Stop { member, session }).unwrap();
+    let refused = live.fake.carry_plan_out().unwrap_err();
+    assert_eq!(
+        refused,
+        MoveRejection::PartySession { member, session }.into()
+    );
+    let current = live.get("/v1/plans/current").await.json();
+    assert_eq!(current["status"], "under-way");
 }
 
 #[tokio::test]

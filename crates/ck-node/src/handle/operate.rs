@@ -52,7 +52,7 @@ impl Handle {
         }
     }
 
-    /// Plans over the nodes of now, and applies the plan unless `dry_run`.
+    /// Plans over the nodes of now, and begins the plan unless `dry_run`.
     ///
     /// # Errors
     /// [`OperationError`], before the partitions exist for instance.

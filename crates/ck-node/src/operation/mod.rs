@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub enum Operation {
     /// Create the partitions, once. Idempotent: the second time nothing changes.
     CreatePartitions,
-    /// Plan over the nodes of now, and apply the plan unless `dry_run`.
+    /// Plan over the nodes of now, and begin the plan unless `dry_run`.
     Rebalance {
         /// Only plan; change nothing.
         dry_run: bool,
@@ -179,7 +179,7 @@ pub enum Outcome {
         /// The table's version.
         version: Version,
     },
-    /// A plan, applied or not.
+    /// A plan, begun or not.
     Plan(PlanOutcome),
     /// The node is a member.
     Joined(Joined),
@@ -202,11 +202,11 @@ pub enum Outcome {
 /// A plan's figures, and the table it leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanOutcome {
-    /// Whether it was applied; a dry run is not, nor is a plan that changes nothing.
+    /// Whether it was begun; a dry run is not, nor is a plan that changes nothing.
     pub applied: bool,
     /// The version it was made for.
     pub base: Version,
-    /// The version after it was applied, else `base`.
+    /// The version with which it began, else `base`.
     pub version: Version,
     /// Rows that differ.
     pub partitions_changed: u64,

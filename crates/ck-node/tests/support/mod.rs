@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ck_control::ConfigChoices;
-use ck_node::{Config, Handle, Node, OnFatal, StartError};
+use ck_node::{Config, Handle, Node, OnFatal, OperationError, StartError};
 use ck_transport::{MemoryNetwork, Transport};
 use tempfile::TempDir;
 
@@ -119,5 +119,16 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             "not within {PATIENCE:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Removes a node, again while it is being drained.
+pub(crate) async fn remove_when_empty(handle: &Handle, node: &str) {
+    loop {
+        match handle.remove(node.parse().unwrap()).await {
+            Ok(()) => return,
+            Err(OperationError::Draining { copies, .. }) => assert!(copies > 0),
+            Err(source) => panic!("{source}"),
+        }
     }
 }

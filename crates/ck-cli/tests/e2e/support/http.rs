@@ -38,6 +38,18 @@ pub(crate) fn request(
     body: &[u8],
     bound: Duration,
 ) -> io::Result<Reply> {
+    answer(send(address, method, path, headers, body, bound)?)
+}
+
+/// Sends a request over its own connection, without waiting for an answer.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    bound: Duration,
+) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, bound)?;
     stream.set_read_timeout(Some(bound))?;
     stream.set_write_timeout(Some(bound))?;
@@ -51,6 +63,11 @@ pub(crate) fn request(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
+    Ok(stream)
+}
+
+/// The answer to what was sent.
+pub(crate) fn answer(mut stream: TcpStream) -> io::Result<Reply> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all)?;
     parse(&all).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP response"))

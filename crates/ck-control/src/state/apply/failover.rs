@@ -20,10 +20,10 @@ struct Share {
 }
 
 /// Who could take a partition over, and how much each carries already.
-pub(super) struct Load(BTreeMap<MemberNumber, Share>);
+struct Load(BTreeMap<MemberNumber, Share>);
 
 impl Load {
-    pub(super) fn of(state: &State) -> Self {
+    fn of(state: &State) -> Self {
         let mut shares: BTreeMap<_, _> = state
             .sessions()
             .map(|session: &Session| {
@@ -53,7 +53,7 @@ impl Load {
     }
 
     /// The open session of a member.
-    pub(super) fn session(&self, member: MemberNumber) -> Option<SessionId> {
+    fn session(&self, member: MemberNumber) -> Option<SessionId> {
         self.0.get(&member).map(|share| share.session)
     }
 

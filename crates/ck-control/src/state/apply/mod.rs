@@ -187,12 +187,6 @@ impl State {
             Command::CreatePartitions { table, strategy } => {
                 self.create_partitions(step, table, strategy.as_deref())
             }
-            Command::ApplyPlan {
-                base,
-                table,
-                trigger,
-                started_at_ms,
-            } => self.apply_plan(step, *base, table, *trigger, *started_at_ms),
             Command::SetCustom {
                 key,
                 value,

@@ -1,5 +1,7 @@
 use super::world::{World, config, node, registration, table};
-use crate::state::{ChangeReason, Command, EventKind, Registration, Rejection};
+use crate::state::{
+    ChangeReason, Command, EventKind, InSyncChange, Party, Registration, Rejection,
+};
 use crate::{MemberNumber, Nonce, OfficeId, SessionId};
 use alloc::string::ToString;
 use alloc::vec;
@@ -216,8 +218,13 @@ fn a_clean_stop_fails_over_like_an_expiry() {
 fn a_grant_to_an_ended_session_counts_for_nothing() {
     let mut world = World::with_rows(3, &["2", "1 2 3"]);
     world.come_back(2, false);
-    let plan = world.plan(&["2", "1 2 3"]);
-    world.ok(plan);
+    let (member, session) = (MemberNumber(2), world.session(2));
+    world.ok(Command::InSync {
+        partition: PartitionId(1),
+        session: world.session(1),
+        epoch: Epoch(1),
+        change: InSyncChange::Add(Party { member, session }),
+    });
     world.check(&[
         "2 epoch 1 lost 2 known 2 unproven 2 unavailable",
         "1 2 3 epoch 1 held 1 sync 1 2 3 stable",

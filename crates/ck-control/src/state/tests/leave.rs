@@ -1,11 +1,12 @@
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 
-use ck_core::{Domain, NodeState};
+use ck_core::{Domain, NodeState, PartitionId};
 
 use super::world::{World, config, node};
 use crate::state::{
-    ChangeReason, Command, EndReason, EventKind, MemberChange, PartitionState, Rejection,
+    ChangeReason, Command, EndReason, EventKind, MemberChange, MoveRejection, PartitionState,
+    Rejection,
 };
 use crate::{MemberNumber, OfficeId};
 
@@ -225,8 +226,21 @@ fn removing_the_only_copy_leaves_the_partition_unavailable_and_told() {
         )
     });
     assert!(gone, "{events:?}");
+    // A plan has nothing to copy from; only an operator may say that what is lost is lost.
     let plan = world.plan(&["1"]);
-    world.ok(plan);
+    assert_eq!(world.ok(plan), []);
+    world.check(&[" epoch 1 sync unavailable"]);
+    let promote = |accept_loss| Command::Promote {
+        partition: PartitionId(0),
+        member: MemberNumber(1),
+        accept_loss,
+    };
+    let silent = world.refused(promote(false));
+    assert!(matches!(
+        silent,
+        Rejection::Move(MoveRejection::LossNotAccepted { .. })
+    ));
+    world.ok(promote(true));
     world.check(&["1 epoch 2 held 1 sync 1 stable"]);
 }
 
@@ -245,6 +259,6 @@ fn removing_a_lost_member_keeps_what_the_others_may_know() {
 #[test]
 fn a_partition_that_does_not_exist_is_unavailable() {
     let world = World::with_rows(3, &["1 2 3"]);
-    let state = world.state.partition_state(ck_core::PartitionId(9));
+    let state = world.state.partition_state(PartitionId(9));
     assert_eq!(state, PartitionState::Unavailable);
 }

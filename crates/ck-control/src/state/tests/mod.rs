@@ -10,6 +10,7 @@ mod identity;
 mod leave;
 mod ops;
 mod plan;
+mod planned;
 mod random;
 mod random_moves;
 mod register;

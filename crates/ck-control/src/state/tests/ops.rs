@@ -9,8 +9,10 @@ use ck_core::{NodeState, Version};
 use proptest::prelude::*;
 
 use super::world::{World, config, genesis, node, registration, table};
-use crate::state::{Command, MemberChange, Registration, Trigger};
-use crate::{ConfigChange, Generation, MemberNumber, Nonce, OfficeId, SessionId, StoreId};
+use crate::state::{Command, MemberChange, RebalanceCommand, Registration, Trigger};
+use crate::{
+    ConfigChange, Generation, MemberNumber, Nonce, OfficeId, Position, SessionId, StoreId,
+};
 
 const NODES: u64 = 5;
 pub(super) const PARTITIONS: u32 = 4;
@@ -55,6 +57,12 @@ pub(super) enum Op {
     Plan {
         rows: Rows,
         behind: u64,
+    },
+    PausePlan {
+        paused: bool,
+    },
+    EndPlan {
+        finish: bool,
     },
     Update {
         n: u64,
@@ -118,6 +126,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => (n(), 0..4_u8).prop_map(|(n, office)| Op::Remove { n, office }),
         2 => rows().prop_map(|rows| Op::Create { rows }),
         6 => (rows(), 0..3_u64).prop_map(|(rows, behind)| Op::Plan { rows, behind }),
+        1 => any::<bool>().prop_map(|paused| Op::PausePlan { paused }),
+        3 => any::<bool>().prop_map(|finish| Op::EndPlan { finish }),
         2 => (n(), prop::option::of(0..4_u32), 0..5_u8)
             .prop_map(|(n, weight, state)| Op::Update { n, weight, state }),
         2 => (0..4_u8, 0..20_usize, expected())
@@ -178,6 +188,10 @@ fn last_office(world: &World) -> OfficeId {
     world.state.office().map_or(OfficeId(1), |office| office.id)
 }
 
+const fn rebalance(step: RebalanceCommand) -> Command {
+    Command::Rebalance { step }
+}
+
 pub(super) fn command(world: &World, op: Op) -> Command {
     match op {
         Op::Genesis => genesis(config(PARTITIONS, 3)),
@@ -190,12 +204,20 @@ pub(super) fn command(world: &World, op: Op) -> Command {
             table: table_of(world, rows),
             strategy: None,
         },
-        Op::Plan { rows, behind } => Command::ApplyPlan {
+        Op::Plan { rows, behind } => rebalance(RebalanceCommand::Begin {
             base: Version(world.state.version().0.saturating_sub(behind)),
             table: table_of(world, rows),
             trigger: Trigger::Manual,
             started_at_ms: 0,
-        },
+        }),
+        Op::PausePlan { paused } => rebalance(RebalanceCommand::Pause { paused }),
+        Op::EndPlan { finish: false } => rebalance(RebalanceCommand::Abort),
+        Op::EndPlan { finish: true } => rebalance(RebalanceCommand::Finish {
+            since: world
+                .state
+                .rebalance()
+                .map_or(Position(1), |plan| plan.since),
+        }),
         Op::Set {
             key,
             bytes,

@@ -1,11 +1,17 @@
+//! The first table, and plans as entries: what they begin, and when they are refused.
+
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec;
 
 use ck_core::{Epoch, PartitionId, Version};
 
 use super::world::{World, config, node, registration, table};
-use crate::ConfigChange;
-use crate::state::{ChangeReason, Command, EventKind, MemberChange, Rejection, Trigger};
+use crate::state::{
+    ChangeReason, Command, EventKind, MemberChange, MoveRejection, Rebalance, RebalanceCommand,
+    Rejection, Trigger,
+};
+use crate::{ConfigChange, Position};
 
 fn create(rows: &[&str]) -> Command {
     Command::CreatePartitions {
@@ -100,63 +106,85 @@ fn a_table_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_plan_is_applied_at_once() {
-    let mut world = World::with_rows(4, &["1 2 3", "2 3 1", "3 1 2"]);
-    let old = world.session(1);
-    let base = world.version();
-    let events = world.ok(Command::ApplyPlan {
-        base,
-        table: table(&["4 2 3", "2 3 4", "3 1 2"]),
-        trigger: Trigger::Join,
-        started_at_ms: (world.position + 1) * 1_000 - 250,
-    });
-    world.check(&[
-        "4 2 3 epoch 2 held 4 sync 2 3 4 stable",
-        "2 3 4 epoch 1 held 2 sync 2 3 4 stable",
+fn a_plan_is_begun_and_moves_nothing_by_itself() {
+    let rows = [
+        "1 2 3 epoch 1 held 1 sync 1 2 3 stable",
+        "2 3 1 epoch 1 held 2 sync 1 2 3 stable",
         "3 1 2 epoch 1 held 3 sync 1 2 3 stable",
-    ]);
-    let (trigger, partitions, nodes) = (Trigger::Join, 2, 4);
-    let changed = |partition, from, old: u64, new: u64, epoch| EventKind::PartitionChanged {
-        partition: PartitionId(partition),
-        copy_from: vec![node(from)],
-        copy_to: vec![node(4)],
-        reason: ChangeReason::Join,
-        old_primary: Some(node(old)),
-        new_primary: Some(node(new)),
-        epoch: Epoch(epoch),
+    ];
+    let mut world = World::with_rows(4, &["1 2 3", "2 3 1", "3 1 2"]);
+    let (base, planned) = (world.version(), world.state.placement_version());
+    let target = table(&["4 2 3", "2 3 4", "3 1 2"]);
+    let trigger = Trigger::Join;
+    let events = world.ok(Command::Rebalance {
+        step: RebalanceCommand::Begin {
+            base,
+            table: target.clone(),
+            trigger,
+            started_at_ms: 250,
+        },
+    });
+    let (partitions, nodes) = (2, 4);
+    let started = EventKind::RebalanceStarted {
+        trigger,
+        partitions,
+        nodes,
     };
-    assert_eq!(
-        events,
-        [
-            EventKind::RebalanceStarted {
-                trigger,
-                partitions,
-                nodes
-            },
-            changed(0, 1, 1, 4, 2),
-            changed(1, 2, 2, 2, 1),
-            EventKind::RebalanceCompleted {
-                trigger,
-                partitions,
-                nodes,
-                duration_ms: 250
-            },
-        ]
-    );
-    let floor = world.state.session(old).unwrap().floor;
-    assert_eq!(
-        floor.0, world.position,
-        "what was taken without consent sets the floor"
-    );
+    assert_eq!(events, [started]);
+    let begun = Rebalance {
+        since: Position(world.position),
+        trigger,
+        actor: "operator".to_string(),
+        base,
+        target: Arc::new(target),
+        started_at_ms: 250,
+        total: 2,
+        done: 0,
+        paused: false,
+    };
+    assert_eq!(world.state.rebalance(), Some(&begun));
+    world.check(&rows);
+    assert_eq!(world.state.transfers().len(), 0);
+    assert_eq!(world.state.placement_version(), planned);
+    let since = begun.since;
+    let step = RebalanceCommand::Finish { since };
+    let events = world.ok(Command::Rebalance { step });
+    let completed = EventKind::RebalanceCompleted {
+        trigger,
+        partitions: 0,
+        nodes,
+        duration_ms: world.position * 1_000 - 250,
+    };
+    assert_eq!(events, [completed]);
+    assert_eq!(world.state.rebalance(), None);
+    world.check(&rows);
 }
 
 #[test]
 fn a_plan_that_changes_nothing_is_no_change() {
     let mut world = World::with_rows(3, &["1 2 3"]);
     let version = world.version();
-    let plan = world.plan(&["1 2 3"]);
-    assert_eq!(world.ok(plan), []);
-    assert_eq!(world.version(), version);
+    for same in ["1 2 3", "1 3 2"] {
+        let plan = world.plan(&[same]);
+        assert_eq!(world.ok(plan), [], "{same}");
+        assert_eq!(world.version(), version, "{same}");
+        assert_eq!(world.state.rebalance(), None, "{same}");
+    }
+}
+
+#[test]
+fn a_plan_is_refused_while_another_is_carried_out() {
+    let mut world = World::with_rows(4, &["1 2 3"]);
+    let plan = world.plan(&["2 1 3"]);
+    world.ok(plan);
+    let since = Position(world.position);
+    let other = world.plan(&["4 1 3"]);
+    let under_way = MoveRejection::RebalanceUnderWay { since };
+    assert_eq!(world.refused(other.clone()), under_way.into());
+    world.ok(Command::Rebalance {
+        step: RebalanceCommand::Abort,
+    });
+    world.ok(other);
 }
 
 #[test]
@@ -187,18 +215,22 @@ fn a_plan_is_refused_when_what_it_depends_on_has_changed() {
             changed
         }
     );
-    let ahead = Command::ApplyPlan {
-        base: Version(999),
-        table: table(&["2 1 3"]),
-        trigger: Trigger::Manual,
-        started_at_ms: 0,
-    };
-    assert!(matches!(world.refused(ahead), Rejection::PlanStale { .. }));
+    let ahead = World::plan_for(Version(999), &["2 1 3"]);
+    assert_eq!(
+        world.refused(ahead),
+        Rejection::PlanStale {
+            base: Version(999),
+            changed
+        }
+    );
+    let plan = world.plan(&["2 1 3"]);
+    world.ok(plan);
 }
 
 #[test]
 fn sessions_and_custom_values_make_no_plan_stale() {
     let mut world = World::with_rows(3, &["1 2 3"]);
+    let base = world.version();
     let plan = world.plan(&["2 1 3"]);
     world.ok(Command::SetCustom {
         key: "k".to_string(),
@@ -207,8 +239,10 @@ fn sessions_and_custom_values_make_no_plan_stale() {
     });
     world.stop(3);
     world.come_back(3, false);
+    assert!(world.version() > base);
     world.ok(plan);
-    world.check(&["2 1 3 epoch 2 held 2 sync 1 2 3 stable"]);
+    let begun = world.state.rebalance().unwrap();
+    assert_eq!((begun.base, begun.total), (base, 1));
 }
 
 #[test]
@@ -219,89 +253,76 @@ fn a_plan_needs_partitions() {
 }
 
 #[test]
-fn a_degraded_plan_is_applied() {
+fn a_plan_that_does_not_fit_is_refused() {
+    let mut world = World::with_rows(5, &["1 2 3", "2 3 1"]);
+    world.ok(Command::Close { node: node(5) });
+    let partition = PartitionId(1);
+    let (got, expected) = (1, 2);
+    let row = |got| Rejection::RowLength {
+        partition,
+        got,
+        max: 3,
+    };
+    let node = |n| Rejection::RowNode {
+        partition,
+        node: node(n),
+    };
+    let cases: [(&[&str], Rejection); 5] = [
+        (&["2 1 3"], Rejection::PartitionCount { got, expected }),
+        (&["2 1 3", "1 2 9"], node(9)),
+        (&["2 1 3", "1 2 5"], node(5)),
+        (&["2 1 3", ""], row(0)),
+        (&["2 1 3", "1 2 3 4"], row(4)),
+    ];
+    for (rows, why) in cases {
+        let plan = world.plan(rows);
+        assert_eq!(world.refused(plan), why);
+    }
+}
+
+#[test]
+fn a_degraded_plan_is_begun() {
     let mut world = World::with_rows(3, &["1 2 3"]);
     world.remove(3);
     let plan = world.plan(&["2 1"]);
     world.ok(plan);
-    world.check(&["2 1 epoch 2 held 2 sync 1 2 degraded"]);
+    assert_eq!(world.state.rebalance().unwrap().total, 1);
+    world.check(&["1 2 epoch 1 held 1 sync 1 2 degraded"]);
 }
 
 #[test]
-fn a_plan_leaves_a_partition_alone_whose_last_copies_are_away() {
+fn partitions_that_nobody_may_act_on_do_not_count() {
     let mut world = World::with_rows(4, &["1 2 3", "4 1 2"]);
     world.expire(&[1, 2, 3]);
     let plan = world.plan(&["4", "4"]);
     let events = world.ok(plan);
-    world.check(&[
-        "1 2 3 epoch 1 lost 1 known 1 2 3 unavailable",
-        "4 epoch 1 held 4 sync 4 degraded",
-    ]);
     let counted = EventKind::RebalanceStarted {
         trigger: Trigger::Manual,
         partitions: 1,
         nodes: 4,
     };
-    assert_eq!(events[0], counted);
-    world.come_back(2, true);
-    world.check(&["2 1 3 epoch 2 held 2 sync 1 2 3 degraded"]);
+    assert_eq!(events, [counted]);
+    world.expire(&[4]);
+    world.ok(Command::Rebalance {
+        step: RebalanceCommand::Abort,
+    });
+    let plan = world.plan(&["4", "1"]);
+    assert_eq!(world.ok(plan), []);
+    assert_eq!(world.state.rebalance(), None);
 }
 
 #[test]
-fn a_plan_does_not_take_the_only_copy_from_a_stopped_node() {
-    let mut world = World::of(2, config(1, 1));
-    world.ok(create(&["1"]));
-    world.stop(1);
-    let plan = world.plan(&["2"]);
-    world.ok(plan);
-    world.check(&["1 epoch 1 lost 1 known 1 unavailable"]);
-}
-
-#[test]
-fn a_plan_moves_a_stopped_primary_to_a_live_copy() {
-    let mut world = World::with_rows(3, &["1 2 3"]);
-    world.stop(1);
-    let plan = world.plan(&["2 3 1"]);
-    world.ok(plan);
-    world.check(&["2 3 1 epoch 2 held 2 sync 2 3 degraded"]);
-}
-
-#[test]
-fn a_primary_is_not_taken_from_a_live_node_for_a_stopped_one() {
-    let mut world = World::with_rows(3, &["1 2 3"]);
-    world.stop(2);
-    let plan = world.plan(&["2 1 3"]);
-    world.ok(plan);
-    world.check(&["1 2 3 epoch 1 held 1 sync 1 3 degraded"]);
-    world.come_back(2, false);
-    world.check(&["1 2 3 epoch 1 held 1 sync 1 3 degraded"]);
-}
-
-#[test]
-fn a_new_copy_on_a_stopped_node_is_not_in_sync() {
-    let mut world = World::with_rows(4, &["1 2 3"]);
-    world.stop(4);
-    let plan = world.plan(&["1 2 4"]);
-    world.ok(plan);
-    world.check(&["1 2 4 epoch 1 held 1 sync 1 2 degraded"]);
-    world.come_back(4, true);
-    let plan = world.plan(&["1 2 4"]);
-    world.ok(plan);
-    world.check(&["1 2 4 epoch 1 held 1 sync 1 2 4 stable"]);
-}
-
-#[test]
-fn another_replication_factor_changes_the_rows_by_plan() {
+fn a_lower_replication_factor_makes_plans_stale() {
     let mut world = World::with_rows(3, &["1 2 3"]);
     let change = ConfigChange {
         replication_factor: Some(2),
         ..ConfigChange::default()
     };
-    let stale = world.plan(&["1 2 3"]);
+    let stale = world.plan(&["1 2"]);
     world.ok(Command::Configure { change });
     assert!(matches!(world.refused(stale), Rejection::PlanStale { .. }));
     world.check(&["1 2 3 epoch 1 held 1 sync 1 2 3 stable"]);
     let plan = world.plan(&["1 2"]);
     world.ok(plan);
-    world.check(&["1 2 epoch 1 held 1 sync 1 2 stable"]);
+    assert_eq!(world.state.rebalance().unwrap().total, 1);
 }

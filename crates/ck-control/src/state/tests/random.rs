@@ -7,15 +7,11 @@ use proptest::prelude::*;
 use super::ops::{PARTITIONS, command, one_in, op};
 use super::world::{World, config, table};
 use crate::Config;
-use crate::MemberNumber;
 use crate::state::{Applied, Command, Entry, Snapshot, State};
 
-/// Nobody is promoted who may lack a write, but by a plan; and nobody without an open session.
-fn check_promotions(command: &Command, before: &State, after: &State) {
-    let planned = matches!(
-        command,
-        Command::CreatePartitions { .. } | Command::ApplyPlan { .. }
-    );
+/// Nobody is promoted who may lack a write, but by order; and nobody without an open session.
+pub(super) fn check_promotions(command: &Command, before: &State, after: &State) {
+    let ordered = matches!(command, Command::Promote { .. });
     for (partition, control) in after.partitions() {
         let old = before.partition(partition);
         let Some(holder) = control
@@ -28,7 +24,7 @@ fn check_promotions(command: &Command, before: &State, after: &State) {
             after.session(holder.session).is_some(),
             "{partition}: granted to nobody"
         );
-        let Some(old) = old.filter(|_| !planned) else {
+        let Some(old) = old.filter(|_| !ordered) else {
             continue;
         };
         let proven = old.is_in_sync(holder.member) && !old.unproven.contains(&holder.member);
@@ -57,26 +53,16 @@ fn check_last_known(command: &Command, before: &State, after: &State) {
     }
 }
 
-/// A plan never leaves a partition that had a live copy, or may have one yet, without any.
-fn check_copies(command: &Command, before: &State, after: &State) {
-    if !matches!(command, Command::ApplyPlan { .. }) {
+/// What happens to a plan moves nothing, and gives nobody a role.
+fn check_plans(command: &Command, before: &State, after: &State) {
+    if !matches!(command, Command::Rebalance { .. }) {
         return;
     }
-    for (partition, new) in after.partitions() {
-        let Some(old) = before.partition(partition) else {
-            continue;
-        };
-        let live = |one: &&MemberNumber| before.member(**one).is_some_and(|m| m.session.is_some());
-        if old.last_known || !old.in_sync.iter().any(|one| live(&one)) {
-            let kept = old.in_sync.iter().all(|one| new.is_in_sync(*one));
-            assert!(kept, "{partition}: a plan forgot who may have everything");
-        } else {
-            assert!(
-                new.in_sync.iter().any(|one| live(&one)),
-                "{partition}: a plan lost all copies"
-            );
-        }
-    }
+    assert_eq!(after.table(), before.table(), "{command:?}");
+    assert!(
+        after.partitions().eq(before.partitions()) && after.sessions().eq(before.sessions()),
+        "{command:?}"
+    );
 }
 
 fn restored(state: &State) -> State {
@@ -110,7 +96,7 @@ proptest! {
             let applied = world.apply(command.clone());
             check_promotions(&command, &before, &world.state);
             check_last_known(&command, &before, &world.state);
-            check_copies(&command, &before, &world.state);
+            check_plans(&command, &before, &world.state);
             world.position -= 1;
             log.push((world.entry(command), applied));
         }

@@ -1,15 +1,19 @@
 //! Random steps of moves amid crashes, stops, returns and removals: no rule of any state or step
 //! is broken, whatever the order.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use ck_core::{Epoch, PartitionId};
 use proptest::prelude::*;
 
+use super::random::check_promotions;
 use super::world::{World, node};
 use crate::MemberNumber;
 use crate::state::{
-    Command, InSyncChange, Move, Party, Registration, Stage, TransferCommand, Trigger,
+    Command, InSyncChange, Move, Party, RebalanceCommand, Registration, Stage, TransferCommand,
+    Trigger,
 };
 use crate::{Release, TransferId};
 
@@ -28,6 +32,8 @@ enum Op {
     Close(u64),
     Remove(u64),
     Promote(u32, u64),
+    Plan(Vec<(Vec<u64>, usize)>),
+    End,
 }
 
 const NODES: u64 = 5;
@@ -35,6 +41,7 @@ const NODES: u64 = 5;
 fn op() -> impl Strategy<Value = Op> {
     let n = || 1..=NODES;
     let p = || 0..2_u32;
+    let order = Just((1..=NODES).collect::<Vec<u64>>()).prop_shuffle();
     let open = (
         p(),
         n(),
@@ -56,6 +63,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => n().prop_map(Op::Close),
         1 => n().prop_map(Op::Remove),
         1 => (p(), n()).prop_map(|(p, n)| Op::Promote(p, n)),
+        2 => prop::collection::vec((order, 1..=3_usize), 2).prop_map(Op::Plan),
+        1 => Just(Op::End),
     ]
 }
 
@@ -189,6 +198,18 @@ fn command(world: &World, op: &Op) -> Option<Command> {
             member: MemberNumber(*n),
             accept_loss: true,
         }),
+        Op::Plan(rows) => {
+            let present = |n: &&u64| world.state.member(MemberNumber(**n)).is_some();
+            let row = |(order, copies): &(Vec<u64>, usize)| -> String {
+                let nodes = order.iter().filter(present).take(*copies);
+                nodes.map(|n| format!("{n} ")).collect()
+            };
+            let rows: Vec<String> = rows.iter().map(row).collect();
+            Some(world.plan(&rows.iter().map(|row| &**row).collect::<Vec<_>>()))
+        }
+        Op::End => Some(Command::Rebalance {
+            step: RebalanceCommand::Abort,
+        }),
         _ => Some(Command::Transfer {
             office: Some(world.office()),
             step: step(world, op)?,
@@ -220,6 +241,33 @@ fn check_taken(before: &World, command: &Command, after: &World) {
     }
 }
 
+/// No step of a move or of a plan leaves a partition that had a live copy, or may have one yet,
+/// without any.
+fn check_copies(before: &World, command: &Command, after: &World) {
+    if !matches!(
+        command,
+        Command::Transfer { .. } | Command::Rebalance { .. }
+    ) {
+        return;
+    }
+    let live = |one: &&MemberNumber| {
+        let member = before.state.member(**one);
+        member.is_some_and(|member| member.session.is_some())
+    };
+    for (partition, old) in before.state.partitions() {
+        let new = after.state.partition(partition).unwrap();
+        if old.last_known || !old.in_sync.iter().any(|one| live(&one)) {
+            let kept = old.in_sync.iter().all(|one| new.is_in_sync(*one));
+            assert!(kept, "{partition}: forgot who may have everything");
+        } else {
+            assert!(
+                new.in_sync.iter().any(|one| live(&one)),
+                "{partition}: lost all copies by {command:?}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
@@ -233,6 +281,8 @@ proptest! {
             let before = World { state: world.state.clone(), ..World::empty() };
             let _ = world.apply(command.clone());
             check_taken(&before, &command, &world);
+            check_copies(&before, &command, &world);
+            check_promotions(&command, &before.state, &world.state);
         }
     }
 }

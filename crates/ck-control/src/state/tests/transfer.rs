@@ -206,6 +206,41 @@ fn a_revocation_needs_force_and_its_commit_an_office() {
 }
 
 #[test]
+fn a_revoked_role_stays_granted_until_an_office_has_waited_for_its_lease() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let begun = Move {
+        leaving: None,
+        force: true,
+        ..handoff(&world, 1, 2)
+    };
+    world.ok(step(TransferCommand::Open(begun)));
+    let transfer = TransferId(world.position);
+    world.ok(step(TransferCommand::OpenSwitch { transfer }));
+    let session = world.session(1);
+    let release = Release {
+        session,
+        partition: P,
+        epoch: Epoch(1),
+        switch: SwitchId(world.position),
+    };
+    world.ok(step(TransferCommand::Revoke { transfer }));
+    let revoked = Position(world.position);
+    world.check(&["1 2 3 epoch 1 held 1 sync 1 2 3 moving"]);
+    // What is taken without consent sets the floor: the lease counts only once this is applied.
+    assert_eq!(world.state.session(session).unwrap().floor, revoked);
+    let why = refused(&mut world, TransferCommand::Commit { transfer, release });
+    assert!(matches!(why, MoveRejection::ReleasePast { .. }), "{why}");
+    let commit = TransferCommand::CommitRevoked { transfer, revoked };
+    let why = refused(&mut world, commit);
+    assert_eq!(why, MoveRejection::NotRevoked { transfer, revoked });
+    world.ok(Command::Transfer {
+        office: Some(world.office()),
+        step: commit,
+    });
+    world.check(&["2 1 3 epoch 2 held 2 sync 1 2 3 moving"]);
+}
+
+#[test]
 fn moves_that_do_not_fit_the_row_are_refused() {
     let mut world = World::with_rows(5, &["1 2 3"]);
     let good = handoff(&world, 1, 4);

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use ck_core::{NodeId, PartitionId, Table, Version};
 
 use crate::state::{
-    Applied, Command, Entry, EventKind, Founder, Genesis, Proposal, Registration, Rejection, State,
-    Trigger,
+    Applied, Command, Entry, EventKind, Founder, Genesis, Proposal, RebalanceCommand, Registration,
+    Rejection, State, Trigger,
 };
 use crate::{
     ClusterId, Config, Generation, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
@@ -221,13 +221,19 @@ impl World {
         })
     }
 
+    /// Begins a plan, made for the version of now.
     pub(crate) fn plan(&self, rows: &[&str]) -> Command {
-        Command::ApplyPlan {
-            base: self.state.version(),
+        Self::plan_for(self.state.version(), rows)
+    }
+
+    pub(crate) fn plan_for(base: Version, rows: &[&str]) -> Command {
+        let step = RebalanceCommand::Begin {
+            base,
             table: table(rows),
             trigger: Trigger::Manual,
             started_at_ms: 0,
-        }
+        };
+        Command::Rebalance { step }
     }
 
     /// `1 2 3 epoch 1 held 1 sync 1 2 3 stable`.
