@@ -54,7 +54,7 @@ pub enum Act {
     Join,
     /// An operator empties the node, and takes it back when the fault ends.
     Drain,
-    /// Somebody else is elected though the leader lives.
+    /// Somebody else is elected though the leader lives, or it is told so though nobody is.
     LeaderChange,
     /// An operator changes the node's weight, and with it the plan.
     Reweigh,
@@ -190,8 +190,28 @@ pub fn schedule(random: &mut Random, places: usize, from: Instant, until: Instan
         if random.permille(60) {
             faults.extend(forced_while_behind(random, places, at.min(until)));
         }
+        if random.permille(60) {
+            faults.extend(slow_then_cut_off(random, places, at.min(until)));
+        }
     }
     faults
+}
+
+/// A node's answers come late, and then none: what only counting from the send keeps from harm.
+fn slow_then_cut_off(random: &mut Random, places: usize, at: Instant) -> [Fault; 2] {
+    let who = Who::Place(random.index(places));
+    let fault = |at, act, lasts| Fault {
+        when: When::At(at),
+        who,
+        act,
+        lasts,
+    };
+    let cut_off = at + random.between(SECOND, 3 * SECOND);
+    let act = *random.pick(&[Act::Isolate, Act::Mute]);
+    [
+        fault(at, Act::Slow, 8 * SECOND),
+        fault(cut_off, act, 5 * SECOND),
+    ]
 }
 
 /// A role is taken by force from a node that applies nothing, for longer than a missed release and

@@ -5,7 +5,7 @@
 //! still, and a model application whose resource checks tokens. What nodes promise is asserted from
 //! outside, by [`invariants`].
 //!
-//! It holds no protocol logic, and it simulates no consensus algorithm: [the log](log) is a
+//! It holds no protocol logic, and it simulates no consensus algorithm: the log is a
 //! synchronous stand-in, with elections, leaders that do not know that they are none any more, and
 //! uncommitted tails.
 

@@ -58,6 +58,9 @@ pub struct Leader {
     bugs: Bugs,
     state: State,
     tenure: Option<Tenure>,
+    /// The newest office this process has left; what it remembered is gone, so it is never entered
+    /// again, though no other has come after it.
+    left: OfficeId,
     rounds: Round,
     tick_at: Time,
     outputs: VecDeque<LeaderOutput>,
@@ -74,6 +77,7 @@ impl Leader {
             bugs,
             state: State::default(),
             tenure: None,
+            left: OfficeId::default(),
             rounds: Round(0),
             tick_at: Time::ZERO,
             outputs: VecDeque::new(),
@@ -84,7 +88,7 @@ impl Leader {
     pub fn handle(&mut self, input: LeaderInput, now: Time) {
         match input {
             LeaderInput::Leads { term } => self.leads(term, now),
-            LeaderInput::Follows => self.tenure = None,
+            LeaderInput::Follows => self.leave_office(),
             LeaderInput::Applied(state) => self.applied(state, now),
             LeaderInput::Renewal(renewal) => self.renewal(&renewal, now),
             LeaderInput::Confirmed { round, term } => self.confirmed(round, term, now),
@@ -114,6 +118,7 @@ impl Leader {
         if self.tenure.as_ref().is_some_and(|one| one.term == term) {
             return;
         }
+        self.leave_office();
         self.tenure = Some(Tenure {
             term,
             office: None,
@@ -123,16 +128,23 @@ impl Leader {
         self.enter_office(now);
     }
 
+    /// Drops all that belongs to the present (process, term).
+    fn leave_office(&mut self) {
+        self.left = self.left.max(self.office().unwrap_or_default());
+        self.tenure = None;
+    }
+
     /// Proposes this process's own office entry, or takes the office once it is applied.
     fn enter_office(&mut self, now: Time) {
         let (member, nonce, bugs) = (self.member, self.nonce, self.bugs);
+        let left = self.left;
         let Some(tenure) = self.tenure.as_mut().filter(|one| one.office.is_none()) else {
             return;
         };
         let term = tenure.term;
         let mine = |office: &&Office| {
             let same = office.nonce == nonce || bugs.has(Bug::ResumedWithoutOffice);
-            office.member == member && office.term == term && same
+            office.member == member && office.term == term && same && office.id > left
         };
         if let Some(office) = self.state.office().filter(mine) {
             tenure.office = Some(InOffice {

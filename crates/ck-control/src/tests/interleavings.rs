@@ -48,6 +48,33 @@ fn without_its_own_office_entry_a_restarted_leader_lets_two_own() {
     restart_with_an_uncommitted_expiry(Bugs::planted(crate::Bug::ResumedWithoutOffice));
 }
 
+/// The same without a restart: leadership is seen to end and to begin again in its term, as a
+/// driver may tell it that watches from outside.
+#[test]
+fn an_expiry_decided_before_leadership_was_left_does_not_count_after_it() {
+    let mut cluster = Cluster::with_rows(3, &["2 3 1"]);
+    let term = cluster.world.term;
+    cluster.mute.insert(2);
+    cluster.deny = true;
+    cluster.until(0, "-", 2_500);
+    cluster.run(500);
+    let decided = |lost: &&Command| matches!(lost, Command::Expire { .. });
+    let expiry = cluster.lost.iter().find(decided).cloned();
+    let expiry = expiry.expect("node-2 is condemned");
+    cluster.mute.clear();
+    cluster.deny = false;
+    let now = cluster.now;
+    cluster.node(1).leader.handle(LeaderInput::Follows, now);
+    cluster.elect_in(1, term);
+    cluster.run(1_000);
+    assert_eq!(cluster.show(0), "2@1", "it answers again");
+    cluster.stuck.insert(2);
+    let applied = cluster.world.apply(expiry);
+    cluster.publish();
+    cluster.run(1_000);
+    assert!(applied.is_err(), "{}", cluster.show(0));
+}
+
 /// A confirmation is under way when node-2's renewal arrives; then it succeeds. Returns whether
 /// node-2 is answered.
 fn a_confirmation_begun_before_the_arrival(bugs: Bugs) -> bool {

@@ -5,6 +5,7 @@ use ck_control::{
     SessionId, Time,
 };
 
+use crate::clock::SECOND;
 use crate::invariants::Observation;
 use crate::world::{Event, Message, World};
 
@@ -320,6 +321,28 @@ impl World {
         for (partition, owners) in seen {
             let owners = &owners;
             self.see(&Observation::Owned { partition, owners });
+        }
+    }
+
+    /// Says that it is about to stop, and stops once its roles are handed over or it waited enough.
+    pub(super) fn leave(&mut self, place: usize) {
+        let (now, until) = (self.clock(place), self.now + 3 * SECOND);
+        if let Some(process) = &mut self.places[place].process {
+            process.leaves_until = Some(until);
+            process.agent.handle(AgentInput::Leave, now);
+            self.say(|| format!("node-{} is about to stop", place + 1));
+            self.pump(place);
+        }
+    }
+
+    pub(super) fn stop_if_handed_over(&mut self, place: usize) {
+        let now = self.clock(place);
+        let Some(process) = &self.places[place].process else {
+            return;
+        };
+        let waited = process.leaves_until.is_some_and(|until| self.now >= until);
+        if !process.stopping && (waited || process.agent.is_handed_over(now)) {
+            self.stop(place);
         }
     }
 

@@ -192,7 +192,12 @@ impl World {
                 self.network.delayed(MS / 10, longest);
             }
             Act::Stop => {
-                self.stop(place);
+                // Half of them hand over first.
+                if self.random.permille(500) {
+                    self.leave(place);
+                } else {
+                    self.stop(place);
+                }
                 if let Some(other) = self.together(place) {
                     self.stop(other);
                     self.after(lasts, Event::Start { place: other });

@@ -106,6 +106,7 @@ impl World {
             application: Application::default(),
             hosted: None,
             stopping: false,
+            leaves_until: None,
             released: BTreeSet::new(),
         });
         let life = here.life;

@@ -1,6 +1,8 @@
 //! What operators ask for while things go wrong.
 
-use ck_control::{Command, MemberChange, Move, Party, Transfer, TransferCommand, Trigger};
+use ck_control::{
+    Command, LeaderInput, MemberChange, Move, Party, Transfer, TransferCommand, Trigger,
+};
 
 use crate::clock::MS;
 use crate::world::place::Place;
@@ -42,6 +44,10 @@ impl World {
     }
 
     pub(super) fn change_leader(&mut self) {
+        if self.random.permille(300) {
+            self.flicker();
+            return;
+        }
         let others: Vec<usize> = (0..self.places.len())
             .filter(|place| self.places[*place].votes && self.leading(*place).is_none())
             .collect();
@@ -49,6 +55,23 @@ impl World {
             let place = *self.random.pick(&others);
             self.campaign(place);
         }
+    }
+
+    /// A leader is told that it does not lead, and then that it does, in one term.
+    fn flicker(&mut self) {
+        let Some(place) = self.leader() else {
+            return;
+        };
+        let now = self.clock(place);
+        let process = self.places[place].process.as_mut();
+        if let Some(process) = process
+            && let (Some(leader), Some(term)) = (&mut process.leader, process.leading)
+        {
+            leader.handle(LeaderInput::Follows, now);
+            leader.handle(LeaderInput::Leads { term }, now);
+            process.leader_wake = u64::MAX;
+        }
+        self.pump(place);
     }
 
     pub(super) fn replan(&mut self) {

@@ -106,6 +106,8 @@ pub(crate) struct Process {
     /// The guest's handler, where one runs.
     pub(crate) hosted: Option<Hosted>,
     pub(crate) stopping: bool,
+    /// Until when it hands its roles over before it stops.
+    pub(crate) leaves_until: Option<Instant>,
     /// Acknowledgements sent, so that each is observed once.
     pub(crate) released: BTreeSet<SwitchId>,
 }

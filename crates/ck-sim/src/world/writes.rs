@@ -24,6 +24,7 @@ impl World {
         }
         let again = self.random.between(60 * MS, 400 * MS);
         self.after(again, Event::Write { place, life });
+        self.stop_if_handed_over(place);
         self.settle_writes(place);
         self.resend(place);
         let open = self
