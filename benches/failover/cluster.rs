@@ -20,7 +20,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let built = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--bin", "ck"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "ck-cli",
+            "--bin",
+            "ck",
+        ])
         .status()?;
     if built.success() {
         Ok(())
@@ -60,7 +68,15 @@ impl Cluster {
         for node in 0..usize::from(nodes) {
             cluster.start_node(node)?;
         }
-        Ok(cluster)
+        cluster.settle()?;
+        // So that roles go back to a returned node soon; what is measured does not depend on it.
+        match cluster
+            .server(0)
+            .patch("/v1/config", r#"{"settle_ms":200}"#)
+        {
+            Some(200) => Ok(cluster),
+            other => Err(format!("the configuration is not changed: {other:?}").into()),
+        }
     }
 
     pub(crate) fn start_node(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
@@ -125,7 +141,7 @@ impl Cluster {
 
     /// Which node leads the log.
     pub(crate) fn leader(&self) -> Result<usize, Box<dyn Error>> {
-        let answer = self.server(0).json("/v1/cluster").ok_or("no answer")?;
+        let answer = self.server(0).json("/v1/nodes").ok_or("no answer")?;
         let nodes = answer["nodes"].as_array().cloned().unwrap_or_default();
         let leader = nodes.iter().find(|node| node["leader"] == true);
         let name = leader
@@ -171,12 +187,19 @@ fn is_calm(server: &mut Server, partitions: u32) -> bool {
         && primaries.is_some_and(|all| all.values().all(leads))
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
+impl Cluster {
+    /// Ends what still runs.
+    pub(crate) fn end(&mut self) {
         for child in self.processes.iter_mut().flatten() {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -101,6 +101,11 @@ fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     );
     let mut rounds: Vec<Round> = Vec::new();
     for number in 0..settings.rounds {
+        if number > 0 && number.is_multiple_of(2 * usize::from(settings.nodes)) {
+            // A node that has come back three times within two minutes is damped, and gets no roles.
+            cluster.end();
+            cluster = Cluster::start(settings.nodes, settings.partitions, &settings.profile)?;
+        }
         cluster.settle()?;
         let leader = cluster.leader()?;
         let wants_leader = settings.leader.unwrap_or(number % 2 == 1);

@@ -32,14 +32,34 @@ impl Server {
 
     /// Status, entity tag and body; `None` when it does not answer.
     pub(crate) fn get(&mut self, path: &str, tag: &str) -> Option<(u16, String, Vec<u8>)> {
-        let answer = self.try_get(path, tag);
+        let known = match tag {
+            "" => String::new(),
+            tag => format!("If-None-Match: {tag}\r\n"),
+        };
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{known}\r\n"
+        ))
+    }
+
+    /// Changes something; the status of the answer.
+    pub(crate) fn patch(&mut self, path: &str, body: &str) -> Option<u16> {
+        let length = body.len();
+        let request = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.ask(&request).map(|(status, ..)| status)
+    }
+
+    fn ask(&mut self, request: &str) -> Option<(u16, String, Vec<u8>)> {
+        let answer = self.try_ask(request);
         if answer.is_none() {
             self.connection = None;
         }
         answer
     }
 
-    fn try_get(&mut self, path: &str, tag: &str) -> Option<(u16, String, Vec<u8>)> {
+    fn try_ask(&mut self, request: &str) -> Option<(u16, String, Vec<u8>)> {
         if self.connection.is_none() {
             let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
             stream.set_nodelay(true).ok()?;
@@ -47,12 +67,6 @@ impl Server {
             self.connection = Some(BufReader::new(stream));
         }
         let connection = self.connection.as_mut()?;
-        let known = if tag.is_empty() {
-            String::new()
-        } else {
-            format!("If-None-Match: {tag}\r\n")
-        };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{known}\r\n");
         connection.get_mut().write_all(request.as_bytes()).ok()?;
         let mut line = String::new();
         connection.read_line(&mut line).ok()?;
