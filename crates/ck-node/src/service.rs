@@ -146,6 +146,18 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
         let reason = format!("{} is not known as a member here", from.node);
         return Err(OperationError::NoLeader { reason, voters: 0 });
     }
+    // A member ends its own session, and speaks for its own grants, not for another's; it asks the
+    // leader itself, so nobody passes these on.
+    let state = node.state();
+    let whose = match &forward.operation {
+        Operation::Stop { member, .. } => Some(*member),
+        Operation::InSync { session, .. } => state.session(*session).map(|one| one.member),
+        _ => None,
+    };
+    if whose.is_some_and(|member| from.member != Some(member.0)) {
+        let reason = format!("{} does not speak for that member", from.node);
+        return Err(OperationError::NoLeader { reason, voters: 0 });
+    }
     let Ok(_permit) = node.operations.try_acquire() else {
         return Err(execute::busy());
     };

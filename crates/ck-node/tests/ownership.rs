@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ck_control::PartitionState;
+use ck_control::{Mode, PartitionState};
 use ck_core::PartitionId;
-use ck_node::{Handle, NotOwner};
+use ck_node::{Handle, NotOwner, Operation};
 use support::owners::{PARTITIONS, all_owned, cut_off, leader_of, owners, partitions};
 use support::{World, eventually, three_voters};
 
@@ -289,4 +289,31 @@ async fn a_voter_lost_for_longer_than_the_grace_gives_its_vote_to_another_member
         handles[lost].unready().is_empty() && others[0].status().voters.len() == 3
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_advisory_cluster_gives_routes_until_its_mode_is_raised() {
+    let world = World::new(40);
+    let mut config = world.config(1, 1);
+    config.choices.replication_factor = Some(1);
+    config.choices.mode = Some(Mode::Advisory);
+    let handle = world.start(1, config).await.unwrap();
+    eventually("ready", || handle.unready().is_empty()).await;
+    let one = PartitionId(0);
+    assert!(handle.is_primary(one));
+    assert_eq!(handle.acquire(one).unwrap_err(), NotOwner::Advisory);
+    assert!(!handle.owns(one));
+    assert!(handle.owned().await.unwrap().tokens.is_empty());
+    let mode = Mode::Fenced;
+    handle
+        .execute(Operation::SetMode { mode }, "operator")
+        .await
+        .unwrap();
+    // It holds once every session has applied it.
+    eventually("it may act", || handle.acquire(one).is_ok()).await;
+    assert_eq!(handle.state().config().mode, Mode::Fenced);
+    assert_eq!(
+        handle.owned().await.unwrap().tokens.len(),
+        PARTITIONS as usize
+    );
 }

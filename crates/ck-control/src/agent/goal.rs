@@ -83,7 +83,10 @@ impl Agent {
                 Some(me) => self.goal(partition, control, me, in_row),
                 None => Goal::Gone,
             };
+            // Without a session what is applied here may be old: nothing is dropped for it.
+            let waits = goal == Goal::Gone && self.session().is_none();
             match self.parts.get_mut(&partition) {
+                Some(part) if waits => part.aim(Goal::Ready),
                 Some(part) => part.aim(goal),
                 None if goal == Goal::Gone => {}
                 None => drop(self.parts.insert(partition, Part::new(goal, self.bugs))),

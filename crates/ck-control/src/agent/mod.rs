@@ -152,6 +152,10 @@ impl Agent {
                 if let Some(part) = self.parts.get_mut(&token.partition) {
                     part.drained(token);
                 }
+                if self.stopping {
+                    // Its session's end may have waited for this.
+                    self.send_at = now;
+                }
             }
             AgentInput::Leave => {
                 if self.leaving.is_none() {

@@ -93,14 +93,16 @@ fn reason(office: &InOffice, state: &State, now: Time) -> Option<Trigger> {
         .rows()
         .zip(state.partitions())
         .any(|(row, (_, control))| row.indexes().len() < wanted && live(control));
-    if lost || short {
-        return Some(Trigger::Loss);
-    }
+    // A plan that empties a node also makes up for what was lost; the other way round, a loss that
+    // nothing can be done about would hide the drain.
     if state
         .members()
         .any(|member| member.state == NodeState::Draining && holds(member.node.as_str()))
     {
         return Some(Trigger::Drain);
+    }
+    if lost || short {
+        return Some(Trigger::Loss);
     }
     let newcomer = usable().any(|member| {
         let settled = office.timers.settled(member.number, now) >= settle;

@@ -167,6 +167,12 @@ impl Desk {
         counted.max(answered).after(waits)
     }
 
+    /// Whether a renewal is older than another one of its session.
+    pub(crate) fn is_past(&self, renewal: &Renewal) -> bool {
+        let seat = self.seats.get(&renewal.session);
+        seat.is_some_and(|seat| seat.sent.is_some_and(|last| renewal.sent < last))
+    }
+
     /// A renewal arrived. Returns an answer that needs no confirmation.
     pub(crate) fn arrived(
         &mut self,
@@ -200,7 +206,12 @@ impl Desk {
         seat.applied = renewal.applied;
         seat.leaving = renewal.leaving;
         // An answer of this office must have had two leases to arrive: a cluster that was without
-        // a leader for longer condemns nobody for it.
+        // a leader for longer condemns nobody for it. Nor does an office that has itself answered
+        // nobody for a lease, having slept or had no majority.
+        if seat.answered.is_none_or(|at| now.since(at) > lease) {
+            seat.first_answered = None;
+            seat.behind = None;
+        }
         let long_answered = seat
             .first_answered
             .is_some_and(|first| now.since(first) >= lease * 2);

@@ -41,9 +41,6 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 /// How often the members that are lost are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(50);
 
-/// Time that outstanding proofs have to be dropped before a stop ends the session all the same.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// What happened.
 pub(crate) enum Input {
     /// A member asks for its lease to be extended.
@@ -80,6 +77,8 @@ pub(crate) enum Input {
 pub(crate) struct Standing {
     /// The open session of this process.
     pub(crate) session: Option<SessionId>,
+    /// Whether an attempt to open one is under way.
+    pub(crate) registering: bool,
     /// The office it holds.
     pub(crate) office: Option<OfficeId>,
     /// Whether a stop has nothing left to hand over.
@@ -106,6 +105,9 @@ pub(crate) struct Control {
     /// The newest reading of the clock, and whether it has gone back since.
     newest: Time,
     went_back: bool,
+    /// The lease end from before the clock went back, which counts for nothing when it has caught
+    /// up: the lease has to be extended first.
+    distrusted: Option<Time>,
     /// When the stop began.
     stopping_since: Option<Time>,
     registering: bool,
@@ -115,6 +117,18 @@ pub(crate) struct Control {
     renewing: Arc<Semaphore>,
     /// Proposals of this node's leader under way.
     proposing: Arc<Semaphore>,
+    /// Those among them that nothing may hold up.
+    pressing: Arc<Semaphore>,
+}
+
+/// However the loop ends, nothing is owned from then on, and nothing runs: the store's lock goes
+/// with it, and the next holder of that lock counts this process as dead.
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.node.gates.close();
+        self.calls.end();
+        self.node.standing.send_replace(Standing::default());
+    }
 }
 
 /// Runs until the node ends.
@@ -129,7 +143,7 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
     let mut applied = node.publisher.applied();
     let mut status = consensus.watch();
     let mut phase = node.phase.subscribe();
-    let over = loop {
+    loop {
         control.take_applied();
         control.perform();
         let wait = control.next_deadline().since(node.gates.now());
@@ -140,23 +154,21 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
                 let more = std::iter::from_fn(|| inbox.try_recv().ok());
                 let mut batch = input.into_iter().chain(more).take(BATCH_MAX);
                 if let Err(over) = batch.try_for_each(|input| control.take(input)) {
-                    break Err(over);
+                    return Err(over);
                 }
             }
-            changed = applied.changed() => if changed.is_err() { break Ok(()) },
-            changed = status.changed() => if changed.is_err() { break Ok(()) },
+            changed = applied.changed() => if changed.is_err() { return Ok(()) },
+            changed = status.changed() => if changed.is_err() { return Ok(()) },
             () = node.gates.drained.notified() => {}
             changed = phase.changed() => {
                 if changed.is_err() || matches!(*phase.borrow_and_update(), Phase::Ended { .. }) {
-                    break Ok(());
+                    return Ok(());
                 }
             }
             () = tokio::time::sleep(wait.min(IDLE_MAX)) => {}
         }
         control.tick();
-    };
-    control.end();
-    over
+    }
 }
 
 impl Control {
@@ -177,12 +189,14 @@ impl Control {
             counted: Time::ZERO,
             newest: Time::ZERO,
             went_back: false,
+            distrusted: None,
             stopping_since: None,
             registering: false,
             ending_session: false,
             planning: false,
             renewing: Arc::new(Semaphore::new(perform::RENEWALS_MAX)),
             proposing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),
+            pressing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),
             node,
             consensus,
             line,
@@ -195,6 +209,7 @@ impl Control {
         let now = self.node.gates.now();
         if now < self.newest {
             self.node.gates.set_lease_end(Time::ZERO);
+            self.distrusted = Some(self.agent.lease_ends());
             // Said once, however often it is read until it has caught up.
             if !std::mem::replace(&mut self.went_back, true) {
                 tracing::error!(%now, newest = %self.newest, "the clock has gone back; nothing is owned");
@@ -310,6 +325,7 @@ impl Control {
         }
         let standing = Standing {
             session: self.agent.session(),
+            registering: self.registering,
             office: self.leader.office(),
             handed_over: self.agent.is_handed_over(now),
             lost: self.lost.clone(),
@@ -319,12 +335,5 @@ impl Control {
             *last = standing;
             news
         });
-    }
-
-    /// Nothing is owned from here on, and nothing runs.
-    fn end(&mut self) {
-        self.node.gates.close();
-        self.calls.end();
-        self.node.standing.send_replace(Standing::default());
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ck_control::{
-    AgentOutput, Answer, Command, FencingToken, LeaderOutput, MemberNumber, Renewal, Round,
-    SessionId, Time, Trigger,
+    AgentOutput, Answer, Command, FencingToken, LeaderOutput, MemberNumber, Mode, Renewal, Round,
+    SessionId, Time, TransferCommand, Trigger,
 };
 use tokio::sync::oneshot;
 
 use super::renewals;
-use super::{Control, DRAIN_TIMEOUT, Input};
+use super::{Control, Input};
 use crate::consensus::Substrate;
 use crate::execute::{self, propose};
 use crate::operation::Operation;
@@ -42,8 +42,14 @@ impl Control {
 
     fn publish_lease(&self, publishes: impl Fn(Time, Time) -> bool) {
         let (before, ends) = (self.node.gates.lease_end(), self.agent.lease_ends());
-        // A reader compares the end with the clock, so a clock that went back must meet no end.
-        let ends = if self.went_back { Time::ZERO } else { ends };
+        // A reader compares the end with the clock, so a clock that went back must meet no end; and
+        // an advisory cluster gives no right to act.
+        let advisory = self.agent.state().config().mode == Mode::Advisory;
+        let ends = if self.went_back || advisory || self.distrusted == Some(ends) {
+            Time::ZERO
+        } else {
+            ends
+        };
         if publishes(before, ends) {
             self.node.gates.set_lease_end(ends);
         }
@@ -125,11 +131,12 @@ impl Control {
     }
 
     fn stop_session(&mut self, member: MemberNumber, session: SessionId) {
-        let now = self.now();
-        let waited = self.stopping_since.map(|since| now.since(since));
-        let drains =
-            !self.draining.is_empty() && waited.is_none_or(|waited| waited < DRAIN_TIMEOUT);
-        if drains || std::mem::replace(&mut self.ending_session, true) {
+        // A clean stop says that nothing is acknowledged after it: as long as a proof is held, the
+        // session is left to expire instead.
+        let gates = Arc::clone(&self.node.gates);
+        self.draining
+            .retain(|partition, _| !gates.is_drained(*partition));
+        if !self.draining.is_empty() || std::mem::replace(&mut self.ending_session, true) {
             return;
         }
         let (node, line) = (Arc::clone(&self.node), self.line.clone());
@@ -174,7 +181,25 @@ impl Control {
     }
 
     fn propose(&self, command: Command) {
-        let Ok(permit) = Arc::clone(&self.proposing).try_acquire_owned() else {
+        // What gives a role away, or ends a session, does not wait behind the bulk of a plan.
+        let pressing = matches!(
+            command,
+            Command::Office { .. } | Command::Expire { .. } | Command::Remove { .. }
+        ) || matches!(
+            command,
+            Command::Transfer {
+                step: TransferCommand::Commit { .. }
+                    | TransferCommand::CommitRevoked { .. }
+                    | TransferCommand::Abort { .. },
+                ..
+            }
+        );
+        let permits = if pressing {
+            &self.pressing
+        } else {
+            &self.proposing
+        };
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
             tracing::debug!(command = command.name(), "many proposals are under way");
             return;
         };

@@ -166,6 +166,13 @@ impl Handle {
             }
             !ended
         });
+        if was == Phase::Stopping {
+            // Another call is at it.
+            let mut phase = node.phase.subscribe();
+            let ended = |phase: &Phase| matches!(phase, Phase::Ended { .. });
+            let _ = phase.wait_for(ended).await;
+            return false;
+        }
         let mut clean = false;
         if was == Phase::Member {
             clean = self.end_session().await;
@@ -196,7 +203,8 @@ impl Handle {
         if node.line.send(Input::Stop).await.is_err() {
             return false;
         }
-        let ended = standing.wait_for(|now| now.session.is_none());
+        // A registration that is under way would leave a session that nobody ends.
+        let ended = standing.wait_for(|now| now.session.is_none() && !now.registering);
         let ended = tokio::time::timeout(STOP_TIMEOUT, ended).await;
         had && matches!(ended, Ok(Ok(_)))
     }

@@ -21,8 +21,7 @@ impl Handle {
     pub fn acquire(&self, partition: PartitionId) -> Result<Ownership, NotOwner> {
         let published = self.node.publisher.current();
         let state = &published.state;
-        let advisory = state.config().mode == Mode::Advisory;
-        if let Some(own) = Ownership::open(&self.node.gates, partition).filter(|_| !advisory) {
+        if let Some(own) = Ownership::open(&self.node.gates, partition) {
             return Ok(own);
         }
         let row = state.table().and_then(|table| table.row(partition));
@@ -33,7 +32,7 @@ impl Handle {
                 partitions,
             });
         };
-        if advisory {
+        if state.config().mode == Mode::Advisory {
             return Err(NotOwner::Advisory);
         }
         let holder = state.partition(partition).and_then(|one| one.holder);
@@ -81,12 +80,7 @@ impl Handle {
         let published = self.node.publisher.current();
         let state = &published.state;
         let session = self.node.session();
-        let advisory = state.config().mode == Mode::Advisory;
-        let tokens = if advisory {
-            Vec::new()
-        } else {
-            self.node.gates.all()
-        };
+        let tokens = self.node.gates.all();
         Ok(Owned {
             incarnation: state.incarnation(),
             version: state.version(),

@@ -102,7 +102,13 @@ impl State {
             return Err(Rejection::LastMember { node: node.clone() });
         }
         let (number, session) = (member.number, member.session);
-        let alone = |(_, control): &(PartitionId, &PartitionControl)| control.in_sync == [number];
+        let stays = |one: &MemberNumber| {
+            let member = self.member(*one).filter(|member| !member.closing);
+            *one != number && member.is_some_and(|member| member.session.is_some())
+        };
+        let alone = |(_, control): &(PartitionId, &PartitionControl)| {
+            control.is_in_sync(number) && !control.in_sync.iter().any(stays)
+        };
         if session.is_some()
             && let Some((partition, _)) = self.partitions().find(alone)
         {

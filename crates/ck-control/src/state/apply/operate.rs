@@ -11,7 +11,7 @@ use crate::state::apply::failover::grant;
 use crate::state::apply::rows::fronted;
 use crate::state::{
     Brake, ChangeReason, EventKind, Holder, InSyncChange, MoveRejection, PastLease, Raise,
-    Rebalance, RebalanceCommand, Rejection, State, Trigger,
+    Rebalance, RebalanceCommand, Rejection, Stage, State, Trigger,
 };
 use crate::{LeaseTerms, MemberNumber, Mode, OfficeId, Position, SessionId};
 
@@ -28,12 +28,22 @@ impl State {
         let (control, holder) = self.available(partition)?;
         match change {
             InSyncChange::Remove(member) => {
-                if !control.is_in_sync(member) || member == holder.member {
+                // What a move's target had caught up with is not enough any more, and a report of
+                // it may be on its way: the move ends, so that the report finds none.
+                let moved = control.transfer.and_then(|id| self.transfer(id));
+                let moved = moved
+                    .filter(|one| one.target.member == member && one.stage <= Stage::Release)
+                    .cloned();
+                let known = control.is_in_sync(member) || moved.is_some();
+                if !known || member == holder.member {
                     return Err(MoveRejection::NotInSync { partition, member }.into());
                 }
                 self.control_mut(partition)
                     .in_sync
                     .retain(|one| *one != member);
+                if let Some(moved) = moved {
+                    self.abort_move(step, &moved);
+                }
             }
             InSyncChange::Add(party) => {
                 self.check_party(party, true)?;

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ck_core::{Table, Version};
+use ck_core::{NodeId, Table, Version};
 
 use crate::MemberNumber;
 use crate::state::apply::failover::grant;
@@ -33,6 +33,7 @@ impl State {
             return Err(Rejection::TooFewNodes { have, need });
         }
         let numbers = self.check_table(table)?;
+        self.check_up(table)?;
         let holder = |member: MemberNumber| {
             let session = self.member(member)?.session?;
             Some(Holder { member, session })
@@ -64,6 +65,22 @@ impl State {
                 new_primary: row.primary().cloned(),
                 epoch: control.epoch,
             });
+        }
+        Ok(())
+    }
+
+    /// A first table names only nodes with open sessions: nobody would be granted what it gives to
+    /// one that has just gone, since nobody held it before.
+    fn check_up(&self, table: &Table) -> Result<(), Rejection> {
+        let gone = |node: &&NodeId| {
+            let member = self.member_by_node(node.as_str());
+            member.is_none_or(|member| member.session.is_none())
+        };
+        for row in table.rows() {
+            if let Some(node) = row.nodes().find(gone) {
+                let (partition, node) = (row.partition(), node.clone());
+                return Err(Rejection::RowNode { partition, node });
+            }
         }
         Ok(())
     }

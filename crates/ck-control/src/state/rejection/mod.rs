@@ -270,8 +270,11 @@ pub enum Rejection {
         /// The cluster's.
         expected: u32,
     },
-    /// A row names a node that is not in the cluster, or is leaving it.
-    #[error("{partition}: node {node:?} is not in the cluster or is being removed; plan again")]
+    /// A row names a node that is not in the cluster, or is leaving it; in a first table, also one
+    /// without an open session.
+    #[error(
+        "{partition}: node {node:?} is not in the cluster, not up or being removed; plan again"
+    )]
     RowNode {
         /// The row.
         partition: PartitionId,

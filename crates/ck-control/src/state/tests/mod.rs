@@ -15,6 +15,7 @@ mod random;
 mod random_moves;
 mod register;
 mod returning;
+mod shrinking;
 mod snapshot;
 mod transfer;
 pub(crate) mod world;

@@ -174,19 +174,6 @@ fn a_return_is_not_granted_what_another_holds() {
 }
 
 #[test]
-fn a_partition_created_while_its_primary_is_away_waits_for_it() {
-    let mut world = World::of(3, config(1, 3));
-    world.stop(1);
-    world.ok(Command::CreatePartitions {
-        table: table(&["1 2 3"]),
-        strategy: None,
-    });
-    world.check(&["1 2 3 epoch 0 sync 1 2 3 unavailable"]);
-    world.come_back(1, false);
-    world.check(&["1 2 3 epoch 1 held 1 sync 1 2 3 stable"]);
-}
-
-#[test]
 fn a_return_with_another_weight_makes_plans_stale() {
     let mut world = World::with_rows(3, &["1 2 3"]);
     let planned = world.state.placement_version();
