@@ -153,9 +153,7 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
                 // What has arrived is taken before a deadline is looked at.
                 let more = std::iter::from_fn(|| inbox.try_recv().ok());
                 let mut batch = input.into_iter().chain(more).take(BATCH_MAX);
-                if let Err(over) = batch.try_for_each(|input| control.take(input)) {
-                    return Err(over);
-                }
+                batch.try_for_each(|input| control.take(input))?;
             }
             changed = applied.changed() => if changed.is_err() { return Ok(()) },
             changed = status.changed() => if changed.is_err() { return Ok(()) },
