@@ -203,14 +203,9 @@ impl Leader {
             return;
         };
         let state = office.1;
-        // What came out of order says what was, and a report of it may be past.
-        let past = office.0.desk.is_past(renewal);
         if let Some(answer) = office.0.desk.arrived(renewal, state, now) {
             let to = renewal.member;
             self.outputs.push_back(LeaderOutput::Answer { to, answer });
-            return;
-        }
-        if past {
             return;
         }
         self.reports(renewal, now);

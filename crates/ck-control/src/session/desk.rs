@@ -167,12 +167,6 @@ impl Desk {
         counted.max(answered).after(waits)
     }
 
-    /// Whether a renewal is older than another one of its session.
-    pub(crate) fn is_past(&self, renewal: &Renewal) -> bool {
-        let seat = self.seats.get(&renewal.session);
-        seat.is_some_and(|seat| seat.sent.is_some_and(|last| renewal.sent < last))
-    }
-
     /// A renewal arrived. Returns an answer that needs no confirmation.
     pub(crate) fn arrived(
         &mut self,
