@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ck_control::Time;
 use ck_core::PartitionId;
 use ck_node::{BootClock, Clock};
-use support::{World, eventually};
+use support::owners::{all_owned, cut_off, owners, partitions};
+use support::{World, eventually, three_voters};
 
 /// The real clock, moved, or broken once.
 #[derive(Default)]
@@ -71,4 +72,34 @@ async fn a_clock_that_goes_back_owns_nothing_until_a_renewal_was_answered_again(
         "the session went on, and so did the grant"
     );
     assert!(handle.stop().await);
+}
+
+/// The lease of before may have been another's end by then: a clock that has caught up revives it
+/// for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_has_caught_up_does_not_revive_the_lease_of_before() {
+    let world = World::new(43);
+    let hands = Arc::new(Hands::default());
+    let mut handles = Vec::new();
+    for number in 1..=3 {
+        let mut config = world.config(number, 3);
+        if number == 3 {
+            config.clock = Arc::new(Watch(Arc::clone(&hands)));
+        }
+        handles.push(world.start(number, config).await.unwrap());
+    }
+    three_voters(&handles).await;
+    eventually("all are owned", || all_owned(&handles)).await;
+    cut_off(&world, 2, 3);
+    hands.back_ns.store(1_000_000_000, Ordering::SeqCst);
+    let third = &handles[2];
+    eventually("nothing is owned", || {
+        partitions().all(|one| !third.owns(one))
+    })
+    .await;
+    eventually("others own all", || {
+        assert!(partitions().all(|one| !third.owns(one)), "it was revived");
+        partitions().all(|one| owners(&handles[..2], one).len() == 1)
+    })
+    .await;
 }
