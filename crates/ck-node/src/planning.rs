@@ -193,13 +193,18 @@ fn figures(state: &State, before: &Table, plan: Plan) -> PlanOutcome {
         .rows()
         .zip(before.rows())
         .filter(|(new, old)| differs(*old, *new));
+    // Counted anew: roles that the plan gave to a node that is away have stayed where they were.
+    let rows = plan.table.rows().zip(before.rows());
+    let led_by_others = rows
+        .filter(|(new, old)| new.primary() != old.primary())
+        .count();
     PlanOutcome {
         applied: false,
         base: state.version(),
         version: state.version(),
         partitions_changed: changed.count() as u64,
         copies_moved: plan.copies_moved,
-        primaries_changed: plan.primaries_changed,
+        primaries_changed: led_by_others as u64,
         lower_bound: plan.lower_bound,
         optimal: plan.optimal,
         degraded: plan.degraded,

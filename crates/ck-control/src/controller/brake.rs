@@ -13,6 +13,10 @@ pub(super) struct Losses(VecDeque<(Time, MemberNumber)>);
 
 impl Losses {
     pub(super) fn applied(&mut self, before: &State, state: &State, now: Time, pace: &Pace) {
+        if before.brake().is_some() && state.brake().is_none() {
+            // Let go: what was lost until then is known, and pulls it no second time.
+            self.0.clear();
+        }
         for session in before.sessions() {
             let gone = state.session(session.id).is_none();
             let lost = state

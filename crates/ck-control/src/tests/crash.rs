@@ -84,6 +84,20 @@ fn a_removed_node_ends_as_an_expiry() {
 }
 
 #[test]
+fn an_operator_who_lets_moves_go_on_is_not_overruled_by_what_was_lost_before() {
+    let mut cluster = Cluster::with_rows(6, &["1 2 3", "4 5 6", "2 3 4"]);
+    for n in 4..=6 {
+        cluster.kill(n);
+    }
+    cluster.run(3_000);
+    assert!(cluster.world.state.brake().is_some());
+    let office = None;
+    cluster.propose(Command::Brake { office, lost: 0 });
+    cluster.run(1_000);
+    assert_eq!(cluster.world.state.brake(), None);
+}
+
+#[test]
 fn much_lost_at_once_pulls_the_brake_and_promotions_go_on() {
     let mut cluster = Cluster::with_rows(5, &["2 1 3", "3 1 2", "4 1 5"]);
     for n in [2, 3, 4] {

@@ -67,9 +67,14 @@ fn plan_answer(
     plan: &PlanOutcome,
     state: &ck_control::State,
 ) -> api::RebalanceAnswer {
-    let changed = before
+    let mut changed = before
         .and_then(|before| before.diff(&plan.table).ok())
         .unwrap_or_default();
+    // Another order of the replicas is nothing to carry out.
+    changed.rows.retain(|row| {
+        let moved = !row.added.is_empty() || !row.removed.is_empty();
+        moved || row.primary_before != row.primary_after
+    });
     let moves: Vec<_> = changed.rows.iter().take(MOVES_MAX).map(change).collect();
     api::RebalanceAnswer {
         dry_run,

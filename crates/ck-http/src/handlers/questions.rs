@@ -31,6 +31,7 @@ pub(super) fn may_stop(core: &Core, ask: &Ask<'_>) -> Answer {
     let node = member.node.as_str();
     let answer = state.may_stop(node).unwrap_or_default();
     let mut reasons = sentences(&answer);
+    reasons.extend(unsure(core));
     reasons.extend(vote(core, state, node));
     let listed = answer.blocking.iter().take(BLOCKING_MAX);
     let blocking_partitions: Vec<_> = listed.map(|(id, _)| id.to_string()).collect();
@@ -60,6 +61,16 @@ fn sentences(answer: &MayStop) -> Vec<String> {
         format!("{first}{more}: {hazard}")
     });
     told.collect()
+}
+
+/// Why nothing that is known here can be relied on, if so.
+fn unsure(core: &Core) -> Option<String> {
+    let status = core.backend.status();
+    (status.leader.is_none() || status.majority_silent).then(|| {
+        "no majority of the voters is heard of here: what this node knows may be old, and nothing \
+         could take over; start the other voters first"
+            .to_owned()
+    })
 }
 
 /// Why the voters would have no majority without a node, if they had not.

@@ -1,6 +1,7 @@
 //! The steps of a planned move.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::bugs::Bug;
@@ -23,7 +24,7 @@ impl State {
         if let Some(office) = office {
             self.check_office(office)?;
         }
-        step.summary = format!("{command:?}");
+        step.summary = self.told(command);
         match *command {
             TransferCommand::Open(begun) => self.open_transfer(step, office, &begun),
             TransferCommand::Prepared { transfer } => {
@@ -102,6 +103,47 @@ impl State {
             self.change_transfer(step, transfer, |one| one.paused = paused);
         }
         Ok(())
+    }
+
+    /// A step in words, for the history.
+    fn told(&self, command: &TransferCommand) -> String {
+        let of = |transfer: &TransferId| match self.transfer(*transfer) {
+            Some(moved) => {
+                let target = self.shown(moved.target.member);
+                format!("{} to {target}: {}", moved.partition, moved.stage)
+            }
+            None => format!("move {transfer}"),
+        };
+        match command {
+            TransferCommand::Open(begun) => {
+                let (from, to) = (
+                    self.shown(begun.source.member),
+                    self.shown(begun.target.member),
+                );
+                let what = match (begun.handoff, begun.leaving) {
+                    (true, None) => "the primary role",
+                    (true, Some(_)) => "the copy and the primary role",
+                    (false, _) => "a copy",
+                };
+                format!("{}: {what}, {from} to {to}", begun.partition)
+            }
+            TransferCommand::Trim { partition, member } => {
+                format!("{partition}: {} drops its copy", self.shown(*member))
+            }
+            TransferCommand::Commit { release, .. } => {
+                format!("{}: the role is given up and granted", release.partition)
+            }
+            TransferCommand::Prepared { transfer }
+            | TransferCommand::CaughtUp { transfer, .. }
+            | TransferCommand::OpenSwitch { transfer }
+            | TransferCommand::Revoke { transfer }
+            | TransferCommand::CommitRevoked { transfer, .. }
+            | TransferCommand::Activated { transfer }
+            | TransferCommand::Finish { transfer }
+            | TransferCommand::Abort { transfer }
+            | TransferCommand::Pause { transfer, .. }
+            | TransferCommand::Progress { transfer, .. } => of(transfer),
+        }
     }
 
     /// The move, if it stands at one of these stages.
