@@ -100,7 +100,7 @@ pub struct Config {
     pub durable: bool,
     /// What the application does when this node's roles change. Default: nothing.
     pub handler: Arc<dyn Handler>,
-    /// The clock that leases are counted on. Default: [`BootClock`](crate::BootClock).
+    /// The clock that leases are counted on. Default: [`BootClock`].
     pub clock: Arc<dyn Clock>,
     /// How long this node gives each part of planned work while it leads.
     pub pace: Pace,
