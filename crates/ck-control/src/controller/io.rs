@@ -56,7 +56,7 @@ pub enum LeaderOutput {
     /// Propose to the local consensus core, in this term; never forwarded to another.
     Propose(Command),
     /// Somebody should plan: compute a table for the present state and, if it differs, propose to
-    /// begin a rebalance to it. Repeated with back-off while the reason lasts.
+    /// begin a rebalance to it. Repeated once a lease while the reason lasts.
     Plan {
         /// What for.
         trigger: Trigger,

@@ -15,10 +15,6 @@ use super::Input;
 use super::context::{CallContext, Over};
 use crate::shared::Shared;
 
-/// What a handler may do with a release before its move is aborted, when the leader does not say
-/// otherwise first.
-const RELEASE_WITHIN: Duration = Duration::from_secs(4);
-
 pub(super) struct Calls {
     node: Arc<Shared>,
     line: mpsc::Sender<Input>,
@@ -183,8 +179,8 @@ fn run<'a>(
         (Call::BecomeReplica, _) => handler.become_replica(context, partition),
         (Call::Release { .. }, _) => {
             let now = Duration::from_nanos(node.gates.now().0);
-            let within = node.config.pace.release.min(RELEASE_WITHIN);
-            handler.release(context, partition, now.saturating_add(within))
+            let deadline = now.saturating_add(node.config.pace.release);
+            handler.release(context, partition, deadline)
         }
         (Call::CleanUp, _) => handler.clean_up(context, partition),
     }

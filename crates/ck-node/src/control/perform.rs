@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ck_control::{
-    AgentOutput, Answer, Command, FencingToken, LeaderOutput, MemberNumber, Mode, Renewal, Round,
+    AgentOutput, Command, FencingToken, LeaderOutput, MemberNumber, Mode, Renewal, Round,
     SessionId, Time, TransferCommand, Trigger,
 };
 use tokio::sync::oneshot;
@@ -95,7 +95,6 @@ impl Control {
         if self.consensus.watch().borrow().leads() {
             // The leader renews with itself by the same path.
             let (answer, answered) = oneshot::channel();
-            let line = line.clone();
             tokio::spawn(async move {
                 let _permit = permit;
                 let _ = line.send(Input::Renewal { renewal, answer }).await;
@@ -153,14 +152,10 @@ impl Control {
     fn perform_as_leader(&mut self, output: LeaderOutput) {
         match output {
             LeaderOutput::Confirm { round, term } => self.confirm(round, term),
-            LeaderOutput::Answer { answer, .. } => self.pass_on(answer),
+            LeaderOutput::Answer { answer, .. } => self.waiting.answer(answer),
             LeaderOutput::Propose(command) => self.propose(command),
             LeaderOutput::Plan { trigger } => self.plan(trigger),
         }
-    }
-
-    fn pass_on(&mut self, answer: Answer) {
-        self.waiting.answer(answer);
     }
 
     fn confirm(&self, round: Round, term: u64) {
@@ -184,15 +179,15 @@ impl Control {
         // What gives a role away, or ends a session, does not wait behind the bulk of a plan.
         let pressing = matches!(
             command,
-            Command::Office { .. } | Command::Expire { .. } | Command::Remove { .. }
-        ) || matches!(
-            command,
-            Command::Transfer {
-                step: TransferCommand::Commit { .. }
-                    | TransferCommand::CommitRevoked { .. }
-                    | TransferCommand::Abort { .. },
-                ..
-            }
+            Command::Office { .. }
+                | Command::Expire { .. }
+                | Command::Remove { .. }
+                | Command::Transfer {
+                    step: TransferCommand::Commit { .. }
+                        | TransferCommand::CommitRevoked { .. }
+                        | TransferCommand::Abort { .. },
+                    ..
+                }
         );
         let permits = if pressing {
             &self.pressing

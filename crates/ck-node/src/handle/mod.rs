@@ -155,6 +155,10 @@ impl Handle {
     ///
     /// Roles that nobody could take within [`Config::stop_timeout`](crate::Config::stop_timeout)
     /// fail over with the end of the session.
+    ///
+    /// Call it once the service acknowledges nothing any more that is not on its disk: the end of
+    /// the session says that the next start has everything. As long as a
+    /// [`Proof`](crate::Proof) is held the session is left to expire instead.
     pub async fn stop(&self) -> bool {
         let node = &self.node;
         let mut was = Phase::Stopping;

@@ -54,7 +54,8 @@ pub enum Operation {
         /// Whether writes that the node does not have may be lost.
         accept_loss: bool,
     },
-    /// A primary changes the in-sync set of its partition.
+    /// A primary changes the in-sync set of its partition. Taking out the target of a move under way
+    /// ends that move.
     InSync {
         /// The partition.
         partition: PartitionId,
@@ -86,7 +87,8 @@ pub enum Operation {
         /// The session it ends.
         session: SessionId,
     },
-    /// Take a node out of the cluster for good.
+    /// Take a node out of the cluster for good. One that is up is drained first; while it still has
+    /// copies the answer is [`OperationError::Draining`], and the operation is worth repeating.
     Remove {
         /// The node.
         node: NodeId,
