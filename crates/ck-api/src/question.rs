@@ -120,7 +120,7 @@ pub struct History {
     pub entries: Vec<HistoryEntry>,
     /// Length of `entries`.
     pub count: u64,
-    /// Whether more follow within the range.
+    /// Whether the range holds more: newer ones when it was asked from a version on, else older ones.
     pub has_more: bool,
     /// Version of the oldest entry that is kept; older ones are gone.
     pub oldest: u64,

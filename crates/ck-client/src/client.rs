@@ -131,9 +131,11 @@ impl Client {
             tokio::time::sleep(pause).await;
         }
         let server = inner.servers[0].clone();
+        // Every server refused to take it on until now, so nothing was changed.
         Err(ClientError::TimedOut {
             server,
             after: inner.timeout,
+            change: false,
         })
     }
 
@@ -221,7 +223,11 @@ fn final_error(failure: Failure, server: &str, after: Duration, change: bool) ->
             reason,
             change,
         },
-        Failure::TimedOut => ClientError::TimedOut { server, after },
+        Failure::TimedOut => ClientError::TimedOut {
+            server,
+            after,
+            change,
+        },
         Failure::Malformed(reason) => ClientError::Malformed { server, reason },
         Failure::Problem(problem) => ClientError::Problem(problem),
         Failure::Request(reason) => ClientError::Request { reason },

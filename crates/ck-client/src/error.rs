@@ -25,12 +25,14 @@ pub enum ClientError {
         change: bool,
     },
     /// The deadline passed. A change may have taken effect.
-    #[error("{server} gave no answer within {after:?}; ask another server or allow more time")]
+    #[error("{server} gave no answer within {after:?}; {}", patience(*.change))]
     TimedOut {
         /// The server asked last.
         server: String,
         /// The whole time of the call.
         after: Duration,
+        /// Whether the request was to change something.
+        change: bool,
     },
     /// The server answered with an error.
     #[error("{0}")]
@@ -61,6 +63,14 @@ fn remedy(change: bool) -> &'static str {
     }
 }
 
+fn patience(change: bool) -> &'static str {
+    if change {
+        "the outcome is unknown: look whether it took effect before repeating it"
+    } else {
+        "ask another server or allow more time"
+    }
+}
+
 fn list(tried: &[(String, String)]) -> String {
     let each: Vec<_> = tried
         .iter()
@@ -83,8 +93,8 @@ impl ClientError {
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            Self::Broken { change, .. } => *change,
-            Self::TimedOut { .. } | Self::Malformed { .. } => true,
+            Self::Broken { change, .. } | Self::TimedOut { change, .. } => *change,
+            Self::Malformed { .. } => true,
             Self::Problem(problem) => problem.status == 504,
             Self::Unreachable { .. } | Self::Request { .. } => false,
         }

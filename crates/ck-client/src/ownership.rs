@@ -99,7 +99,8 @@ impl Client {
         self.ask(Call::get(path(&question, node, ""))).await
     }
 
-    /// Accepted commands of versions `from` to `to`, oldest first, at most `limit` of them.
+    /// Accepted commands of versions `from` to `to`, oldest first, at most `limit` of them: the first
+    /// ones when `from` is given, else the newest.
     ///
     /// # Errors
     /// [`ClientError`].

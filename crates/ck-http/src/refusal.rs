@@ -20,15 +20,35 @@ impl From<OperationError> for Refused {
 
 /// A refusal that says where things stand, when an old picture of them may have led to it.
 pub(crate) fn with_newest(error: &OperationError, state: &State) -> Refused {
-    let problem = operation(error);
+    let mut problem = operation(error);
     let partition = match error {
-        OperationError::Rejected(Rejection::Move(refused)) => partition(refused),
+        OperationError::Rejected(Rejection::Move(refused)) => {
+            problem.detail = named(&problem.detail, refused, state);
+            partition(refused)
+        }
         _ => None,
     };
     if partition.is_none() && problem.status != 412 {
         return problem.into();
     }
     problem.with_newest(newest(state, partition)).into()
+}
+
+/// The log knows members by number; people know nodes.
+fn named(detail: &str, refused: &MoveRejection, state: &State) -> String {
+    let (MoveRejection::PartitionHeld { member, .. }
+    | MoveRejection::LossNotAccepted { member, .. }
+    | MoveRejection::TransferLimit { member, .. }
+    | MoveRejection::PartySession { member, .. }
+    | MoveRejection::NotInSync { member, .. }
+    | MoveRejection::MinInSync { member, .. }) = refused
+    else {
+        return detail.to_owned();
+    };
+    match state.member(*member) {
+        Some(known) => detail.replace(&format!("member {member}"), known.node.as_str()),
+        None => detail.to_owned(),
+    }
 }
 
 /// The partition a refusal is about.

@@ -9,9 +9,9 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::online::with_client;
+use super::online::{too_few_holders, with_client};
 use crate::args::Connection;
-use crate::exit::{Done, Failure};
+use crate::exit::{Done, Failure, warn};
 use crate::output::{Output, table, write_table};
 
 /// Show the cluster's configuration: what is promised, the lease, every limit.
@@ -68,9 +68,13 @@ pub(crate) struct SetArgs {
 pub(crate) fn set(args: &SetArgs, output: Output) -> Done {
     let Some(node) = &args.node else {
         let patch: ConfigPatch = patch(&args.settings)?;
-        let answer = with_client(&args.connection, async |client: Client| {
-            client.configure(&patch).await
+        let (answer, cluster) = with_client(&args.connection, async |client: Client| {
+            let answer = client.configure(&patch).await?;
+            Ok((answer, client.cluster().await.ok()))
         })?;
+        if let Some(warning) = cluster.as_ref().and_then(too_few_holders) {
+            warn(&warning);
+        }
         return output.show(&answer, |out| {
             let (incarnation, version) = (answer.incarnation, answer.version);
             writeln!(out, "changed, version {incarnation}.{version}")

@@ -5,10 +5,10 @@ use ck_client::{Client, ClientError, NodeOrder};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::online::{operate, with_client};
+use super::online::{operate, too_few_holders, with_client};
 use super::waiting::{Waiting, waits_for};
 use crate::args::Connection;
-use crate::exit::{Done, Failure};
+use crate::exit::{Done, Failure, warn};
 use crate::output::{Output, count};
 
 /// Empty a node: its copies and its primary roles move to the others.
@@ -57,6 +57,16 @@ pub(crate) fn drain(args: &DrainArgs, output: Output) -> Done {
     let within = args.connection.timeout;
     let answer = operate(&args.connection, async |client: Client| {
         let answer = client.order_node(&args.node, NodeOrder::Drain).await?;
+        // Draining goes on without it; said before the wait, while it can be taken back.
+        if let Some(warning) = client
+            .cluster()
+            .await
+            .ok()
+            .as_ref()
+            .and_then(too_few_holders)
+        {
+            warn(&warning);
+        }
         // Where nothing is planned by itself, the plan that empties it is asked for.
         let by_itself = client.config().await?.config.auto_rebalance;
         if !by_itself {

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use ck_api::Token;
 use ck_api::token::TOKEN_BYTES_MAX;
+use ck_api::{ClusterAnswer, Token};
 use ck_client::{Client, ClientConfig, ClientError};
 
 use crate::args::Connection;
 use crate::exit::Failure;
+use crate::output::count;
 
 /// Most time a request may take, unless told otherwise.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +47,23 @@ where
         .enable_all()
         .build()?;
     runtime.block_on(work(client))
+}
+
+/// What to say when fewer nodes can hold copies than each partition is to have.
+pub(super) fn too_few_holders(answer: &ClusterAnswer) -> Option<String> {
+    let nodes = answer.cluster.nodes.iter();
+    let holders = nodes.filter(|node| matches!(node.status.as_str(), "active" | "cordoned"));
+    let (holders, wanted) = (
+        holders.count() as u64,
+        answer.cluster.config.replication_factor,
+    );
+    (holders < u64::from(wanted)).then(|| {
+        format!(
+            "{} can hold copies, fewer than the replication factor {wanted}: partitions have fewer \
+             copies until a node joins or comes back",
+            count(holders, "node", "nodes")
+        )
+    })
 }
 
 /// Reads a token from a file.

@@ -156,7 +156,7 @@ pub(crate) fn why_not(args: &WhyNotArgs, output: Output) -> Done {
     })
 }
 
-/// Show who changed what, when: the newest commands that were accepted, oldest first.
+/// Show who changed what, when: the newest commands that were accepted, oldest of them first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ck history\n  ck history --from 120 --to 140")]
 pub(crate) struct HistoryArgs {
@@ -166,7 +166,7 @@ pub(crate) struct HistoryArgs {
     /// Only up to this version.
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
-    /// At most so many, 1 to 1,000.
+    /// At most so many, 1 to 1,000: the first ones with --from, else the newest.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: Option<u64>,
     #[command(flatten)]
@@ -192,10 +192,10 @@ pub(crate) fn history(args: &HistoryArgs, output: Output) -> Done {
         }
         write_table(out, &rows)?;
         let shown = count(history.count, "command", "commands");
-        let more = if history.has_more {
-            "; more follow"
-        } else {
-            ""
+        let more = match (history.has_more, &args.from) {
+            (false, _) => "",
+            (true, Some(_)) => "; more follow",
+            (true, None) => "; older ones are left out, see --from",
         };
         writeln!(
             out,

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::drain::copies;
-use super::online::operate;
+use super::online::{operate, too_few_holders};
 use super::waiting::{Waiting, waits_for};
 use crate::args::Connection;
 use crate::exit::{Done, Failure, warn};
@@ -44,23 +44,13 @@ pub(crate) struct RemoveArgs {
 
 /// Removes a node.
 pub(crate) fn run(args: &RemoveArgs, output: Output) -> Done {
-    let (removed, copies) = operate(&args.connection, async |client: Client| {
+    let (removed, cluster) = operate(&args.connection, async |client: Client| {
         let removed = removed(&client, args, output).await?;
-        // The node is gone; that nobody tells the replication factor now is no failure of it.
-        let copies = client.cluster().await.ok();
-        Ok((
-            removed,
-            copies.map(|answer| answer.cluster.config.replication_factor),
-        ))
+        // The node is gone; that nobody tells of the others now is no failure of it.
+        Ok((removed, client.cluster().await.ok()))
     })?;
     let stay = count(removed.node_count, "node stays", "nodes stay");
-    let copies = copies.filter(|copies| u64::from(*copies) > removed.node_count);
-    let warning = copies.map(|copies| {
-        format!(
-            "{stay}, fewer than the replication factor {copies}: partitions have fewer copies \
-             until a node joins"
-        )
-    });
+    let warning = cluster.as_ref().and_then(too_few_holders);
     if let Some(warning) = &warning {
         warn(warning);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use ck_api::{ClusterAnswer, HandlerCall, HealthDetailed, PartitionStats};
-use ck_client::{Client, Readiness};
+use ck_client::{Client, ClientError, Readiness};
 use clap::Args;
 use serde::Serialize;
 
@@ -45,6 +45,10 @@ struct Status<'a> {
     reasons: &'a [String],
     /// What the application of the node that was asked failed at, the most failures first.
     failing: Vec<&'a HandlerCall>,
+    /// Whether the brake holds moves back, because many nodes were lost at once.
+    braked: bool,
+    /// Whether the plan under way is held back by an operator.
+    paused: bool,
     /// How many nodes have each status.
     nodes: BTreeMap<&'a str, u64>,
     /// How many partitions have each state.
@@ -53,7 +57,7 @@ struct Status<'a> {
 
 /// Shows the cluster at a glance.
 pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
-    let (cluster, stats, readiness, health) =
+    let (cluster, stats, readiness, health, held) =
         with_client(&args.connection, async |client: Client| {
             let cluster = client.cluster().await?;
             Ok((
@@ -61,16 +65,30 @@ pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
                 client.partition_stats().await?,
                 client.ready().await?,
                 client.health_detailed().await?,
+                held_back(&client).await?,
             ))
         })?;
-    let status = status(&cluster, &readiness, &health);
+    let status = status(&cluster, &readiness, &health, held);
     output.show(&status, |out| write(out, &status, &cluster, &stats))
+}
+
+/// What holds moves back: the brake, and an operator who paused the plan under way.
+async fn held_back(client: &Client) -> Result<(bool, bool), ClientError> {
+    let braked = client.transfers().await?.braked;
+    let paused = match client.plan("current").await {
+        Ok(plan) => plan.status == "paused",
+        // There is none, or none can be told now; whether the node is ready says the rest.
+        Err(ClientError::Problem(_)) => false,
+        Err(error) => return Err(error),
+    };
+    Ok((braked, paused))
 }
 
 fn status<'a>(
     answer: &'a ClusterAnswer,
     readiness: &'a Readiness,
     health: &'a HealthDetailed,
+    (braked, paused): (bool, bool),
 ) -> Status<'a> {
     let mut nodes = BTreeMap::new();
     for node in &answer.cluster.nodes {
@@ -97,6 +115,8 @@ fn status<'a>(
             .iter()
             .filter(|call| call.failures > 0)
             .collect(),
+        braked,
+        paused,
         nodes,
         partitions,
     }
@@ -129,6 +149,26 @@ fn write(
     )?;
     for reason in status.reasons {
         write_item(out, "            ", reason)?;
+    }
+    if status.braked {
+        let why = "many nodes were lost at once: promotions go on, nothing is moved; \
+                   `ck resume --brake` releases it";
+        write_item(out, "brake       ", why)?;
+    }
+    if status.paused {
+        write_item(
+            out,
+            "plan        ",
+            "paused by an operator; `ck resume` lets it go on",
+        )?;
+    }
+    let unavailable = status.partitions.get("unavailable");
+    if let Some(number) = unavailable.filter(|number| **number > 0) {
+        let why = format!(
+            "{number} without a live copy that has everything; `ck partitions --state unavailable`, \
+             then `ck explain` one"
+        );
+        write_item(out, "unavailable ", &why)?;
     }
     for call in status.failing.iter().take(FAILING_SHOWN) {
         let what = format!(

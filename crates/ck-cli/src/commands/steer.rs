@@ -58,11 +58,17 @@ pub(crate) fn resume(args: &ResumeArgs, output: Output) -> Done {
     if !args.brake {
         return steer(&args.connection, &args.plan, PlanOrder::Resume, output);
     }
-    let changed = with_client(&args.connection, async |client: Client| {
-        client.release_brake().await
+    let (braked, changed) = with_client(&args.connection, async |client: Client| {
+        let braked = client.transfers().await?.braked;
+        Ok((braked, client.release_brake().await?))
     })?;
     output.show(&changed, |out| {
-        writeln!(out, "the brake is released; moves go on")
+        let what = if braked {
+            "the brake is released; moves go on"
+        } else {
+            "the brake was not on; nothing held moves back"
+        };
+        writeln!(out, "{what}")
     })
 }
 

@@ -81,12 +81,20 @@ fn every_question_is_answered() {
     assert!(text(&cluster, &["owned"]).starts_with("node-1 may act on"));
     assert_eq!(done(&cluster, &["config"])["config"]["min_in_sync"], 2);
     assert!(text(&cluster, &["config"]).contains("max_transfers_per_node"));
-    let history = done(&cluster, &["history", "--limit", "3"]);
+    let history = done(&cluster, &["history", "--from", "0", "--limit", "3"]);
     assert_eq!(
         (&history["count"], &history["entries"][0]["kind"]),
         (&json!(3), &json!("genesis"))
     );
     assert!(text(&cluster, &["history"]).contains("commands; kept from version"));
+    let newest = done(&cluster, &["history", "--limit", "1"]);
+    assert_ne!(newest["entries"][0]["kind"], json!("genesis"));
+    assert!(text(&cluster, &["resume", "--brake"]).contains("was not on"));
+    let status = done(&cluster, &["status"]);
+    assert_eq!(
+        (&status["braked"], &status["paused"]),
+        (&json!(false), &json!(false))
+    );
     let told = done(&cluster, &["explain", "3"]);
     assert_eq!(
         (&told["state"], &told["reasons"]),
@@ -115,6 +123,12 @@ fn every_question_is_answered() {
     assert!(down.contains("node-3 is down"), "{down}");
     // It may be stopped, since it is not up.
     assert_eq!(done(&cluster, &["may-stop", "node-3"])["allowed"], true);
+    let output = run(&["drain", "node-2", "--server", &cluster.addresses()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("1 node can hold copies"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -339,6 +353,12 @@ fn an_expected_application_is_waited_for_from_the_start() {
     let owned = |cluster: &Cluster| cluster.servers[0].get("/v1/owned").json()["owned"].clone();
     for _ in 0..2 {
         assert_eq!(owned(&cluster), json!([]), "nobody has said that it serves");
+        wait_for("the reason", BOUND, || {
+            let told = done(&cluster, &["explain", "0"]);
+            let told = told["reasons"].to_string();
+            told.contains("not connected, and become-primary waits")
+                .then_some(())
+        });
         let told = application(&cluster.servers[0]);
         let mut served = 0;
         while served < 4 {

@@ -177,7 +177,8 @@ impl RebalanceCommand {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Begin { .. } => "rebalance-begin",
-            Self::Pause { .. } => "rebalance-pause",
+            Self::Pause { paused: true } => "rebalance-pause",
+            Self::Pause { paused: false } => "rebalance-resume",
             Self::Abort => "rebalance-abort",
             Self::Finish { .. } => "rebalance-finish",
         }

@@ -185,6 +185,11 @@ impl Fake {
         status.role = if leads { Role::Leader } else { Role::Follower };
     }
 
+    /// Lets the node that is asked hear of no majority of the voters any more.
+    pub fn is_cut_off(&self) {
+        unpoisoned(&self.status).majority_silent = true;
+    }
+
     /// Applies a command as the next entry of the log.
     ///
     /// # Errors

@@ -63,10 +63,25 @@ fn sentences(answer: &MayStop) -> Vec<String> {
     told.collect()
 }
 
+/// Whether what is known here may be old, and nothing can be decided.
+fn is_cut_off(core: &Core) -> bool {
+    let status = core.backend.status();
+    status.leader.is_none() || status.majority_silent
+}
+
+/// Said before an answer that may be old.
+fn last_known(core: &Core) -> Option<String> {
+    is_cut_off(core).then(|| {
+        format!(
+            "this is what {} knew last: it hears of no majority of the voters",
+            core.backend.status().node
+        )
+    })
+}
+
 /// Why nothing that is known here can be relied on, if so.
 fn unsure(core: &Core) -> Option<String> {
-    let status = core.backend.status();
-    (status.leader.is_none() || status.majority_silent).then(|| {
+    is_cut_off(core).then(|| {
         "no majority of the voters is heard of here: what this node knows may be old, and nothing \
          could take over; start the other voters first"
             .to_owned()
@@ -107,7 +122,8 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
     known_partition(&view, id)?;
     let unknown = || Refused::new(Code::PartitionUnknown, format!("there is no {id}"));
     let explained = state.explain(id).ok_or_else(unknown)?;
-    let mut reasons: Vec<_> = explained.findings.iter().map(ToString::to_string).collect();
+    let mut reasons: Vec<_> = last_known(core).into_iter().collect();
+    reasons.extend(explained.findings.iter().map(ToString::to_string));
     let mut calls = core.backend.handler_calls().into_iter();
     let handler = calls.find(|call| call.partition == id.to_string());
     if let Some(call) = handler.as_ref().filter(|call| call.failures > 0) {
@@ -117,6 +133,14 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
             call.failures,
             call.call,
             call.error
+        ));
+    }
+    let orders = core.orders.as_ref();
+    if let Some(event) = orders.and_then(|orders| orders.waits_in_vain(id)) {
+        let node = core.backend.status().node;
+        reasons.push(format!(
+            "the application of {node} is not connected, and {event} waits for it; it follows \
+             `GET /v1/orders`"
         ));
     }
     let stale = explained.copies.iter().filter(|copy| !copy.in_sync);
@@ -203,9 +227,9 @@ pub(super) fn why_not(core: &Core, ask: &Ask<'_>) -> Answer {
         node: member.node.to_string(),
         is_primary: found.contains(&Obstacle::IsPrimary),
         has_copy: row.is_some_and(|row| row.contains(member.node.as_str())),
-        reasons: found
-            .iter()
-            .map(ToString::to_string)
+        reasons: last_known(core)
+            .into_iter()
+            .chain(found.iter().map(ToString::to_string))
             .chain(damped(state, member.node.as_str()))
             .collect(),
         incarnation: state.incarnation().0,
@@ -218,7 +242,8 @@ pub(super) fn history(core: &Core, ask: &Ask<'_>) -> Answer {
     query::only(ask.query(), &["from", "to", "limit"])?;
     let view = formed(core)?;
     let state = view.state();
-    let from = version(state, ask.query(), "from")?.unwrap_or(0);
+    let from = version(state, ask.query(), "from")?;
+    let (from, is_from) = (from.unwrap_or(0), from.is_some());
     let to = version(state, ask.query(), "to")?.unwrap_or(u64::MAX);
     if from > to {
         return Err(query::invalid(
@@ -229,10 +254,14 @@ pub(super) fn history(core: &Core, ask: &Ask<'_>) -> Answer {
     }
     let limit = query::number(ask.query(), "limit", 1, HISTORY_MAX)?.unwrap_or(HISTORY_MAX);
     let within = |entry: &&ck_control::HistoryEntry| (from..=to).contains(&entry.version.0);
-    let mut entries = state.history().filter(within);
+    let entries: Vec<_> = state.history().filter(within).collect();
     let take = usize::try_from(limit).unwrap_or(usize::MAX);
+    let beyond = entries.len().saturating_sub(take);
+    // Who names a beginning reads on from there; everybody else wants to know what happened last.
+    let skip = if is_from { 0 } else { beyond };
     let shown: Vec<_> = entries
-        .by_ref()
+        .into_iter()
+        .skip(skip)
         .take(take)
         .map(|entry| api::HistoryEntry {
             version: entry.version.0,
@@ -247,7 +276,7 @@ pub(super) fn history(core: &Core, ask: &Ask<'_>) -> Answer {
     let answer = api::History {
         count: shown.len() as u64,
         entries: shown,
-        has_more: entries.next().is_some(),
+        has_more: beyond > 0,
         oldest: state.history().next().map_or(0, |entry| entry.version.0),
         incarnation: state.incarnation().0,
         version: state.version().0,

@@ -133,6 +133,18 @@ impl Orders {
         self.book().open_len()
     }
 
+    /// What a partition waits for an application to do while none is connected.
+    pub(crate) fn waits_in_vain(&self, partition: PartitionId) -> Option<String> {
+        let book = self.book();
+        if book.subscribers.iter().any(|one| !one.is_closed()) {
+            return None;
+        }
+        let id = partition.to_string();
+        let mut open = book.open();
+        open.find(|order| order.partition == id)
+            .map(|order| order.event.clone())
+    }
+
     /// Learns of the node whose orders these are. The first one counts.
     pub(crate) fn attach(&self, backend: &Arc<dyn Backend>) {
         let _ = self.shared.backend.set(Arc::downgrade(backend));

@@ -70,6 +70,27 @@ async fn a_partition_explains_itself() {
 }
 
 #[tokio::test]
+async fn what_may_be_old_is_said_to_be_so() {
+    let live = Live::three().await;
+    live.fake.is_cut_off();
+    for path in ["/v1/explain/3", "/v1/explain/3/why-not/node-2"] {
+        let told = live.get(path).await.json();
+        let first = told["reasons"][0].as_str().unwrap();
+        assert!(first.starts_with("this is what node-1 knew last"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_name_nodes_and_not_numbers() {
+    let live = Live::three().await;
+    let path = "/v1/partitions/3/promote";
+    let refused = live.json("POST", path, r#"{"node":"node-2"}"#).await.json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("the live primary node-"), "{detail}");
+    assert!(!detail.contains("member"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_node_without_a_partition_hears_why() {
     let live = Live::three().await;
     live.fake.answers_at("127.0.0.1:20084", "node-4");
@@ -134,10 +155,16 @@ async fn history_tells_who_changed_what_within_a_range() {
         .await
         .json();
     assert_eq!(same["entries"], newest["entries"]);
-    let first = live.get("/v1/history?limit=1").await.json();
+    let latest = live.get("/v1/history?limit=1").await.json();
     assert_eq!(
-        (&first["count"], &first["has_more"]),
-        (&json!(1), &json!(true))
+        (&latest["entries"], &latest["has_more"]),
+        (&json!([last]), &json!(true)),
+        "what happened last is what is asked for"
+    );
+    let first = live.get("/v1/history?from=0&limit=1").await.json();
+    assert_eq!(
+        (&first["entries"], &first["has_more"]),
+        (&json!([entries[0]]), &json!(true))
     );
     for wrong in [
         "from=x",

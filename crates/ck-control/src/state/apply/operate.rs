@@ -141,7 +141,10 @@ impl State {
         }
         self.brake = brake;
         step.publish();
-        step.summary = format!("{lost} nodes lost");
+        step.summary = match lost {
+            0 => "released: moves go on".into(),
+            lost => format!("{lost} nodes lost: nothing is moved"),
+        };
         Ok(())
     }
 
