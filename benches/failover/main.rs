@@ -13,14 +13,11 @@
 //! survivor's table routes each of them there.
 #![allow(clippy::print_stdout, reason = "the report is what a bench is run for")]
 
-mod cluster;
-mod poll;
-
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
+use benches::processes::{Cluster, Gaps, Poll, SERVER};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -89,8 +86,13 @@ struct Round {
 }
 
 fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    cluster::build()?;
-    let mut cluster = Cluster::start(settings.nodes, settings.partitions, &settings.profile)?;
+    SERVER.build()?;
+    let mut cluster = Cluster::start(
+        SERVER,
+        settings.nodes,
+        settings.partitions,
+        &settings.profile,
+    )?;
     println!(
         "{} nodes, {} partitions, 3 copies, profile {}, {} rounds, {}",
         settings.nodes,
@@ -104,7 +106,12 @@ fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
         if number > 0 && number.is_multiple_of(2 * usize::from(settings.nodes)) {
             // A node that has come back three times within two minutes is damped, and gets no roles.
             cluster.end();
-            cluster = Cluster::start(settings.nodes, settings.partitions, &settings.profile)?;
+            cluster = Cluster::start(
+                SERVER,
+                settings.nodes,
+                settings.partitions,
+                &settings.profile,
+            )?;
         }
         cluster.settle()?;
         let leader = cluster.leader()?;
@@ -140,12 +147,12 @@ fn strike(
     leader: bool,
     settings: &Settings,
 ) -> Result<Round, Box<dyn Error>> {
-    let mut poll = poll::Poll::new(cluster.survivors(victim), settings.partitions);
+    let mut poll = Poll::new(cluster.survivors(victim), settings.partitions);
     let mut watched = if settings.stop {
         // The one that stops still owns what it has not handed over.
-        poll::Poll::new(cluster.all(), settings.partitions)
+        Poll::new(cluster.all(), settings.partitions)
     } else {
-        poll::Poll::new(cluster.survivors(victim), settings.partitions)
+        Poll::new(cluster.survivors(victim), settings.partitions)
     };
     let began = Instant::now();
     if settings.stop {
@@ -153,7 +160,7 @@ fn strike(
     } else {
         cluster.kill(victim)?;
     }
-    let mut gaps = poll::Gaps::new(settings.partitions, began);
+    let mut gaps = Gaps::new(settings.partitions, began);
     loop {
         gaps.look(&watched.owned());
         if poll.is_whole() {

@@ -7,4 +7,5 @@
 //! One bench is one file beside `Cargo.toml`, each with its own `main`.
 
 pub mod input;
+pub mod processes;
 pub mod ratio;

@@ -1,4 +1,4 @@
-//! Real `ck serve` processes.
+//! A cluster of real processes on loopback.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::poll::Server;
+use super::poll::Server;
 
 /// Longest that a cluster takes to be as it was after a node has come back.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -16,35 +16,58 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between two looks at whether it is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Builds the program as it ships.
-pub(crate) fn build() -> Result<(), Box<dyn Error>> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let built = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "ck-cli",
-            "--bin",
-            "ck",
-        ])
-        .status()?;
-    if built.success() {
-        Ok(())
-    } else {
-        Err("ck does not build".into())
+/// A program that is one node, with the flags of `ck serve`.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its package.
+    pub package: &'static str,
+    /// Its binary.
+    pub binary: &'static str,
+    /// What comes before the flags.
+    pub arguments: &'static [&'static str],
+}
+
+/// The server without an application.
+pub const SERVER: Program = Program {
+    package: "ck-cli",
+    binary: "ck",
+    arguments: &["serve"],
+};
+
+impl Program {
+    /// Builds the program as it ships.
+    ///
+    /// # Errors
+    /// When it does not build.
+    pub fn build(&self) -> Result<(), Box<dyn Error>> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let built = Command::new(cargo)
+            .args(["build", "--release", "--locked"])
+            .args(["-p", self.package, "--bin", self.binary])
+            .status()?;
+        if built.success() {
+            Ok(())
+        } else {
+            Err(format!("{} does not build", self.binary).into())
+        }
+    }
+
+    /// Where cargo has put it: two folders above this program.
+    ///
+    /// # Errors
+    /// When this program has no folder.
+    pub fn path(&self) -> Result<PathBuf, Box<dyn Error>> {
+        let here = std::env::current_exe()?;
+        let folder = here.parent().and_then(|deps| deps.parent());
+        let folder = folder.ok_or("this program has no folder")?;
+        Ok(folder.join(self.binary))
     }
 }
 
-/// Where cargo has put it: two folders above this program.
-fn program() -> Result<PathBuf, Box<dyn Error>> {
-    let here = std::env::current_exe()?;
-    let folder = here.parent().and_then(|deps| deps.parent());
-    Ok(folder.ok_or("this program has no folder")?.join("ck"))
-}
-
-pub(crate) struct Cluster {
+/// Nodes that end with it.
+#[derive(Debug)]
+pub struct Cluster {
+    program: Program,
     ports: Vec<u16>,
     processes: Vec<Option<Child>>,
     directory: TempDir,
@@ -53,12 +76,18 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn start(
+    /// Starts `nodes` of them, and waits until nothing moves.
+    ///
+    /// # Errors
+    /// When one does not start, or they do not settle.
+    pub fn start(
+        program: Program,
         nodes: u16,
         partitions: u32,
         profile: &str,
     ) -> Result<Self, Box<dyn Error>> {
         let mut cluster = Self {
+            program,
             ports: (0..nodes).map(|_| free_port()).collect::<Result<_, _>>()?,
             processes: (0..nodes).map(|_| None).collect(),
             directory: tempfile::tempdir()?,
@@ -79,11 +108,16 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn start_node(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+    /// Starts a node, the first time or again with its data.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_node(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
         let name = format!("node-{}", node + 1);
         let log = std::fs::File::create(self.directory.path().join(format!("{name}.log")))?;
-        let mut command = Command::new(program()?);
-        command.args(["serve", "--id", &name]);
+        let mut command = Command::new(self.program.path()?);
+        command.args(self.program.arguments);
+        command.args(["--id", &name]);
         command.args(["--http", &format!("127.0.0.1:{}", self.ports[node])]);
         for port in &self.ports {
             command.args(["--join", &format!("127.0.0.1:{port}")]);
@@ -100,14 +134,22 @@ impl Cluster {
         Ok(())
     }
 
-    pub(crate) fn kill(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+    /// Kills a node and waits for its end.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn kill(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
         let mut child = self.processes[node].take().ok_or("it is not running")?;
         child.kill()?;
         child.wait()?;
         Ok(())
     }
 
-    pub(crate) fn terminate(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+    /// Asks a node to stop, and does not wait.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn terminate(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
         let child = self.processes[node].as_ref().ok_or("it is not running")?;
         let told = Command::new("kill").arg(child.id().to_string()).status()?;
         if told.success() {
@@ -117,30 +159,43 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn wait_for_end(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+    /// Waits until a node that was asked to stop has ended.
+    ///
+    /// # Errors
+    /// When that cannot be waited for.
+    pub fn wait_for_end(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
         if let Some(mut child) = self.processes[node].take() {
             child.wait()?;
         }
         Ok(())
     }
 
-    fn server(&self, node: usize) -> Server {
+    /// One node, to be asked.
+    #[must_use]
+    pub fn server(&self, node: usize) -> Server {
         Server::new(&format!("node-{}", node + 1), self.ports[node])
     }
 
-    pub(crate) fn all(&self) -> Vec<Server> {
+    /// Every node.
+    #[must_use]
+    pub fn all(&self) -> Vec<Server> {
         (0..self.ports.len())
             .map(|node| self.server(node))
             .collect()
     }
 
-    pub(crate) fn survivors(&self, victim: usize) -> Vec<Server> {
+    /// Every node but one.
+    #[must_use]
+    pub fn survivors(&self, victim: usize) -> Vec<Server> {
         let others = (0..self.ports.len()).filter(|node| *node != victim);
         others.map(|node| self.server(node)).collect()
     }
 
     /// Which node leads the log.
-    pub(crate) fn leader(&self) -> Result<usize, Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// When none is known.
+    pub fn leader(&self) -> Result<usize, Box<dyn Error>> {
         let answer = self.server(0).json("/v1/nodes").ok_or("no answer")?;
         let nodes = answer["nodes"].as_array().cloned().unwrap_or_default();
         let leader = nodes.iter().find(|node| node["leader"] == true);
@@ -154,7 +209,10 @@ impl Cluster {
     }
 
     /// Waits until every node is ready, every partition stable, and nothing moves.
-    pub(crate) fn settle(&self) -> Result<(), Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// When that takes longer than two minutes.
+    pub fn settle(&self) -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         let mut servers = self.all();
         let mut calm = 0;
@@ -188,8 +246,20 @@ fn is_calm(server: &mut Server, partitions: u32) -> bool {
 }
 
 impl Cluster {
+    /// A further node that joins the others.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn join(&mut self) -> Result<usize, Box<dyn Error>> {
+        self.ports.push(free_port()?);
+        self.processes.push(None);
+        let node = self.ports.len() - 1;
+        self.start_node(node)?;
+        Ok(node)
+    }
+
     /// Ends what still runs.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         for child in self.processes.iter_mut().flatten() {
             let _ = child.kill();
             let _ = child.wait();

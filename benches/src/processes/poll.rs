@@ -10,9 +10,13 @@ use serde_json::Value;
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node that is asked.
-pub(crate) struct Server {
-    pub(crate) name: String,
-    pub(crate) port: u16,
+#[derive(Debug)]
+pub struct Server {
+    /// Its id.
+    pub name: String,
+    /// Its HTTP port.
+    pub port: u16,
+    timeout: Duration,
     connection: Option<BufReader<TcpStream>>,
     /// The newest table it showed, and its entity tag.
     table: Vec<String>,
@@ -20,18 +24,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(name: &str, port: u16) -> Self {
+    /// A node that is asked on that port. Connects when it is.
+    #[must_use]
+    pub fn new(name: &str, port: u16) -> Self {
         Self {
             name: name.to_owned(),
             port,
+            timeout: ANSWER_TIMEOUT,
             connection: None,
             table: Vec::new(),
             tag: String::new(),
         }
     }
 
+    /// Gives it more time for an answer than half a second.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Status, entity tag and body; `None` when it does not answer.
-    pub(crate) fn get(&mut self, path: &str, tag: &str) -> Option<(u16, String, Vec<u8>)> {
+    pub fn get(&mut self, path: &str, tag: &str) -> Option<(u16, String, Vec<u8>)> {
         let known = match tag {
             "" => String::new(),
             tag => format!("If-None-Match: {tag}\r\n"),
@@ -42,10 +56,15 @@ impl Server {
     }
 
     /// Changes something; the status of the answer.
-    pub(crate) fn patch(&mut self, path: &str, body: &str) -> Option<u16> {
+    pub fn patch(&mut self, path: &str, body: &str) -> Option<u16> {
+        self.send("PATCH", path, "application/json", body)
+    }
+
+    /// Sends a body; the status of the answer.
+    pub fn send(&mut self, method: &str, path: &str, kind: &str, body: &str) -> Option<u16> {
         let length = body.len();
         let request = format!(
-            "PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.ask(&request).map(|(status, ..)| status)
@@ -63,7 +82,7 @@ impl Server {
         if self.connection.is_none() {
             let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
             stream.set_nodelay(true).ok()?;
-            stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
+            stream.set_read_timeout(Some(self.timeout)).ok()?;
             self.connection = Some(BufReader::new(stream));
         }
         let connection = self.connection.as_mut()?;
@@ -91,7 +110,8 @@ impl Server {
         Some((status, tag, body))
     }
 
-    pub(crate) fn json(&mut self, path: &str) -> Option<Value> {
+    /// The body of an answer of status 200.
+    pub fn json(&mut self, path: &str) -> Option<Value> {
         let (status, _, body) = self.get(path, "")?;
         (status == 200).then(|| serde_json::from_slice(&body).ok())?
     }
@@ -126,13 +146,16 @@ impl Server {
 }
 
 /// Asks some nodes again and again.
-pub(crate) struct Poll {
+#[derive(Debug)]
+pub struct Poll {
     servers: Vec<Server>,
     partitions: u32,
 }
 
 impl Poll {
-    pub(crate) fn new(servers: Vec<Server>, partitions: u32) -> Self {
+    /// Asks those nodes.
+    #[must_use]
+    pub fn new(servers: Vec<Server>, partitions: u32) -> Self {
         Self {
             servers,
             partitions,
@@ -140,7 +163,7 @@ impl Poll {
     }
 
     /// Who owns each partition at this instant, by name.
-    pub(crate) fn owned(&mut self) -> BTreeMap<u32, String> {
+    pub fn owned(&mut self) -> BTreeMap<u32, String> {
         let mut owners = BTreeMap::new();
         for server in &mut self.servers {
             for partition in server.owned().into_keys() {
@@ -151,7 +174,7 @@ impl Poll {
     }
 
     /// Whether every partition has an owner, and every node routes to it.
-    pub(crate) fn is_whole(&mut self) -> bool {
+    pub fn is_whole(&mut self) -> bool {
         let owners = self.owned();
         if owners.len() != self.partitions as usize {
             return false;
@@ -165,7 +188,8 @@ impl Poll {
         })
     }
 
-    pub(crate) fn missing(&mut self) -> String {
+    /// The partitions without an owner, for people.
+    pub fn missing(&mut self) -> String {
         let owned = self.owned();
         let missing = (0..self.partitions).filter(|one| !owned.contains_key(one));
         format!("{:?}", missing.collect::<Vec<_>>())
@@ -173,20 +197,24 @@ impl Poll {
 }
 
 /// How long each partition was seen without an owner.
-pub(crate) struct Gaps {
+#[derive(Debug)]
+pub struct Gaps {
     seen: Vec<Instant>,
     longest: Duration,
 }
 
 impl Gaps {
-    pub(crate) fn new(partitions: u32, now: Instant) -> Self {
+    /// Counts from `now` on.
+    #[must_use]
+    pub fn new(partitions: u32, now: Instant) -> Self {
         Self {
             seen: vec![now; partitions as usize],
             longest: Duration::ZERO,
         }
     }
 
-    pub(crate) fn look(&mut self, owned: &BTreeMap<u32, String>) {
+    /// Takes note of who owns what at this instant.
+    pub fn look(&mut self, owned: &BTreeMap<u32, String>) {
         let now = Instant::now();
         for partition in owned.keys() {
             let seen = &mut self.seen[*partition as usize];
@@ -196,14 +224,16 @@ impl Gaps {
     }
 
     /// What is unowned to this moment counts as well.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         let now = Instant::now();
         for seen in &self.seen {
             self.longest = self.longest.max(now - *seen);
         }
     }
 
-    pub(crate) fn longest(&self) -> Duration {
+    /// The longest so far.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
         self.longest
     }
 }
