@@ -1,92 +1,108 @@
-//! `ck serve`: one node.
-
-mod announce;
-mod ending;
-mod flags;
-mod resolver;
-mod settings;
-mod signals;
-mod stray;
-
-pub(crate) use flags::ServeArgs;
+//! The life of one node, from its flags to its end.
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use ck_http::{Orders, Server, Surface, SurfaceConfig, loopback_hosts};
 use ck_node::{Config, Handle, Node, OnFatal, Secret};
 use tokio::sync::oneshot;
-use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 
-use super::online::read_token;
-use crate::exit::{Done, Failure};
-use crate::output::Output;
-use flags::Application;
-use resolver::AskOverHttp;
-use settings::Settings;
-use signals::Stops;
+use crate::announce::{self, Announce};
+use crate::application::{Application, Opened, Opening};
+use crate::ending;
+use crate::error::{ServeError, SettingsError};
+use crate::flags::{Durability, ServeArgs};
+use crate::log;
+use crate::resolver::AskOverHttp;
+use crate::settings::Settings;
+use crate::signals::Stops;
+use crate::stray;
 
-/// What is logged unless `CK_LOG` says otherwise. The consensus library calls every peer that is
-/// away an error; what matters of it, ck-node reports.
-const LOG_DEFAULT: &str = "info,openraft=off,hyper=warn";
+/// Runs a node with the application inside until it is told to stop, or cannot go on.
+///
+/// Sets up logging to standard error (`CK_LOG` filters it) unless the process has its own, and a
+/// runtime of its own; call it from a thread that has none.
+///
+/// # Errors
+/// [`ServeError`]; [`report`](crate::report) tells it and gives the exit code.
+pub fn run(
+    args: &ServeArgs,
+    announce: Announce,
+    application: Arc<dyn Application>,
+) -> Result<(), ServeError> {
+    live(args, announce, Some(application))
+}
 
-/// The part of a node that logs, as an error, why the node ends.
-const DRIVER: &str = "ck_node::driver";
+/// Runs a node without an application, or with one outside the process that takes the orders of
+/// `/v1/orders`, until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_node(args: &ServeArgs, announce: Announce) -> Result<(), ServeError> {
+    live(args, announce, None)
+}
 
-/// Runs the node until it is told to stop, or cannot go on.
-pub(crate) fn run(args: &ServeArgs, output: Output) -> Done {
+fn live(
+    args: &ServeArgs,
+    announce: Announce,
+    application: Option<Arc<dyn Application>>,
+) -> Result<(), ServeError> {
     let settings = Settings::read(args)?;
-    log_to_stderr()?;
+    if application.is_some() && settings.application.is_some() {
+        return Err(SettingsError::Outside.into());
+    }
+    log::to_stderr()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?;
-    let done = runtime.block_on(serve(&settings, args.exit_with_stdin, output));
+        .build()
+        .map_err(ServeError::System)?;
+    let done = runtime.block_on(serve(
+        &settings,
+        args.exit_with_stdin,
+        announce,
+        application,
+    ));
     // Nothing is waited for any more: what had to be durable is.
     runtime.shutdown_background();
     done
 }
 
-fn log_to_stderr() -> Result<(), Failure> {
-    let wanted = std::env::var("CK_LOG").unwrap_or_else(|_| LOG_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| Failure::usage(format!("CK_LOG {wanted:?} is no log filter: {error}")))?;
-    let stderr = std::io::stderr();
-    let colours = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false);
-    // Why the node ended is said once, as the error this command ends with.
-    let once = filter_fn(|event| event.target() != DRIVER || *event.level() != Level::ERROR);
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter.and(once)))
-        .init();
-    Ok(())
-}
-
-async fn serve(settings: &Settings, exit_with_stdin: bool, output: Output) -> Done {
-    let mut stops = Stops::listen(exit_with_stdin)?;
+async fn serve(
+    settings: &Settings,
+    exit_with_stdin: bool,
+    announce: Announce,
+    application: Option<Arc<dyn Application>>,
+) -> Result<(), ServeError> {
+    let mut stops = Stops::listen(exit_with_stdin).map_err(ServeError::System)?;
     // Bound first: the node tells others where its HTTP surface is.
     let server = Server::bind(&settings.http.to_string())
         .await
-        .context("--http")?;
+        .map_err(ServeError::Bind)?;
     let http = settings.advertised(server.local_address().port());
-    let surface = surface_config(settings)?;
-    let node = Node::start(node_config(settings, &surface, http.clone()))
-        .await
-        .map_err(ending::of_start)?;
-    let surface = Surface::new(surface, Arc::new(node.clone()))
-        .map_err(|error| Failure::Failed(error.into()))?;
+    let surface = surface_config(settings, application.is_some())?;
+    let mut config = node_config(settings, &surface, http.clone());
+    if let Some(application) = &application {
+        let opened = open(&**application, &config, &http).await?;
+        config = with_application(config, opened);
+    }
+    let node = Node::start(config).await?;
+    let server = match &application {
+        Some(application) => {
+            if let Err(error) = application.started(node.clone()).await {
+                node.stop().await;
+                return Err(ServeError::Application(error));
+            }
+            server.with_routes(Arc::clone(application) as _)
+        }
+        None => server,
+    };
+    let surface = Surface::new(surface, Arc::new(node.clone()))?;
     let (close, closed) = oneshot::channel::<()>();
     let mut serving = tokio::spawn(server.run(surface, async move {
         // The sender gone means the same.
         let _ = closed.await;
     }));
-    announce::listening(settings, &http, &node, output)?;
-    let announced = tokio::spawn(announce_ready(node.clone(), output));
+    announce::listening(settings, &http, &node, announce)?;
+    let announced = tokio::spawn(announce_ready(node.clone(), announce));
     let ended = tokio::select! {
         () = stops.next() => None,
         ended = node.terminated() => {
@@ -97,41 +113,77 @@ async fn serve(settings: &Settings, exit_with_stdin: bool, output: Output) -> Do
             node.clone(),
             settings.data.display().to_string(),
             settings.join.clone(),
-        ) => Some(ending::refused(reason)),
+        ) => Some(ServeError::Refused { reason }),
     };
     announced.abort();
-    if let Some(failure) = ended {
-        return Err(failure);
+    if let Some(error) = ended {
+        return Err(error);
     }
     tokio::select! {
-        clean = stop(&node, close, &mut serving) => announce::stopped(&node, clean, output),
-        () = stops.next() => Err(Failure::failed("stopped at once, as asked a second time")),
+        stopped = stop(&node, application.as_deref(), close, &mut serving) => {
+            announce::stopped(&node, stopped?, announce)
+        }
+        () = stops.next() => Err(ServeError::AtOnce),
     }
 }
 
-/// Ends the session while requests are still answered, then the surface.
+async fn open(
+    application: &dyn Application,
+    config: &Config,
+    http: &str,
+) -> Result<Opened, ServeError> {
+    let opening = Opening {
+        node: &config.node,
+        data: &config.data,
+        http,
+    };
+    application.open(opening).await.map_err(ServeError::Open)
+}
+
+fn with_application(mut config: Config, opened: Opened) -> Config {
+    config.handler = opened.handler;
+    config.durable = opened.durable;
+    for (name, address) in opened.services {
+        config.services.entry(name).or_insert(address);
+    }
+    config
+}
+
+/// Ends the session while requests are still answered, then the surface. Returns whether the
+/// cluster could be told.
 async fn stop(
     node: &Handle,
+    application: Option<&dyn Application>,
     close: oneshot::Sender<()>,
     serving: &mut tokio::task::JoinHandle<()>,
-) -> bool {
+) -> Result<bool, ServeError> {
+    if let Some(application) = application {
+        let within = application.stopping_timeout();
+        tokio::time::timeout(within, application.stopping())
+            .await
+            .map_err(|_| ServeError::Unrest { within })?;
+    }
     let clean = node.stop().await;
     drop(close);
     // A server that panicked has stopped as well.
     let _ = serving.await;
-    clean
+    Ok(clean)
 }
 
-async fn announce_ready(node: Handle, output: Output) {
+async fn announce_ready(node: Handle, announce: Announce) {
     if node.ready().await.is_ok()
-        && let Err(Failure::Failed(error)) = announce::ready(&node, output)
+        && let Err(error) = announce::ready(&node, announce)
     {
-        tracing::warn!("cannot print: {error:#}");
+        tracing::warn!("cannot print: {error}");
     }
 }
 
-fn surface_config(settings: &Settings) -> Result<SurfaceConfig, Failure> {
-    let admin_token = settings.token_file.as_deref().map(read_token).transpose()?;
+fn surface_config(settings: &Settings, inside: bool) -> Result<SurfaceConfig, ServeError> {
+    let admin_token = settings
+        .token_file
+        .as_deref()
+        .map(ck_client::read_token)
+        .transpose()?;
     let hosts = settings.http.ip().is_loopback().then(|| {
         let listened = settings.http.ip().to_string();
         let named = settings
@@ -149,7 +201,7 @@ fn surface_config(settings: &Settings) -> Result<SurfaceConfig, Failure> {
     Ok(SurfaceConfig {
         admin_token,
         hosts,
-        orders: Some(orders),
+        orders: (!inside).then_some(orders),
         ..SurfaceConfig::default()
     })
 }
@@ -178,7 +230,7 @@ fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Co
     if let Some(orders) = &surface.orders {
         config.handler = Arc::new(orders.clone());
     }
-    config.durable = settings.application != Some(Application::Volatile);
+    config.durable = settings.application != Some(Durability::Volatile);
     // Reported here, so that the reason is printed like any other.
     config.on_fatal = OnFatal::Report;
     config
