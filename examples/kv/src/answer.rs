@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_control::{MemberNumber, TransferId};
-use ck_core::PartitionId;
+use ck_node::{MemberNumber, PartitionId, TransferId};
 
 use crate::kv::Core;
 use crate::store::{Job, StoreError};
@@ -27,7 +26,9 @@ pub(crate) enum AnswerError {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// It was meant for another node, or comes from another cluster.
-    #[error("the question is meant for member {to} of another cluster or start; this node is member {me}")]
+    #[error(
+        "the question is meant for member {to} of another cluster or start; this node is member {me}"
+    )]
     NotMeant { to: u64, me: u64 },
     /// This node belongs to no cluster yet.
     #[error("the node belongs to no cluster yet")]
@@ -94,7 +95,10 @@ impl Core {
         let envelope: Envelope<M> = unframe(body)?;
         let node = self.node().ok_or(AnswerError::NoNode)?;
         let state = node.state();
-        let (genesis, me) = state.formed().zip(node.member()).ok_or(AnswerError::NoNode)?;
+        let (genesis, me) = state
+            .formed()
+            .zip(node.member())
+            .ok_or(AnswerError::NoNode)?;
         if (genesis.cluster.0, me.0) != (envelope.cluster, envelope.to) {
             let (to, me) = (envelope.to, me.0);
             return Err(AnswerError::NotMeant { to, me });
@@ -104,7 +108,11 @@ impl Core {
 
     /// Whether no grant newer than the asked one has been seen.
     fn covered(&self, question: &Covered) -> Result<Verdict<()>, StoreError> {
-        let newest = self.store.meta(question.partition)?.unwrap_or_default().fence;
+        let newest = self
+            .store
+            .meta(question.partition)?
+            .unwrap_or_default()
+            .fence;
         Ok(if newest > question.grant {
             Err(Refused::Fenced { newest })
         } else {

@@ -10,9 +10,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_control::{Copying, HandlerContext, HandlerError, MemberNumber};
-use ck_core::PartitionId;
-use ck_node::Handle;
+use ck_node::{Copying, Handle, HandlerContext, HandlerError, MemberNumber, PartitionId};
 
 use crate::kv::Core;
 use crate::peer::CourierError;
@@ -34,7 +32,7 @@ const SETTLES: Duration = Duration::from_secs(6);
 pub(crate) enum CopyError {
     /// The node to copy from is no member.
     #[error("{node} is no member any more")]
-    NoSource { node: ck_core::NodeId },
+    NoSource { node: ck_node::NodeId },
     /// Nobody serves the partition now.
     #[error("{partition} has no primary at present")]
     NoPrimary { partition: PartitionId },
@@ -195,7 +193,10 @@ impl Copy<'_> {
         T: crate::wire::Wire,
         M: crate::wire::Message<Reply = Result<T, Refused>>,
     {
-        let answer = self.core.courier.ask(self.core, self.source, question, within);
+        let answer = self
+            .core
+            .courier
+            .ask(self.core, self.source, question, within);
         let partition = self.partition;
         let answer = answer
             .await

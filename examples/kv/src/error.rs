@@ -1,7 +1,6 @@
 //! Why a request was not carried out, or is not known to be.
 
-use ck_core::PartitionId;
-use ck_node::NotOwner;
+use ck_node::{NotOwner, PartitionId};
 
 use crate::stamp::Stamp;
 use crate::store::StoreError;
@@ -14,7 +13,9 @@ pub enum KvError {
     #[error(transparent)]
     NotOwner(#[from] NotOwner),
     /// Too few copies are in sync for a write to be safe.
-    #[error("{partition} has {have} copies in sync, and a write needs {need}; try again once another has caught up")]
+    #[error(
+        "{partition} has {have} copies in sync, and a write needs {need}; try again once another has caught up"
+    )]
     TooFewInSync {
         /// The partition.
         partition: PartitionId,
@@ -24,7 +25,9 @@ pub enum KvError {
         need: usize,
     },
     /// The disk is nearly full.
-    #[error("less than {reserve} bytes are left on the disk, so writes are refused; make room, or lower --reserve")]
+    #[error(
+        "less than {reserve} bytes are left on the disk, so writes are refused; make room, or lower --reserve"
+    )]
     NoSpace {
         /// Bytes that must be left.
         reserve: u64,
@@ -42,13 +45,17 @@ pub enum KvError {
         partition: PartitionId,
     },
     /// A member did not say in time that this node is still the primary.
-    #[error("not every copy in sync of {partition} confirms this node as its primary; try again in a moment")]
+    #[error(
+        "not every copy in sync of {partition} confirms this node as its primary; try again in a moment"
+    )]
     Unconfirmed {
         /// The partition.
         partition: PartitionId,
     },
     /// The write may or may not be, or come to be.
-    #[error("the write of {partition} was under way when {reason}; it may or may not have been carried out, look before repeating it")]
+    #[error(
+        "the write of {partition} was under way when {reason}; it may or may not have been carried out, look before repeating it"
+    )]
     Unknown {
         /// The partition.
         partition: PartitionId,

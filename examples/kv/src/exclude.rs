@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_control::{InSyncChange, State};
-use ck_core::PartitionId;
-use ck_node::{Operation, OperationError};
+use ck_node::{MemberNumber, OperationError};
 
 use crate::kv::Core;
 use crate::part::{Lag, Part};
@@ -33,17 +31,13 @@ pub(crate) enum ExcludeError {
 
 impl Core {
     /// Takes a replica out of sync if it lacks something, on a task of its own.
-    pub(crate) fn take_out_if_lagging(
-        self: &Arc<Self>,
-        part: &Arc<Part>,
-        member: ck_control::MemberNumber,
-    ) {
+    pub(crate) fn take_out_if_lagging(self: &Arc<Self>, part: &Arc<Part>, member: MemberNumber) {
         let Some(lag) = part.suspect(member) else {
             return;
         };
         let (core, part) = (Arc::clone(self), Arc::clone(part));
         tokio::spawn(async move {
-            if let Err(error) = core.take_out(part.id, &lag).await {
+            if let Err(error) = core.take_out(&lag).await {
                 tracing::warn!(partition = %part.id, %member, %error, "a replica that lags stays in sync");
                 if matches!(error, ExcludeError::Ended { .. }) {
                     part.end_at(lag.grant);
@@ -55,28 +49,16 @@ impl Core {
 
     /// Takes a member out of the in-sync set, or ends the move that may bring it in; returns once
     /// that is committed and applied here.
-    pub(crate) async fn take_out(
-        &self,
-        partition: PartitionId,
-        lag: &Lag,
-    ) -> Result<(), ExcludeError> {
+    pub(crate) async fn take_out(&self, lag: &Lag) -> Result<(), ExcludeError> {
         let node = self.node().ok_or(ExcludeError::NoNode)?;
-        let operation = Operation::InSync {
-            partition,
-            session: lag.session,
-            epoch: lag.epoch,
-            change: InSyncChange::Remove(lag.member),
-        };
-        tracing::warn!(%partition, member = %lag.member, epoch = %lag.epoch, "taking a replica out of sync");
+        let (token, member) = (lag.token, lag.member);
+        tracing::warn!(%token, %member, "a replica does not keep up: it is taken out of sync");
         let begun = Instant::now();
         loop {
-            let outcome = node.execute(operation.clone(), node.node_id().as_str());
-            match outcome.await {
-                Ok(_) => break,
-                Err(OperationError::Rejected(rejection)) if rejection.code() == "not-in-sync" => {
-                    // It is out already, by the cluster's own doing.
-                    break;
-                }
+            match node.take_out_of_sync(token, member).await {
+                Ok(()) => break,
+                // It is out already, by the cluster's own doing.
+                Err(OperationError::Rejected(why)) if why.code() == "not-in-sync" => break,
                 Err(source @ OperationError::Rejected(_)) => {
                     return Err(ExcludeError::Ended { source });
                 }
@@ -86,13 +68,13 @@ impl Core {
                 Err(_) => tokio::time::sleep(RETRY_EVERY).await,
             }
         }
-        let out = |state: &State| {
-            state.partition(partition).is_none_or(|control| {
-                control.epoch != lag.epoch || !control.is_in_sync(lag.member)
-            })
-        };
-        let _ = tokio::time::timeout(WITHIN, node.applied_until(out)).await;
-        self.part(partition).reassess(&node.state());
+        let out = node.applied_until(|state| {
+            state
+                .partition(token.partition)
+                .is_none_or(|control| control.epoch != token.epoch || !control.is_in_sync(member))
+        });
+        let _ = tokio::time::timeout(WITHIN, out).await;
+        self.part(token.partition).reassess(&node.state());
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ck_control::{BoxFuture, Copying, FencingToken, Handler, HandlerContext, HandlerError};
-use ck_core::PartitionId;
-use ck_node::Handle;
+use ck_node::{
+    BoxFuture, Copying, FencingToken, Handle, Handler, HandlerContext, HandlerError, PartitionId,
+};
 
 use crate::kv::{Core, Kv};
 use crate::store::Job;

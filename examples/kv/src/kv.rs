@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use ck_control::{MemberNumber, State};
-use ck_core::PartitionId;
-use ck_node::Handle;
+use ck_node::{Handle, MemberNumber, PartitionId, State};
 use parking_lot::{Mutex, RwLock};
 
 use crate::part::Part;
@@ -21,7 +19,7 @@ use crate::wire::Refused;
 pub const EXIT_FATAL: i32 = 70;
 
 /// When a write is acknowledged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Replication {
     /// Once every copy that is in sync, or about to be, has it on its disk.
     #[default]
@@ -193,20 +191,16 @@ impl Sink for Told {
 
 /// Takes in each change of the table, until the node ends.
 async fn follow_table(core: Weak<Core>, node: Handle) {
-    let mut seen = None;
+    let mut changes = node.changes();
     loop {
-        node.applied_until(|state| seen.is_none_or(|seen| state.version() > seen))
-            .await;
-        let state = node.state();
-        if seen == Some(state.version()) {
-            // It has ended: nothing is applied any more.
-            return;
-        }
-        seen = Some(state.version());
+        let published = tokio::select! {
+            _ = node.terminated() => return,
+            published = changes.next() => published,
+        };
         let Some(core) = core.upgrade() else {
             return;
         };
-        core.reassess(&state);
+        core.reassess(&published.state);
     }
 }
 
@@ -221,6 +215,7 @@ async fn watch_replicas(core: Weak<Core>, node: Handle) {
             return;
         };
         for part in core.parts() {
+            core.resume_serving(&node, &part);
             for member in part.stalled(STALLED) {
                 core.take_out_if_lagging(&part, member);
             }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_core::PartitionId;
-use ck_node::{Handle, NotOwner, Ownership};
+use ck_node::{Handle, NotOwner, Ownership, PartitionId};
 use tokio::sync::watch;
 
 use crate::error::{Interruption, KvError};
@@ -257,7 +256,7 @@ impl Core {
         self: &Arc<Self>,
         partition: PartitionId,
         grant: crate::stamp::Grant,
-        others: &[ck_control::MemberNumber],
+        others: &[ck_node::MemberNumber],
     ) -> Result<(), KvError> {
         let mut asking = tokio::task::JoinSet::new();
         for member in others.iter().copied() {

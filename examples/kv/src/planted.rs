@@ -3,7 +3,6 @@
 
 /// A rule that can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "planted"), expect(dead_code, reason = "named only where they are planted"))]
 pub(crate) enum Bug {
     /// Reads are answered without asking whether the node still owns the partition.
     StaleRead,
@@ -41,7 +40,10 @@ impl Bug {
 #[cfg(not(feature = "planted"))]
 impl Bug {
     #[inline]
-    #[expect(clippy::unused_self, reason = "the same call with the feature asks which bug")]
+    #[expect(
+        clippy::unused_self,
+        reason = "the same call with the feature asks which bug"
+    )]
     pub(crate) const fn is_on(self) -> bool {
         false
     }

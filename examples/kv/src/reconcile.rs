@@ -9,13 +9,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_control::{FencingToken, HandlerError, MemberNumber, SessionId};
-use ck_core::PartitionId;
-use ck_node::Handle;
+use ck_node::{FencingToken, Handle, HandlerError, MemberNumber, PartitionId, SessionId};
 
 use crate::exclude::ExcludeError;
 use crate::kv::Core;
-use crate::part::{Lag, Serving};
+use crate::part::{Lag, Part, Serving};
 use crate::peer::CourierError;
 use crate::stamp::{Grant, Stamp};
 use crate::store::{Job, StoreError};
@@ -47,7 +45,9 @@ pub(crate) enum ReconcileError {
         source: Refused,
     },
     /// The records this copy lacks are nowhere to be had.
-    #[error("this copy of {partition} stands at {here}, member {member} at {there}, and the records between are not kept: this copy is not what it was, take the node out with `ck remove` and start it with an empty directory")]
+    #[error(
+        "this copy of {partition} stands at {here}, member {member} at {there}, and the records between are not kept: this copy is not what it was, take the node out with `ck remove` and start it with an empty directory"
+    )]
     Lacks {
         partition: PartitionId,
         here: Stamp,
@@ -55,7 +55,9 @@ pub(crate) enum ReconcileError {
         there: Stamp,
     },
     /// The longest copy could not be asked for its records.
-    #[error("member {member} has records that this copy lacks, and does not hand them out: {source}")]
+    #[error(
+        "member {member} has records that this copy lacks, and does not hand them out: {source}"
+    )]
     Unheard {
         member: MemberNumber,
         source: CourierError,
@@ -97,6 +99,7 @@ impl Core {
     ) -> Result<(), HandlerError> {
         let partition = token.partition;
         let part = self.part(partition);
+        let _turn = part.reconciling.lock().await;
         part.end();
         let past = || ReconcileError::Past { token };
         let state = node.state();
@@ -120,6 +123,7 @@ impl Core {
         let (at, in_sync) = round.run(holder.member).await?;
         part.begin(Serving::new(
             round.grant,
+            token,
             round.session,
             holder.member,
             at,
@@ -128,6 +132,24 @@ impl Core {
         ));
         part.reassess(&node.state());
         Ok(())
+    }
+
+    /// Serves a partition anew that this node may act on and does not serve: its lease lapsed and
+    /// came back while the node was told to serve, or a record was not written.
+    pub(crate) fn resume_serving(self: &Arc<Self>, node: &Handle, part: &Arc<Part>) {
+        if part.lock().is_some() || part.reconciling.try_lock().is_err() {
+            return;
+        }
+        let Ok(own) = node.acquire(part.id) else {
+            return;
+        };
+        let (core, node) = (Arc::clone(self), node.clone());
+        tokio::spawn(async move {
+            let token = own.token();
+            if let Err(error) = core.become_primary(&node, token).await {
+                tracing::warn!(%token, %error, "cannot serve anew yet");
+            }
+        });
     }
 }
 
@@ -220,7 +242,9 @@ impl Round<'_> {
         let control = state.partition(self.partition);
         let control = control.filter(|control| {
             control.epoch == self.token.epoch
-                && control.holder.is_some_and(|one| one.session == self.session)
+                && control
+                    .holder
+                    .is_some_and(|one| one.session == self.session)
         });
         let token = self.token;
         control
@@ -289,12 +313,11 @@ impl Round<'_> {
     async fn take_out(&self, member: MemberNumber) -> Result<(), ReconcileError> {
         let lag = Lag {
             member,
-            session: self.session,
-            epoch: self.token.epoch,
+            token: self.token,
             grant: self.grant,
         };
         self.core
-            .take_out(self.partition, &lag)
+            .take_out(&lag)
             .await
             .map_err(|source| ReconcileError::Stuck { member, source })
     }
@@ -308,7 +331,11 @@ async fn ask_until(
 ) -> Option<Verdict<Standing>> {
     let begun = Instant::now();
     loop {
-        match core.courier.ask(core, member, question.clone(), QUESTION).await {
+        match core
+            .courier
+            .ask(core, member, question.clone(), QUESTION)
+            .await
+        {
             Ok(verdict) => return Some(verdict),
             Err(error) if begun.elapsed() + PAUSE >= ANSWER => {
                 tracing::warn!(%member, %error, "a copy in sync does not answer");

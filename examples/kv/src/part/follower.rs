@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use ck_control::{MemberNumber, SessionId, TransferId};
-use ck_core::Epoch;
+use ck_node::{FencingToken, MemberNumber, TransferId};
 
 use crate::stamp::Grant;
 
@@ -41,7 +40,7 @@ impl Follower {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lag {
     pub(crate) member: MemberNumber,
-    pub(crate) session: SessionId,
-    pub(crate) epoch: Epoch,
+    /// The grant it holds for, as the cluster names it.
+    pub(crate) token: FencingToken,
     pub(crate) grant: Grant,
 }

@@ -13,8 +13,7 @@ pub(crate) use serving::{Progress, Serving};
 
 use std::time::Duration;
 
-use ck_control::{MemberNumber, State, TransferId};
-use ck_core::PartitionId;
+use ck_node::{MemberNumber, PartitionId, State, TransferId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::stamp::{Grant, Stamp};
@@ -25,6 +24,8 @@ use crate::wire::{Refused, Section};
 pub(crate) struct Part {
     pub(crate) id: PartitionId,
     serving: Mutex<Option<Serving>>,
+    /// Held while the copies are brought to one record.
+    pub(crate) reconciling: tokio::sync::Mutex<()>,
 }
 
 impl Part {
@@ -32,6 +33,7 @@ impl Part {
         Self {
             id,
             serving: Mutex::new(None),
+            reconciling: tokio::sync::Mutex::const_new(()),
         }
     }
 

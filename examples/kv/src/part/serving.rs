@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_control::{MemberNumber, SessionId, TransferId};
-use ck_core::Epoch;
+use ck_node::{FencingToken, MemberNumber, SessionId, TransferId};
 use tokio::sync::watch;
 
 use super::follower::{Follower, Lag};
@@ -35,6 +34,7 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) grant: Grant,
+    token: FencingToken,
     pub(crate) session: SessionId,
     replication: Replication,
     in_sync: Vec<MemberNumber>,
@@ -61,6 +61,7 @@ impl Serving {
     /// Serves from `at` on, which every member of `in_sync` stands at.
     pub(crate) fn new(
         grant: Grant,
+        token: FencingToken,
         session: SessionId,
         me: MemberNumber,
         at: Stamp,
@@ -70,6 +71,7 @@ impl Serving {
         let others = in_sync.iter().filter(|member| **member != me);
         Self {
             grant,
+            token,
             session,
             replication,
             in_sync: in_sync.to_vec(),
@@ -251,8 +253,7 @@ impl Serving {
         follower.suspected = true;
         Some(Lag {
             member,
-            session: self.session,
-            epoch: Epoch(self.grant.epoch),
+            token: self.token,
             grant: self.grant,
         })
     }

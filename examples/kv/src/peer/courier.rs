@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_control::MemberNumber;
+use ck_node::MemberNumber;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -35,7 +35,13 @@ pub(crate) enum CourierError {
     /// It has no address, or is no member.
     #[error("member {member} has no address")]
     NoAddress { member: MemberNumber },
-    /// It cannot be reached, or broke off.
+    /// No connection was made, so nothing was sent.
+    #[error("{address} cannot be reached: {source}")]
+    Unreachable {
+        address: String,
+        source: hyper_util::client::legacy::Error,
+    },
+    /// It broke off.
     #[error("{address}: {source}")]
     Broken {
         address: String,
@@ -56,6 +62,16 @@ pub(crate) enum CourierError {
     /// This node belongs to no cluster yet.
     #[error("the node belongs to no cluster yet")]
     NoNode,
+}
+
+impl CourierError {
+    /// Whether nothing can have arrived.
+    pub(crate) const fn is_unsent(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAddress { .. } | Self::NoNode | Self::Unreachable { .. }
+        )
+    }
 }
 
 /// Carries requests to other nodes.
@@ -88,7 +104,10 @@ impl Courier {
     ) -> Result<M::Reply, CourierError> {
         let node = core.node().ok_or(CourierError::NoNode)?;
         let state = node.state();
-        let (genesis, me) = state.formed().zip(node.member()).ok_or(CourierError::NoNode)?;
+        let (genesis, me) = state
+            .formed()
+            .zip(node.member())
+            .ok_or(CourierError::NoNode)?;
         let address = state
             .member(member)
             .map(|one| one.http_address.clone())
@@ -141,7 +160,13 @@ impl Courier {
         };
         let exchange = async {
             let response = self.client.request(request).await;
-            let response = response.map_err(|source| broken(source.into()))?;
+            let response = response.map_err(|source| {
+                if source.is_connect() {
+                    let address = address.to_owned();
+                    return CourierError::Unreachable { address, source };
+                }
+                broken(source.into())
+            })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, FRAME_BYTES_MAX).collect().await;
             Ok((head, body.map_err(broken)?.to_bytes()))

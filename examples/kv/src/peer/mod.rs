@@ -2,14 +2,13 @@
 
 mod courier;
 
-pub(crate) use courier::{Courier, CourierError};
+pub(crate) use courier::{Courier, CourierError, FRAME_BYTES_MAX, PEER_PATH};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use ck_control::MemberNumber;
-use ck_core::PartitionId;
+use ck_node::{MemberNumber, PartitionId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -120,7 +119,11 @@ impl Sender {
             }
             let part = core.part(PartitionId(partition));
             if let Some(section) = part.take(self.peer.member, BATCH_BYTES - bytes) {
-                bytes += section.records.iter().map(|one| one.weight()).sum::<usize>();
+                bytes += section
+                    .records
+                    .iter()
+                    .map(|one| one.weight())
+                    .sum::<usize>();
                 sections.push(section);
                 left.push(partition);
                 self.next = partition + 1;
@@ -184,7 +187,8 @@ impl Sender {
         tracing::debug!(member = %self.peer.member, %error, "a batch was not answered");
         let pause = failing.pause;
         failing.pause = (pause * 2).min(PAUSE_MAX);
-        let too_long = failing.since.elapsed() >= ERRORS || matches!(error, CourierError::Silent { .. });
+        let too_long =
+            failing.since.elapsed() >= ERRORS || matches!(error, CourierError::Silent { .. });
         for (partition, _) in sent {
             let part = core.part(PartitionId(*partition));
             part.rewind(self.peer.member);

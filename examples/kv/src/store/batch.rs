@@ -136,9 +136,7 @@ impl<'a> Batch<'a, '_, '_> {
             Err(_) => return Ok(refused(Refused::NotServing)),
         };
         let (meta, _) = self.copy(partition);
-        let admitted = meta
-            .follows(append.after)
-            .and_then(|()| meta.admit(grant));
+        let admitted = meta.follows(append.after).and_then(|()| meta.admit(grant));
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(why) => return Ok(refused(why)),
@@ -229,12 +227,22 @@ impl<'a> Batch<'a, '_, '_> {
             }
         }
         for entry in &fill.entries {
-            let gone = removed.get(&entry.key).is_some_and(|seq| *seq > fill.at.seq);
+            let gone = removed
+                .get(&entry.key)
+                .is_some_and(|seq| *seq > fill.at.seq);
             if gone || newer.contains_key(&entry.key) {
                 continue;
             }
             let (key, stamp, value) = (&entry.key, entry.stamp, &entry.value);
-            data::put(&mut self.rows, meta, fill.partition, key, stamp, value, &permit)?;
+            data::put(
+                &mut self.rows,
+                meta,
+                fill.partition,
+                key,
+                stamp,
+                value,
+                &permit,
+            )?;
         }
         Ok(Ok(()))
     }
@@ -264,7 +272,11 @@ impl<'a> Batch<'a, '_, '_> {
 
 impl Filling {
     fn note(&mut self, record: &Record) {
-        if self.passed.as_ref().is_some_and(|passed| record.key <= *passed) {
+        if self
+            .passed
+            .as_ref()
+            .is_some_and(|passed| record.key <= *passed)
+        {
             return;
         }
         if record.effect != Effect::Delete {

@@ -31,7 +31,10 @@ const STAMP_BYTES: usize = 28;
 pub struct Permit<'a> {
     #[expect(dead_code, reason = "held as the witness that the token was checked")]
     admitted: Admitted,
-    #[expect(dead_code, reason = "held as the witness that the ownership was checked")]
+    #[expect(
+        dead_code,
+        reason = "held as the witness that the ownership was checked"
+    )]
     proof: Option<&'a Proof<'a>>,
 }
 
@@ -102,7 +105,15 @@ pub(super) fn apply(
     permit: &Permit<'_>,
 ) -> Result<(), redb::Error> {
     match &record.effect {
-        Effect::Put(value) => put(rows, meta, partition, &record.key, record.stamp, value, permit),
+        Effect::Put(value) => put(
+            rows,
+            meta,
+            partition,
+            &record.key,
+            record.stamp,
+            value,
+            permit,
+        ),
         Effect::Delete => remove(rows, meta, partition, &record.key, permit),
         Effect::Superseded => Ok(()),
     }

@@ -71,7 +71,10 @@ pub(crate) enum Job {
         reply: Reply<Verdict<()>>,
     },
     /// Drops a part of a copy. Answers whether there is more.
-    Drop { partition: u32, reply: Reply<bool> },
+    Drop {
+        partition: u32,
+        reply: Reply<bool>,
+    },
 }
 
 /// A job's answer, kept until the batch is on the disk.

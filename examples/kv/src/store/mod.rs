@@ -17,8 +17,8 @@ pub use error::StoreError;
 pub use meta::Admitted;
 
 pub(crate) use job::{Append, Fill, Job};
-pub(crate) use read::Figures;
 pub(crate) use meta::TRACES_MAX;
+pub(crate) use read::Figures;
 pub(crate) use space::RESERVE_DEFAULT;
 pub(crate) use writer::{OnFatal, Sink};
 
@@ -38,7 +38,7 @@ const DATA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data");
 const ABOUT: TableDefinition<'_, &str, u8> = TableDefinition::new("about");
 
 /// Name of the file in the node's data directory.
-const FILE: &str = "kv.redb";
+const FILE: &str = "kv/store.redb";
 
 /// What the node writes into its data directory once it has data there.
 const NODE_FILE: &str = "node.redb";
@@ -72,15 +72,16 @@ impl Store {
         reserve: u64,
         on_fatal: OnFatal,
     ) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
-            path: directory.to_owned(),
-            source,
-        })?;
         let path = directory.join(FILE);
         if !path.exists() && directory.join(NODE_FILE).exists() {
             // Its copies count as in sync: an empty store under the old name would lose them.
             return Err(StoreError::Missing { path });
         }
+        let own = path.parent().unwrap_or(directory);
+        std::fs::create_dir_all(own).map_err(|source| StoreError::Directory {
+            path: own.to_owned(),
+            source,
+        })?;
         let failed = |source: redb::Error| StoreError::Database {
             path: path.clone(),
             source: Box::new(source),

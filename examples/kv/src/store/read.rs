@@ -70,18 +70,6 @@ impl Store {
         self.reading(|txn| meta(txn, partition))
     }
 
-    /// Partitions of which something is kept here.
-    pub(crate) fn partitions(&self) -> Result<Vec<u32>, StoreError> {
-        use redb::ReadableTable as _;
-        self.reading(|txn| {
-            let mut found = Vec::new();
-            for row in txn.open_table(META)?.iter()? {
-                found.push(row?.0.value());
-            }
-            Ok(found)
-        })
-    }
-
     /// The records after `after`, from those that may not be everywhere.
     pub(crate) fn recent(
         &self,

@@ -86,10 +86,7 @@ pub(crate) fn unframe<T: Wire>(mut frame: Bytes) -> Result<T, WireError> {
     }
     let tag = frame.get_u8();
     if tag != FORMAT {
-        return Err(WireError::Tag {
-            what: "frame",
-            tag,
-        });
+        return Err(WireError::Tag { what: "frame", tag });
     }
     let content = T::read(&mut frame)?;
     if !frame.is_empty() {
