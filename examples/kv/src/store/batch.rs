@@ -131,7 +131,7 @@ impl<'a> Batch<'a, '_, '_> {
             why,
         };
         // The last moment at which it can be known: the lease may have lapsed in the queue.
-        let proof = match append.own.check() {
+        let proof = match append.held.check() {
             Ok(proof) => proof,
             Err(_) => return Ok(refused(Refused::NotServing)),
         };
