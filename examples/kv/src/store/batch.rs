@@ -144,7 +144,6 @@ impl<'a> Batch<'a, '_, '_> {
         let permit = Permit::of_primary(admitted, &proof);
         let meta = self.copies.metas.entry(partition).or_default();
         data::apply(&mut self.rows, meta, partition, &append.record, &permit)?;
-        drop(permit);
         meta.advance(trace(&append.record));
         meta.settle(append.stable);
         self.proofs.push(proof);

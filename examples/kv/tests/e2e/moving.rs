@@ -28,8 +28,7 @@ fn a_join_a_drain_and_a_stop_cost_no_request() {
     cluster.nodes[..3].iter_mut().for_each(Node::start);
     cluster.wait_until_serving();
     fill(&cluster, 120);
-    let addresses = cluster.nodes[..2].iter().map(|node| node.http).collect();
-    let writers = Writers::start(addresses, 4);
+    let writers = Writers::start(&cluster.addresses()[..2], 4);
     writers.wait_for_more(30);
     cluster.nodes[3].start();
     wait_for("the new node is the primary of something", BOUND, || {
@@ -89,7 +88,7 @@ fn a_copy_that_breaks_off_is_taken_up_again() {
     cluster.nodes[..3].iter_mut().for_each(Node::start);
     cluster.wait_until_serving();
     fill(&cluster, 400);
-    let writers = Writers::start(vec![cluster.nodes[0].http], 2);
+    let writers = Writers::start(&[cluster.nodes[0].http], 2);
     writers.wait_for_more(10);
     cluster.nodes[3].start();
     for at in [3, 1, 2] {
