@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod exchange;
 mod figures;
 mod pace;
 mod reader;

@@ -61,19 +61,21 @@ pub(crate) fn newest(state: &State, partition: PartitionId) -> Newest {
 }
 
 impl Application {
-    fn decide(&self, seen: &Seen) -> Result<String, Problem> {
+    fn decide(&self, seen: &Seen) -> Result<String, Box<Problem>> {
         if let Some(problem) = self.script.lock().unwrap().pop_front() {
-            return Err(problem);
+            return Err(Box::new(problem));
         }
         if let Some(problem) = &*self.always.lock().unwrap() {
-            return Err(problem.clone());
+            return Err(Box::new(problem.clone()));
         }
         let state = self.fake.state();
         let key = seen.path.strip_prefix("/kv/").unwrap();
         let newest = newest(&state, partition(&state, key));
         let me = format!("node-{}", self.number);
         if newest.primary_node.as_ref() != Some(&me) {
-            return Err(Problem::new(Code::NotOwner, "elsewhere").with_newest(newest));
+            return Err(Problem::new(Code::NotOwner, "elsewhere")
+                .with_newest(newest)
+                .into());
         }
         let epoch = newest.epoch.unwrap();
         let fence = seen
@@ -81,7 +83,9 @@ impl Application {
             .as_ref()
             .map(|fence| fence.rsplit_once('.').unwrap().1);
         if fence.is_some_and(|fence| fence.parse::<u64>().unwrap() < epoch) {
-            return Err(Problem::new(Code::EpochOld, "old").with_newest(newest));
+            return Err(Problem::new(Code::EpochOld, "old")
+                .with_newest(newest)
+                .into());
         }
         Ok(me)
     }
