@@ -49,6 +49,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    // A service: what it lacks is mended in what it is built on.
+    ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
         &[
