@@ -345,3 +345,6 @@ async fn ask_until(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
