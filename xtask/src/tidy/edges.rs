@@ -62,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
+    ("custom-placement", &["ck-core"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];
