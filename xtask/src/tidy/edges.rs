@@ -49,6 +49,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    // A service: what it lacks is mended in what it is built on.
+    ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
+    ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
         &[
@@ -61,6 +64,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
+    ("custom-placement", &["ck-core"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];

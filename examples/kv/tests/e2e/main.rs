@@ -10,4 +10,5 @@ mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
 mod power;
+mod routed;
 mod support;

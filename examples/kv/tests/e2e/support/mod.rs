@@ -109,9 +109,13 @@ impl Cluster {
     /// `count` nodes that serve.
     pub(crate) fn ready(count: u16, flags: &[&str]) -> Self {
         let mut cluster = Self::of(count, 0, flags);
-        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster.start_all();
         cluster.wait_until_serving();
         cluster
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        self.nodes.iter_mut().for_each(Node::start);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
