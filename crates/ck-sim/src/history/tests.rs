@@ -147,7 +147,7 @@ fn nonsense_is_refused_with_its_line() {
     let put = "{\"op\":\"put\",\"client\":\"c\",\"key\":\"k\",\"start\":1,\"outcome\":\"ok\"";
     refused(&format!("\n{put},\"end\":2}}"), "no `value`");
     refused(&format!("\n{put},\"ende\":2}}"), "ende");
-    refused(&format!("\n{}", put.replace("put", "putt")), "putt");
+    refused(&format!("\n{}}}", put.replace("put", "putt")), "putt");
     refused(
         &format!("\n{}", " ".repeat(70_000)),
         "more than 65536 bytes",
