@@ -18,7 +18,9 @@ use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("name an address to listen on")?;
+    let address = std::env::args()
+        .nth(1)
+        .ok_or("name an address to listen on")?;
     let listener = TcpListener::bind(address).await?;
     let value = Bytes::from(vec![b'x'; 128]);
     loop {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ck_load::torture::Torture;
 use ck_load::{Consistency, Distribution, Mix, Plan, Protocol};
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +14,13 @@ Examples:
   ck-load --clients 8 --keys 16 --mix get:5,put:3,cas:2 --history history.jsonl && ck check history.jsonl
 
 Exit codes: 0 done, 1 failed, 2 usage.";
+
+const TORTURE: &str = "\
+Examples:
+  ck-load torture --kv target/release/ck-kv --runs 10 --seconds 60
+  ck-load torture --kv target/release/ck-kv --seed 7 --keep runs -- --partitions 32
+
+Exit codes: 0 nothing wrong, 1 something is or a run came to no verdict, 2 usage.";
 
 /// Which service is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,10 +33,94 @@ pub(crate) enum Target {
 
 /// Puts load on a key-value service, and tells how it bears it.
 #[derive(Debug, Parser)]
-#[command(name = "ck-load", version, after_help = EXAMPLES)]
+#[command(name = "ck-load", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+}
+
+/// What else it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster, let everything go wrong under load, and judge what the clients saw.
+    Torture(TortureArgs),
+}
+
+/// A run in which everything goes wrong.
+#[derive(Debug, Args)]
+#[command(after_help = TORTURE)]
+pub(crate) struct TortureArgs {
+    /// The service's program; takes the flags of `ck serve`.
+    #[arg(long, value_name = "PROGRAM")]
+    kv: PathBuf,
+    /// Runs, each with a seed of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) runs: u64,
+    /// How long each lasts, without healing.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// The first run's seed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Nodes; one more joins during the run.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=32))]
+    nodes: u16,
+    /// Clients.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    clients: u16,
+    /// Keys.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    keys: u64,
+    /// Bytes of a value.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    value_bytes: usize,
+    /// The service's lease, which pauses outlast.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    lease: Duration,
+    /// How long after healing all copies have to be alike.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    settle: Duration,
+    /// Keep histories, logs, plots and data of all runs here, not only of failed ones.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Print a JSON document a run instead of sentences.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Further arguments for every node.
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl TortureArgs {
+    /// One of the runs, from 0.
+    pub(crate) fn run(&self, number: u64) -> Torture {
+        Torture {
+            program: self.kv.clone(),
+            arguments: self.arguments.clone(),
+            nodes: self.nodes,
+            clients: self.clients.into(),
+            keys: self.keys,
+            value_bytes: self.value_bytes,
+            length: Duration::from_secs(self.seconds),
+            lease: self.lease,
+            settle: self.settle,
+            seed: self.seed.wrapping_add(number),
+        }
+    }
+}
+
+/// The load.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
     /// Servers.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
     pub(crate) servers: Vec<String>,
     /// Which service they are.
     #[arg(long, value_enum, default_value_t = Target::Kv)]
@@ -86,7 +178,7 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
 }
 
-impl Cli {
+impl LoadArgs {
     /// What to run.
     pub(crate) fn plan(&self) -> Plan {
         Plan {

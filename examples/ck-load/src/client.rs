@@ -224,7 +224,8 @@ impl Client {
             },
             _ => return,
         };
-        self.known.insert(planned.number, Known { condition, value });
+        self.known
+            .insert(planned.number, Known { condition, value });
     }
 
     fn record(

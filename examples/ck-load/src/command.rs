@@ -3,24 +3,31 @@
 use std::error::Error;
 use std::io::{BufRead, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use ck_client::{Client, ClientConfig};
-use ck_load::{Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, plot, run};
+use ck_load::{
+    Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, plot, run,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::args::Cli;
+use crate::args::{Cli, Command, LoadArgs, TortureArgs};
 
 /// Most marks that are kept.
 const MARKS_MAX: usize = 1_000;
 
 /// Runs the program.
-pub(crate) fn main(cli: Cli) -> ExitCode {
-    match load(&cli) {
+pub(crate) fn main(cli: &Cli) -> ExitCode {
+    let done = match &cli.command {
+        None => load(&cli.load),
+        Some(Command::Torture(args)) => torture(args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let is_usage = matches!(error.downcast_ref(), Some(LoadError::Plan(_)));
@@ -42,7 +49,7 @@ fn told(error: &dyn Error) -> String {
     text
 }
 
-fn load(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
     let plan = cli.plan();
     plan.validate().map_err(LoadError::from)?;
     let servers = resolved(&cli.servers)?;
@@ -95,6 +102,83 @@ fn load(cli: &Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
+    let mut failed = 0;
+    for number in 0..args.runs {
+        let torture = args.run(number);
+        let seed = torture.seed;
+        let folder = folder(args.keep.as_deref(), seed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let bar = bar(args.json);
+        let ran = torture.run(folder.path(), |progress| show(&bar, progress));
+        let verdict = runtime.block_on(ran);
+        bar.finish_and_clear();
+        let passed = matches!(&verdict, Ok(verdict) if verdict.passed);
+        let mut out = std::io::stdout().lock();
+        match &verdict {
+            Ok(verdict) if args.json => {
+                serde_json::to_writer(&mut out, verdict)?;
+                writeln!(out)?;
+            }
+            Ok(verdict) => writeln!(out, "{verdict}")?,
+            Err(error) => {
+                let mut errors = std::io::stderr();
+                writeln!(errors, "seed {seed}: no verdict: {}", told(error))?;
+            }
+        }
+        if !passed {
+            failed += 1;
+            // Kept: nothing of a run that failed is thrown away.
+            let kept = folder.keep();
+            writeln!(
+                std::io::stderr(),
+                "seed {seed}: its files are in {}",
+                kept.display()
+            )?;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} runs failed", args.runs).into()),
+    }
+}
+
+/// Where a run's files are.
+enum Folder {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+
+    fn keep(self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.keep(),
+        }
+    }
+}
+
+fn folder(keep: Option<&Path>, seed: u64) -> Result<Folder, Box<dyn Error>> {
+    let Some(keep) = keep else {
+        return Ok(Folder::Temporary(tempfile::tempdir()?));
+    };
+    let path = keep.join(format!("seed-{seed}"));
+    std::fs::create_dir_all(keep)?;
+    // Data of an earlier run are no beginning for this one.
+    std::fs::create_dir(&path)
+        .map_err(|source| format!("cannot make {}: {source}; name another", path.display()))?;
+    Ok(Folder::Kept(path))
+}
+
 fn report_title(report: &Report) -> String {
     format!("{:.0} operations a second", report.per_second)
 }
@@ -120,14 +204,7 @@ fn resolved(servers: &[String]) -> Result<Vec<SocketAddr>, Box<dyn Error>> {
 async fn partitions(servers: &[String]) -> Option<Partitions> {
     let client = Client::new(ClientConfig::new(servers)).ok()?;
     let cluster = client.cluster().await.ok()?;
-    let hash = cluster.hash_config;
-    if hash.partitions == 0 {
-        return None;
-    }
-    Some(Partitions {
-        hash: hash.hash.parse().ok()?,
-        count: hash.partitions,
-    })
+    Partitions::told(&cluster.hash_config)
 }
 
 fn bar(hidden: bool) -> ProgressBar {
@@ -152,7 +229,9 @@ fn show(bar: &ProgressBar, progress: Progress) {
         failed,
     } = progress;
     let (elapsed, length) = (elapsed.as_secs_f64(), length.as_secs_f64());
-    bar.set_message(format!("{elapsed:.0} of {length:.0} s, {served} served, {failed} not"));
+    bar.set_message(format!(
+        "{elapsed:.0} of {length:.0} s, {served} served, {failed} not"
+    ));
 }
 
 /// Reads marks from standard input for as long as the process lives.

@@ -60,7 +60,11 @@ impl Connection {
             let response = answered.map_err(|mut error| {
                 // Given back, it was never written.
                 let whole = error.take_message().is_some();
-                if whole { Broken::NotSent } else { Broken::Unknown }
+                if whole {
+                    Broken::NotSent
+                } else {
+                    Broken::Unknown
+                }
             })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;

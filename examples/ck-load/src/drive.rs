@@ -143,12 +143,7 @@ pub async fn run(
 }
 
 /// Waits for all clients, and looks now and then.
-async fn wait(
-    mut running: JoinSet<()>,
-    pace: Option<Pace>,
-    end: Instant,
-    look: impl Fn(),
-) {
+async fn wait(mut running: JoinSet<()>, pace: Option<Pace>, end: Instant, look: impl Fn()) {
     let mut ticks = tokio::time::interval(TOLD_EVERY);
     loop {
         tokio::select! {
@@ -167,7 +162,12 @@ async fn wait(
     look();
 }
 
-async fn drive(mut client: Client, measured: Arc<Mutex<Measured>>, pace: Option<Pace>, end: Instant) {
+async fn drive(
+    mut client: Client,
+    measured: Arc<Mutex<Measured>>,
+    pace: Option<Pace>,
+    end: Instant,
+) {
     loop {
         let due = match &pace {
             Some(pace) => match pace.next().await {

@@ -210,7 +210,14 @@ mod tests {
     #[test]
     fn distributions_that_are_none_are_refused() {
         for text in [
-            "", "zipf:", "zipf:0", "zipf:x", "hot", "hot:0:5", "hot:5:100", "even",
+            "",
+            "zipf:",
+            "zipf:0",
+            "zipf:x",
+            "hot",
+            "hot:0:5",
+            "hot:5:100",
+            "even",
         ] {
             let error = text.parse::<Distribution>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");

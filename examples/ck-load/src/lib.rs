@@ -23,10 +23,10 @@ mod protocol;
 mod recorder;
 mod report;
 mod route;
+pub mod torture;
 mod values;
 
 pub use answer::{Answer, Condition, Request};
-
 
 pub use drive::{LoadError, Progress, Setting, Summary, run};
 pub use keys::{Distribution, DistributionError, Keys};

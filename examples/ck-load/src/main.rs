@@ -8,5 +8,5 @@ mod command;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    command::main(args::Cli::parse())
+    command::main(&args::Cli::parse())
 }

@@ -130,12 +130,20 @@ impl Measured {
     }
 
     /// Adds one that was due, or sent, at `start`.
-    pub(crate) fn add(&mut self, operation: Operation, start: Instant, now: Instant, answer: &Answer) {
+    pub(crate) fn add(
+        &mut self,
+        operation: Operation,
+        start: Instant,
+        now: Instant,
+        answer: &Answer,
+    ) {
         if start < self.begin || start >= self.end {
             return;
         }
         let step = now.saturating_duration_since(self.begin).as_nanos() / STEP.as_nanos();
-        let step = usize::try_from(step).unwrap_or(STEPS_MAX).min(STEPS_MAX - 1);
+        let step = usize::try_from(step)
+            .unwrap_or(STEPS_MAX)
+            .min(STEPS_MAX - 1);
         if self.steps.len() <= step {
             self.steps.resize(step + 1, (0, 0));
         }
@@ -218,7 +226,12 @@ mod tests {
         for start in [begin - ms, begin, end - ms, end] {
             measured.add(Operation::Get, start, start + ms, &Answer::Absent);
         }
-        measured.add(Operation::Put, begin, begin + 350 * ms, &Answer::Unknown(None));
+        measured.add(
+            Operation::Put,
+            begin,
+            begin + 350 * ms,
+            &Answer::Unknown(None),
+        );
         assert_eq!((measured.served(), measured.failed()), (2, 1));
         assert_eq!(measured.all().count(), 2);
         // The last one ended with the last step.
@@ -226,6 +239,9 @@ mod tests {
         assert_eq!(measured.steps[3], (0, 1));
         assert_eq!(measured.longest_gap(), 900 * ms);
         let median = measured.all().quantile(0.5);
-        assert!(median >= ms && median < ms + Duration::from_micros(2), "{median:?}");
+        assert!(
+            median >= ms && median < ms + Duration::from_micros(2),
+            "{median:?}"
+        );
     }
 }

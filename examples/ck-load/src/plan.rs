@@ -153,12 +153,22 @@ impl Plan {
         for (field, value, min, max) in [
             ("clients", self.clients as f64, 1.0, 10_000.0),
             ("keys", self.keys as f64, 1.0, 1e12),
-            ("value size", self.value_bytes as f64, 0.0, f64::from(8 << 20)),
+            (
+                "value size",
+                self.value_bytes as f64,
+                0.0,
+                f64::from(8 << 20),
+            ),
             ("rate", rate, 0.01, 1e7),
             ("duration", self.duration.as_secs_f64(), 0.1, DAY),
             ("warm-up", self.warmup.as_secs_f64(), 0.0, DAY),
             ("time-out", self.timeout.as_secs_f64(), 0.001, DAY),
-            ("length of the key prefix", self.key_prefix.len() as f64, 0.0, 900.0),
+            (
+                "length of the key prefix",
+                self.key_prefix.len() as f64,
+                0.0,
+                900.0,
+            ),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(PlanError::Range {
@@ -195,7 +205,15 @@ mod tests {
         let mix: Mix = "get:3,cas:1".parse().unwrap();
         let kinds: Vec<_> = (0..mix.total()).map(|at| mix.at(at).name()).collect();
         assert_eq!(kinds, ["get", "get", "get", "cas"]);
-        for text in ["", "get", "get:x", "got:1", "get:0", "get:1,get:2", "put:1000001"] {
+        for text in [
+            "",
+            "get",
+            "get:x",
+            "got:1",
+            "get:0",
+            "get:1,get:2",
+            "put:1000001",
+        ] {
             let error = text.parse::<Mix>().unwrap_err().to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
         }

@@ -55,7 +55,10 @@ fn ceiling(value: f64) -> f64 {
     let power = 10_f64.powf(value.log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
     let round = steps.iter().map(|step| step * power);
-    round.into_iter().find(|round| *round >= value).unwrap_or(value)
+    round
+        .into_iter()
+        .find(|round| *round >= value)
+        .unwrap_or(value)
 }
 
 struct Scale {
@@ -153,7 +156,10 @@ impl Scale {
 }
 
 fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
@@ -181,11 +187,20 @@ mod tests {
         };
         let marks = [mark(500, "kill <node-1>"), mark(2_500, "too late")];
         let svg = plot("a & b", &measured, &marks);
-        let line = svg.lines().find(|line| line.starts_with("<polyline")).unwrap();
+        let line = svg
+            .lines()
+            .find(|line| line.starts_with("<polyline"))
+            .unwrap();
         let points = line.split('"').nth(1).unwrap();
         // 20 steps, of which the last five are at the bottom.
         assert_eq!(points.split(' ').count(), 20);
-        assert_eq!(points.split(' ').filter(|point| point.ends_with(",315.0")).count(), 6);
+        assert_eq!(
+            points
+                .split(' ')
+                .filter(|point| point.ends_with(",315.0"))
+                .count(),
+            6
+        );
         assert!(svg.contains("kill &lt;node-1&gt;") && svg.contains("a &amp; b"));
         assert!(!svg.contains("too late"));
         assert!(svg.ends_with("</svg>\n"));
@@ -194,7 +209,11 @@ mod tests {
     #[test]
     fn scales_end_at_round_numbers() {
         for (value, round) in [(1.0, 1.0), (11.0, 20.0), (21.0, 25.0), (30_001.0, 50_000.0)] {
-            assert!((ceiling(value) - round).abs() < 1e-6, "{value}: {}", ceiling(value));
+            assert!(
+                (ceiling(value) - round).abs() < 1e-6,
+                "{value}: {}",
+                ceiling(value)
+            );
         }
     }
 }

@@ -258,7 +258,10 @@ mod tests {
     fn conditions_and_fences_are_headers_and_keys_are_encoded() {
         let put = Request::Put("v".into(), Condition::Version("\"1.2\"".into()));
         let request = KV.request("h:1", b"a/b\xff", &put, Some("1.2.3")).unwrap();
-        assert_eq!((request.method(), request.uri().path()), (&Method::PUT, "/kv/a%2Fb%FF"));
+        assert_eq!(
+            (request.method(), request.uri().path()),
+            (&Method::PUT, "/kv/a%2Fb%FF")
+        );
         assert_eq!(request.headers()[IF_MATCH], "\"1.2\"");
         assert_eq!(request.headers()["ck-fence"], "1.2.3");
         let delete = Request::Delete(Condition::Absent);
@@ -277,7 +280,10 @@ mod tests {
             answer(Protocol::Etcd, get, 200, found),
             Answer::Read { value, version }
         );
-        assert_eq!(answer(Protocol::Etcd, get, 200, "{\"header\":{}}"), Answer::Absent);
+        assert_eq!(
+            answer(Protocol::Etcd, get, 200, "{\"header\":{}}"),
+            Answer::Absent
+        );
         assert_eq!(
             answer(Protocol::Etcd, get, 200, "[]"),
             Answer::Unknown(Some(200))

@@ -62,6 +62,7 @@ pub enum RecorderError {
 }
 
 enum Entry {
+    End,
     Operation(Operation),
     Line(Line),
 }
@@ -109,7 +110,7 @@ impl Recorder {
         Told(self.lines.clone())
     }
 
-    /// Writes what waits, and tells how many lines there are. Clients that still record are waited for.
+    /// Writes what waits, and tells how many lines there are. Whoever records from now on is not heard.
     ///
     /// # Errors
     /// [`RecorderError::Write`] when a line could not be written.
@@ -117,7 +118,8 @@ impl Recorder {
     /// # Panics
     /// When the writing thread did.
     pub fn finish(self) -> Result<u64, RecorderError> {
-        drop(self.lines);
+        // As above.
+        let _ = self.lines.send(Entry::End);
         let written = self.thread.join().expect("writing does not panic");
         written.map_err(|source| RecorderError::Write {
             path: self.path,
@@ -141,6 +143,7 @@ fn write(waiting: &Receiver<Entry>, mut file: impl Write) -> std::io::Result<u64
     let mut count = 0;
     for entry in waiting {
         match entry {
+            Entry::End => break,
             Entry::Operation(operation) => serde_json::to_writer(&mut file, &operation)?,
             Entry::Line(line) => serde_json::to_writer(&mut file, &line)?,
         }

@@ -134,14 +134,21 @@ impl fmt::Display for Report {
             own_cores,
             ..
         } = self;
-        writeln!(f, "{per_second:.0} a second for {seconds:.1} s, {own_cores:.2} cores for the load itself")?;
+        writeln!(
+            f,
+            "{per_second:.0} a second for {seconds:.1} s, {own_cores:.2} cores for the load itself"
+        )?;
         writeln!(
             f,
             "{mismatches} mismatches, {refused} refused, {not_sent} not sent, {unknown} of unknown outcome; \
              longest gap {longest_gap_ms} ms"
         )?;
         if self.left > 0 {
-            writeln!(f, "{} were due and never sent: the clients were too few or too slow", self.left)?;
+            writeln!(
+                f,
+                "{} were due and never sent: the clients were too few or too slow",
+                self.left
+            )?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
+use ck_api::HashConfig;
 use ck_core::{KeyHash, PartitionId};
 
 /// Where a request goes.
@@ -59,6 +60,14 @@ pub struct Partitions {
 }
 
 impl Partitions {
+    /// As a cluster tells it; nothing where it has no partitions, or a hash that is not known here.
+    #[must_use]
+    pub fn told(config: &HashConfig) -> Option<Self> {
+        let hash = config.hash.parse().ok()?;
+        let count = config.partitions;
+        (count > 0).then_some(Self { hash, count })
+    }
+
     /// The partition of a key.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> PartitionId {
