@@ -1,0 +1,177 @@
+//! What a node answers other nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ck_node::{MemberNumber, PartitionId, TransferId};
+
+use crate::kv::Core;
+use crate::store::{Job, StoreError};
+use crate::wire::{
+    Append, Attach, Attached, Chunk, Chunked, Covered, Envelope, Fenced, Message, Recent, Refused,
+    Resume, Sections, Verdict, WireError, frame, unframe,
+};
+
+/// Time that what was under way when a copy attached has to get everywhere.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// Why a request of another node has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerError {
+    /// There is no such question.
+    #[error("there is no such question")]
+    Unknown,
+    /// The question is damaged.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// It was meant for another node, or comes from another cluster.
+    #[error(
+        "the question is meant for member {to} of another cluster or start; this node is member {me}"
+    )]
+    NotMeant { to: u64, me: u64 },
+    /// This node belongs to no cluster yet.
+    #[error("the node belongs to no cluster yet")]
+    NoNode,
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Core {
+    /// Answers a frame that came to a path.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, AnswerError> {
+        match path {
+            Append::PATH => {
+                let (_, question) = self.meant::<Append>(body)?;
+                let verdicts = self.store.run(|reply| Job::Receive {
+                    sections: question.sections,
+                    reply,
+                });
+                let verdicts = verdicts.await?;
+                Ok(frame(&Sections { verdicts }))
+            }
+            Fenced::PATH => {
+                let (_, question) = self.meant::<Fenced>(body)?;
+                let Fenced { partition, grant } = question;
+                let standing = self.store.run(|reply| Job::Fence {
+                    partition,
+                    grant,
+                    reply,
+                });
+                Ok(frame(&standing.await?))
+            }
+            Covered::PATH => {
+                let (_, question) = self.meant::<Covered>(body)?;
+                Ok(frame(&self.covered(&question)?))
+            }
+            Recent::PATH => {
+                let (_, question) = self.meant::<Recent>(body)?;
+                let recent = self.store.recent(question.partition, question.after)?;
+                Ok(frame(&recent))
+            }
+            Attach::PATH => {
+                let (from, question) = self.meant::<Attach>(body)?;
+                Ok(frame(&self.attach(from, &question)))
+            }
+            Resume::PATH => {
+                let (from, question) = self.meant::<Resume>(body)?;
+                Ok(frame(&self.resume(from, &question).await))
+            }
+            Chunk::PATH => {
+                let (_, question) = self.meant::<Chunk>(body)?;
+                Ok(frame(&self.chunk(&question)?))
+            }
+            _ => Err(AnswerError::Unknown),
+        }
+    }
+
+    /// What a frame says, if it is meant for this node, and who says it.
+    fn meant<M: Message>(&self, body: Bytes) -> Result<(MemberNumber, M), AnswerError> {
+        let envelope: Envelope<M> = unframe(body)?;
+        let node = self.node().ok_or(AnswerError::NoNode)?;
+        let state = node.state();
+        let (genesis, me) = state
+            .formed()
+            .zip(node.member())
+            .ok_or(AnswerError::NoNode)?;
+        if (genesis.cluster.0, me.0) != (envelope.cluster, envelope.to) {
+            let (to, me) = (envelope.to, me.0);
+            return Err(AnswerError::NotMeant { to, me });
+        }
+        Ok((MemberNumber(envelope.from), envelope.content))
+    }
+
+    /// Whether no grant newer than the asked one has been seen.
+    fn covered(&self, question: &Covered) -> Result<Verdict<()>, StoreError> {
+        let newest = self
+            .store
+            .meta(question.partition)?
+            .unwrap_or_default()
+            .fence;
+        Ok(if newest > question.grant {
+            Err(Refused::Fenced { newest })
+        } else {
+            Ok(())
+        })
+    }
+
+    fn attach(self: &Arc<Self>, from: MemberNumber, question: &Attach) -> Verdict<Attached> {
+        let partition = PartitionId(question.partition);
+        let transfer = TransferId(question.transfer);
+        let state = self.node().map(ck_node::Handle::state);
+        // Only a move that is known to be under way: one that is over could bring nothing in sync,
+        // and would hold every write up for nothing.
+        let moved = state.as_ref().and_then(|state| state.transfer(transfer));
+        if moved.is_none_or(|one| one.target.member != from || one.partition != partition) {
+            return Err(Refused::NotServing);
+        }
+        let part = self.part(partition);
+        let attached = part.attach(question.incarnation, question.epoch, from, transfer);
+        let (grant, at) = attached.ok_or(Refused::NotServing)?;
+        Ok(Attached { grant, at })
+    }
+
+    /// Lets the attached copy have its records, and waits until what was under way before is
+    /// everywhere.
+    async fn resume(self: &Arc<Self>, from: MemberNumber, question: &Resume) -> Verdict<()> {
+        let part = self.part(PartitionId(question.partition));
+        let (mut progress, before) = {
+            let serving = part.lock();
+            let serving = serving
+                .as_ref()
+                .filter(|serving| serving.grant == question.grant)
+                .ok_or(Refused::NotServing)?;
+            let before = serving.newest_before(from).ok_or(Refused::NotServing)?;
+            (serving.progress(), before)
+        };
+        if !part.resume(question.grant, from, TransferId(question.transfer)) {
+            return Err(Refused::NotServing);
+        }
+        self.peer(from).wake(part.id);
+        let settled = progress.wait_for(|now| !now.open || now.committed >= before);
+        match tokio::time::timeout(SETTLES, settled).await {
+            Ok(Ok(now)) if now.open => Ok(()),
+            Ok(_) => Err(Refused::NotServing),
+            Err(_) => Err(Refused::Busy),
+        }
+    }
+
+    /// A stretch of this copy, for one that is being made.
+    fn chunk(&self, question: &Chunk) -> Result<Verdict<Chunked>, StoreError> {
+        if let Some(grant) = question.grant {
+            let part = self.part(PartitionId(question.partition));
+            let serves = part.lock().as_ref().is_some_and(|now| now.grant == grant);
+            if !serves {
+                return Ok(Err(Refused::NotServing));
+            }
+        }
+        let (start, end) = (question.start.as_ref(), question.end.as_ref());
+        let (partition, digest) = (question.partition, question.digest);
+        Ok(Ok(self.store.compare(partition, start, end, digest)?))
+    }
+}

@@ -1,0 +1,224 @@
+//! The service of one node: what it was opened with, and what it keeps of each partition.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use ck_node::{Handle, MemberNumber, PartitionId, State};
+use parking_lot::{Mutex, RwLock};
+
+use crate::part::Part;
+use crate::peer::{Courier, Peer};
+use crate::stamp::Grant;
+use crate::store::{OnFatal, RESERVE_DEFAULT, Sink, Store, StoreError};
+use crate::wire::Refused;
+
+/// Exit code of a process whose disk failed under it.
+pub const EXIT_FATAL: i32 = 70;
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Replication {
+    /// Once every copy that is in sync, or about to be, has it on its disk.
+    #[default]
+    Sync,
+    /// Once the primary has it on its disk. What the replicas do not have yet is lost with the
+    /// primary's disk, or when another node takes over.
+    Async,
+}
+
+/// What a store is opened with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KvConfig {
+    /// When a write is acknowledged.
+    pub replication: Replication,
+    /// Bytes that must be left on the disk for a write to be taken. Default 64 MiB.
+    pub reserve: u64,
+}
+
+impl Default for KvConfig {
+    fn default() -> Self {
+        Self {
+            replication: Replication::default(),
+            reserve: RESERVE_DEFAULT,
+        }
+    }
+}
+
+/// A node's share of the key-value store. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Kv {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What everything here works with.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: KvConfig,
+    pub(crate) store: Store,
+    node: OnceLock<Handle>,
+    parts: RwLock<BTreeMap<u32, Arc<Part>>>,
+    peers: Mutex<BTreeMap<MemberNumber, Arc<Peer>>>,
+    pub(crate) courier: Courier,
+    rounds: AtomicU32,
+}
+
+/// Between two looks for replicas that do not get on.
+const STALLED_EVERY: Duration = Duration::from_millis(250);
+
+/// A replica that lacks something for so long without getting on is taken out of sync.
+const STALLED: Duration = Duration::from_secs(2);
+
+impl Kv {
+    /// Opens the store in a node's data directory, before the node itself is started: the node is
+    /// given [`Kv::handler`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be used.
+    pub fn open(directory: &Path, config: KvConfig) -> Result<Self, StoreError> {
+        Self::open_with(directory, config, Arc::new(exit))
+    }
+
+    pub(crate) fn open_with(
+        directory: &Path,
+        config: KvConfig,
+        on_fatal: OnFatal,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(directory, config.reserve, on_fatal)?;
+        let core = Arc::new(Core {
+            config,
+            store,
+            node: OnceLock::new(),
+            parts: RwLock::default(),
+            peers: Mutex::default(),
+            courier: Courier::new(),
+            rounds: AtomicU32::new(0),
+        });
+        core.store.tell(Arc::new(Told(Arc::downgrade(&core))));
+        Ok(Self { core })
+    }
+
+    /// Serves as a part of `node` from now on. Calls of the handler before wait for this.
+    pub fn attach(&self, node: Handle) {
+        if self.core.node.set(node.clone()).is_err() {
+            return;
+        }
+        tokio::spawn(follow_table(Arc::downgrade(&self.core), node.clone()));
+        tokio::spawn(watch_replicas(Arc::downgrade(&self.core), node));
+    }
+
+    /// The node this is a part of, once there is one.
+    #[must_use]
+    pub fn node(&self) -> Option<&Handle> {
+        self.core.node.get()
+    }
+}
+
+/// Ends the process at once. Nothing is flushed: what is not on the disk was acknowledged to
+/// nobody.
+fn exit(_: &str) {
+    std::process::exit(EXIT_FATAL);
+}
+
+impl Core {
+    pub(crate) fn node(&self) -> Option<&Handle> {
+        self.node.get()
+    }
+
+    pub(crate) fn part(&self, partition: PartitionId) -> Arc<Part> {
+        if let Some(part) = self.parts.read().get(&partition.0) {
+            return Arc::clone(part);
+        }
+        let mut parts = self.parts.write();
+        let part = parts
+            .entry(partition.0)
+            .or_insert_with(|| Arc::new(Part::new(partition)));
+        Arc::clone(part)
+    }
+
+    pub(crate) fn parts(&self) -> Vec<Arc<Part>> {
+        self.parts.read().values().cloned().collect()
+    }
+
+    /// The one that sends to a member.
+    pub(crate) fn peer(self: &Arc<Self>, member: MemberNumber) -> Arc<Peer> {
+        let mut peers = self.peers.lock();
+        let peer = peers
+            .entry(member)
+            .or_insert_with(|| Peer::start(self, member));
+        Arc::clone(peer)
+    }
+
+    /// The number of the next round of serving, which no other has in this process.
+    pub(crate) fn next_round(&self) -> u32 {
+        self.rounds.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn reassess(&self, state: &State) {
+        for part in self.parts() {
+            part.reassess(state);
+        }
+        self.peers.lock().retain(|member, peer| {
+            let stays = state.member(*member).is_some();
+            if !stays {
+                peer.stop();
+            }
+            stays
+        });
+    }
+}
+
+/// Passes on what became of the primary's records.
+struct Told(Weak<Core>);
+
+impl Sink for Told {
+    fn appended(&self, partition: u32, grant: Grant, seq: u64) {
+        if let Some(core) = self.0.upgrade() {
+            core.part(PartitionId(partition)).appended(grant, seq);
+        }
+    }
+
+    fn not_appended(&self, partition: u32, grant: Grant, why: Refused) {
+        if let Some(core) = self.0.upgrade() {
+            tracing::info!(partition, %grant, %why, "a record was not written: no longer served");
+            core.part(PartitionId(partition)).end_at(grant);
+        }
+    }
+}
+
+/// Takes in each change of the table, until the node ends.
+async fn follow_table(core: Weak<Core>, node: Handle) {
+    let mut changes = node.changes();
+    loop {
+        let published = tokio::select! {
+            _ = node.terminated() => return,
+            published = changes.next() => published,
+        };
+        let Some(core) = core.upgrade() else {
+            return;
+        };
+        core.reassess(&published.state);
+    }
+}
+
+/// Takes replicas out of sync that hold writes up, whatever the reason, until the node ends.
+async fn watch_replicas(core: Weak<Core>, node: Handle) {
+    loop {
+        tokio::select! {
+            _ = node.terminated() => return,
+            () = tokio::time::sleep(STALLED_EVERY) => {}
+        }
+        let Some(core) = core.upgrade() else {
+            return;
+        };
+        for part in core.parts() {
+            core.resume_serving(&node, &part);
+            for member in part.stalled(STALLED) {
+                core.take_out_if_lagging(&part, member);
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Reading and writing at the primary.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ck_node::{Handle, NotOwner, Ownership, PartitionId};
+use tokio::sync::watch;
+
+use crate::error::{Interruption, KvError};
+use crate::kv::{Core, Replication};
+use crate::part::{Progress, Serving};
+use crate::planted::Bug;
+use crate::record::{Effect, Record};
+use crate::stamp::Stamp;
+use crate::store::{Append, Figures, Job};
+use crate::wire::Covered;
+
+/// Time a write may wait for the copies, and for its turn before that.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// Time a read may wait for a write of its key.
+const READ: Duration = Duration::from_secs(5);
+
+/// Time the copies have to confirm the primary.
+const CONFIRM: Duration = Duration::from_millis(1_000);
+
+/// Under which condition a write is made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Whatever the key is.
+    #[default]
+    Always,
+    /// Only if the key is absent.
+    Absent,
+    /// Only if the key has one of these tags, as [`Stamp::etag`] writes them.
+    Tagged(Vec<String>),
+    /// Only if the key is there, whatever its value.
+    Present,
+}
+
+/// How fresh a read has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// Linearizable while clocks keep within their bound: the primary answers under its lease.
+    #[default]
+    Lease,
+    /// Linearizable without clocks: every copy in sync confirms the primary first.
+    Barrier,
+    /// Whatever this node's copy has, acknowledged or not.
+    Stale,
+}
+
+impl Condition {
+    fn holds(&self, found: Option<Stamp>) -> Result<(), KvError> {
+        let holds = match self {
+            Self::Always => true,
+            Self::Absent => found.is_none(),
+            Self::Present => found.is_some(),
+            Self::Tagged(tags) => found.is_some_and(|found| tags.contains(&found.etag())),
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(KvError::Condition { found })
+        }
+    }
+}
+
+/// A record on its way, and where to hear of it.
+struct UnderWay {
+    record: Arc<Record>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// What came of the attempt to give a record its place.
+enum Turn {
+    Taken(UnderWay),
+    /// Something has to get on first.
+    Wait(watch::Receiver<Progress>, u64),
+}
+
+impl Core {
+    fn running(&self, partition: PartitionId) -> Result<&Handle, KvError> {
+        let primary = None;
+        let none = NotOwner::Elsewhere { partition, primary };
+        self.node().ok_or_else(|| none.into())
+    }
+
+    /// Makes one change. `Ok` means that every copy in sync has it on its disk, or in mode `async`
+    /// that the primary has.
+    pub(crate) async fn write(
+        self: &Arc<Self>,
+        partition: PartitionId,
+        key: Bytes,
+        effect: Effect,
+        condition: Condition,
+    ) -> Result<Stamp, KvError> {
+        let node = self.running(partition)?;
+        if self.store.space().is_low() {
+            let reserve = self.store.space().reserve();
+            return Err(KvError::NoSpace { reserve });
+        }
+        let begun = Instant::now();
+        loop {
+            let room = self.store.room().await?;
+            let own = node.acquire(partition)?;
+            // Held until the write is answered, so that the role is not handed over meanwhile.
+            let proof = own.check()?;
+            let turn = self.admit(&own, &key, &effect, &condition, room)?;
+            match turn {
+                Turn::Taken(way) => {
+                    let answer = self.answered(partition, way).await;
+                    drop(proof);
+                    return answer;
+                }
+                Turn::Wait(mut progress, until) => {
+                    drop(proof);
+                    let ready = progress.wait_for(|now| !now.open || now.committed >= until);
+                    let left = WRITE.saturating_sub(begun.elapsed());
+                    if tokio::time::timeout(left, ready).await.is_err() {
+                        return Err(KvError::Busy { partition });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a record its place and hands it to this node's disk and to the replicas.
+    fn admit(
+        self: &Arc<Self>,
+        own: &Ownership,
+        key: &Bytes,
+        effect: &Effect,
+        condition: &Condition,
+        room: crate::store::Room<'_>,
+    ) -> Result<Turn, KvError> {
+        let partition = own.partition();
+        let part = self.part(partition);
+        let mut serving = part.lock();
+        let serving = serving
+            .as_mut()
+            .filter(|serving| serving.grant.is_of(own))
+            .ok_or(NotOwner::Moving { partition })?;
+        let (have, need) = serving.in_sync();
+        if have < need && self.config.replication == Replication::Sync {
+            return Err(KvError::TooFewInSync {
+                partition,
+                have,
+                need,
+            });
+        }
+        if serving.is_full(key.len() + effect.len()) {
+            let next = serving.progress().borrow().committed + 1;
+            return Ok(Turn::Wait(serving.progress(), next));
+        }
+        if *condition != Condition::Always {
+            // A write under way may or may not be the one the condition is about.
+            if let Some(seq) = serving.pending(key) {
+                return Ok(Turn::Wait(serving.progress(), seq));
+            }
+            condition.holds(self.store.stamp(partition.0, key)?)?;
+        }
+        let progress = serving.progress();
+        let (after, record, stable) = serving.assign(key.clone(), effect.clone());
+        // In the same step as the place, so that both queues have the records in their order.
+        room.send(Job::Append(Append {
+            own: own.clone(),
+            grant: serving.grant,
+            partition: partition.0,
+            after,
+            record: Arc::clone(&record),
+            stable,
+        }));
+        self.send(partition, serving);
+        Ok(Turn::Taken(UnderWay { record, progress }))
+    }
+
+    fn send(self: &Arc<Self>, partition: PartitionId, serving: &Serving) {
+        for member in serving.members() {
+            self.peer(member).wake(partition);
+        }
+    }
+
+    /// Waits until a record is where it has to be.
+    async fn answered(&self, partition: PartitionId, way: UnderWay) -> Result<Stamp, KvError> {
+        let UnderWay {
+            record,
+            mut progress,
+        } = way;
+        let seq = record.stamp.seq;
+        let waiting = progress.wait_for(|now| now.committed >= seq || !now.open);
+        let unknown = |reason| KvError::Unknown { partition, reason };
+        match tokio::time::timeout(WRITE, waiting).await {
+            Ok(Ok(now)) if now.committed >= seq => match now.thin {
+                Some(from) if from <= seq && self.config.replication == Replication::Sync => {
+                    Err(unknown(Interruption::Thinned))
+                }
+                _ => Ok(record.stamp),
+            },
+            Ok(_) => Err(unknown(Interruption::Ended)),
+            Err(_) => Err(unknown(Interruption::Late)),
+        }
+    }
+
+    /// A key's value and the record that set it; `None` when the key is absent.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        partition: PartitionId,
+        key: &[u8],
+        consistency: Consistency,
+    ) -> Result<Option<(Stamp, Bytes)>, KvError> {
+        let node = self.running(partition)?;
+        if consistency == Consistency::Stale {
+            if self.store.meta(partition.0)?.is_none() {
+                return Err(KvError::NoCopy { partition });
+            }
+            return Ok(self.store.value(partition.0, key)?);
+        }
+        if Bug::StaleRead.is_on() {
+            return Ok(self.store.value(partition.0, key)?);
+        }
+        let own = node.acquire(partition)?;
+        let value = self.store.value(partition.0, key)?;
+        let (waits, others, grant) = {
+            let part = self.part(partition);
+            let serving = part.lock();
+            let serving = serving
+                .as_ref()
+                .filter(|serving| serving.grant.is_of(&own))
+                .ok_or(NotOwner::Moving { partition })?;
+            // What was just read is of a record up to this one. It is shown once that is where it
+            // has to be: a value that is seen is never lost.
+            let pending = serving.pending(key);
+            let waits = pending.map(|seq| (serving.progress(), seq));
+            (waits, serving.others_in_sync(), serving.grant)
+        };
+        if let Some((mut progress, seq)) = waits {
+            let ready = progress.wait_for(|now| now.committed >= seq || !now.open);
+            match tokio::time::timeout(READ, ready).await {
+                Ok(Ok(now)) if now.committed >= seq => {}
+                Ok(_) => return Err(NotOwner::Moving { partition }.into()),
+                Err(_) => return Err(KvError::Busy { partition }),
+            }
+        }
+        if consistency == Consistency::Barrier {
+            self.confirm(partition, grant, &others).await?;
+        }
+        // The last thing before the answer: the value was this node's to give all the while.
+        drop(own.check()?);
+        Ok(value)
+    }
+
+    /// Asks every copy in sync whether it has seen a newer grant.
+    async fn confirm(
+        self: &Arc<Self>,
+        partition: PartitionId,
+        grant: crate::stamp::Grant,
+        others: &[ck_node::MemberNumber],
+    ) -> Result<(), KvError> {
+        let mut asking = tokio::task::JoinSet::new();
+        for member in others.iter().copied() {
+            let core = Arc::clone(self);
+            asking.spawn(async move {
+                let partition = partition.0;
+                let question = Covered { partition, grant };
+                core.courier.ask(&core, member, question, CONFIRM).await
+            });
+        }
+        while let Some(answer) = asking.join_next().await {
+            if !matches!(answer, Ok(Ok(Ok(())))) {
+                return Err(KvError::Unconfirmed { partition });
+            }
+        }
+        Ok(())
+    }
+
+    /// This node's own copy in figures.
+    pub(crate) async fn figures(
+        self: &Arc<Self>,
+        partition: PartitionId,
+    ) -> Result<Figures, KvError> {
+        let core = Arc::clone(self);
+        // Reads the whole copy, which may take a while.
+        let read = tokio::task::spawn_blocking(move || core.store.figures(partition.0)).await;
+        match read {
+            Ok(figures) => figures?.ok_or(KvError::NoCopy { partition }),
+            Err(_) => Err(KvError::Busy { partition }),
+        }
+    }
+}
+
+impl Effect {
+    fn len(&self) -> usize {
+        match self {
+            Self::Put(value) => value.len(),
+            Self::Delete | Self::Superseded => 0,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a primary keeps in memory of a partition it serves.
+//!
+//! A record gets its place here, goes to the primary's own disk and to every required replica at
+//! once, and is answered when all of them have it. Required is whoever is in the committed in-sync
+//! set, and every copy that is attached to become one. Nobody leaves that set here before the
+//! cluster has committed that it is out of sync.
+
+mod follower;
+mod serving;
+
+pub(crate) use follower::Lag;
+pub(crate) use serving::{Progress, Serving};
+
+use std::time::Duration;
+
+use ck_node::{MemberNumber, PartitionId, State, TransferId};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::stamp::{Grant, Stamp};
+use crate::wire::{Refused, Section};
+
+/// One partition at this node.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) id: PartitionId,
+    serving: Mutex<Option<Serving>>,
+    /// Held while the copies are brought to one record.
+    pub(crate) reconciling: tokio::sync::Mutex<()>,
+}
+
+impl Part {
+    pub(crate) const fn new(id: PartitionId) -> Self {
+        Self {
+            id,
+            serving: Mutex::new(None),
+            reconciling: tokio::sync::Mutex::const_new(()),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Serving>> {
+        self.serving.lock()
+    }
+
+    /// What is served at a grant, if it still is.
+    fn with<T>(&self, grant: Grant, act: impl FnOnce(&mut Serving) -> T) -> Option<T> {
+        let mut serving = self.serving.lock();
+        serving
+            .as_mut()
+            .filter(|serving| serving.grant == grant)
+            .map(act)
+    }
+
+    /// Begins to serve. What was served before has ended.
+    pub(crate) fn begin(&self, serving: Serving) {
+        let before = self.serving.lock().replace(serving);
+        if let Some(mut before) = before {
+            before.close();
+        }
+    }
+
+    /// Ends what is served, at whatever grant: who waits is told that the outcome is open.
+    pub(crate) fn end(&self) {
+        if let Some(mut ended) = self.serving.lock().take() {
+            ended.close();
+        }
+    }
+
+    /// Ends what is served at a grant.
+    pub(crate) fn end_at(&self, grant: Grant) {
+        let mut serving = self.serving.lock();
+        if serving.as_ref().is_some_and(|now| now.grant == grant)
+            && let Some(mut ended) = serving.take()
+        {
+            ended.close();
+        }
+    }
+
+    /// The primary's own disk has the records up to `seq`.
+    pub(crate) fn appended(&self, grant: Grant, seq: u64) {
+        self.with(grant, |serving| serving.appended(seq));
+    }
+
+    /// Records for a replica, no more than `bytes` unless a single one is larger; none when it has
+    /// been sent everything.
+    pub(crate) fn take(&self, member: MemberNumber, bytes: usize) -> Option<Section> {
+        self.serving.lock().as_mut()?.take(member, bytes, self.id.0)
+    }
+
+    /// A replica has the records up to a position on its disk.
+    pub(crate) fn acked(&self, grant: Grant, member: MemberNumber, position: Stamp) {
+        self.with(grant, |serving| serving.acked(member, position.seq));
+    }
+
+    /// A replica did not take a section. True when it cannot be brought on from here.
+    pub(crate) fn not_acked(&self, grant: Grant, member: MemberNumber, why: Refused) -> bool {
+        if let Refused::Fenced { newest } = why
+            && newest > grant
+        {
+            tracing::info!(partition = %self.id, %grant, %newest, "a newer grant was seen: no longer served");
+            self.end_at(grant);
+            return false;
+        }
+        self.with(grant, |serving| serving.not_acked(member, why))
+            .unwrap_or(false)
+    }
+
+    /// Whatever was sent to a replica and not acknowledged is sent again.
+    pub(crate) fn rewind(&self, member: MemberNumber) {
+        if let Some(serving) = self.serving.lock().as_mut() {
+            serving.rewind(member);
+        }
+    }
+
+    /// Whether a replica lacks something, and nobody is taking it out yet. From now on somebody is.
+    pub(crate) fn suspect(&self, member: MemberNumber) -> Option<Lag> {
+        self.serving.lock().as_mut()?.suspect(member)
+    }
+
+    /// Replicas that have lacked something for as long as `limit` without getting on.
+    pub(crate) fn stalled(&self, limit: Duration) -> Vec<MemberNumber> {
+        let serving = self.serving.lock();
+        serving
+            .as_ref()
+            .map(|serving| serving.stalled(limit))
+            .unwrap_or_default()
+    }
+
+    /// The attempt to take a replica out is over.
+    pub(crate) fn trusted(&self, grant: Grant, member: MemberNumber) {
+        self.with(grant, |serving| serving.trusted(member));
+    }
+
+    /// Takes in what was committed: who is in sync, and whether the grant still holds.
+    pub(crate) fn reassess(&self, state: &State) {
+        let mut serving = self.serving.lock();
+        let Some(now) = serving.as_mut() else {
+            return;
+        };
+        let Some(control) = state.partition(self.id) else {
+            return;
+        };
+        let held = control.holder.is_some_and(|holder| {
+            holder.session == now.session && control.epoch.0 == now.grant.epoch
+        });
+        if held {
+            let gone = |transfer: TransferId| {
+                state.applied().0 >= transfer.0 && state.transfer(transfer).is_none()
+            };
+            now.required(&control.in_sync, gone, state.config().min_in_sync);
+        } else if control.epoch.0 >= now.grant.epoch {
+            now.close();
+            *serving = None;
+        }
+    }
+
+    /// Attaches a copy that is being made: every record from now on is for it too.
+    pub(crate) fn attach(
+        &self,
+        incarnation: u64,
+        epoch: u64,
+        member: MemberNumber,
+        transfer: TransferId,
+    ) -> Option<(Grant, Stamp)> {
+        let mut serving = self.serving.lock();
+        let now = serving
+            .as_mut()
+            .filter(|now| (now.grant.incarnation, now.grant.epoch) == (incarnation, epoch))?;
+        let at = now.attach(member, transfer)?;
+        Some((now.grant, at))
+    }
+
+    /// The attached copy is ready for its records.
+    pub(crate) fn resume(&self, grant: Grant, member: MemberNumber, transfer: TransferId) -> bool {
+        self.with(grant, |serving| serving.resume(member, transfer))
+            .unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! A node's copies: one file, one thread that writes, any number of readers.
+//!
+//! `Ok` means that it is on the disk. After a failed write the process ends: what the disk holds is
+//! then unknown.
+
+mod batch;
+mod data;
+mod error;
+mod job;
+mod meta;
+mod read;
+mod space;
+mod writer;
+
+pub use data::Permit;
+pub use error::StoreError;
+pub use meta::Admitted;
+
+pub(crate) use job::{Append, Fill, Job};
+pub(crate) use meta::TRACES_MAX;
+pub(crate) use read::Figures;
+pub(crate) use space::RESERVE_DEFAULT;
+pub(crate) use writer::{OnFatal, Sink};
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::wire::FORMAT;
+use space::Space;
+use writer::Task;
+
+const META: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("meta");
+const DATA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data");
+const ABOUT: TableDefinition<'_, &str, u8> = TableDefinition::new("about");
+
+/// Name of the file in the node's data directory.
+const FILE: &str = "kv/store.redb";
+
+/// What the node writes into its data directory once it has data there.
+const NODE_FILE: &str = "node.redb";
+
+/// Jobs that may wait; a further one waits for room.
+const QUEUE: usize = 4_096;
+
+/// Memory for pages, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// An open store.
+pub(crate) struct Store {
+    path: PathBuf,
+    db: Arc<Database>,
+    space: Arc<Space>,
+    sink: Arc<OnceLock<Arc<dyn Sink>>>,
+    jobs: mpsc::Sender<Job>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// Room for one job, taken before a record is given its place.
+pub(crate) type Room<'a> = mpsc::Permit<'a, Job>;
+
+impl Store {
+    /// Opens the store in a node's data directory, or makes one there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a node that has been here before without its store is one.
+    pub(crate) fn open(
+        directory: &Path,
+        reserve: u64,
+        on_fatal: OnFatal,
+    ) -> Result<Self, StoreError> {
+        let path = directory.join(FILE);
+        if !path.exists() && directory.join(NODE_FILE).exists() {
+            // Its copies count as in sync: an empty store under the old name would lose them.
+            return Err(StoreError::Missing { path });
+        }
+        let own = path.parent().unwrap_or(directory);
+        std::fs::create_dir_all(own).map_err(|source| StoreError::Directory {
+            path: own.to_owned(),
+            source,
+        })?;
+        let failed = |source: redb::Error| StoreError::Database {
+            path: path.clone(),
+            source: Box::new(source),
+        };
+        let db = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)
+            .map_err(|source| failed(source.into()))?;
+        let found = lay_out(&db).map_err(failed)?;
+        if found != FORMAT {
+            return Err(StoreError::Newer { path, found });
+        }
+        let copies = writer::load(&db).map_err(failed)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (db, sink) = (Arc::new(db), Arc::new(OnceLock::new()));
+        let space = Arc::new(Space::new(directory.to_owned(), reserve));
+        let task = Task {
+            db: Arc::clone(&db),
+            path: path.clone(),
+            space: Arc::clone(&space),
+            sink: Arc::clone(&sink),
+            on_fatal,
+            copies,
+            looked: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("kv-store".to_owned())
+            .spawn(move || task.run(queue))
+            .map_err(|source| StoreError::Directory {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            db,
+            space,
+            sink,
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Names who is told of the primary's records. Once.
+    pub(crate) fn tell(&self, sink: Arc<dyn Sink>) {
+        let _ = self.sink.set(sink);
+    }
+
+    /// Room for a job, waited for.
+    pub(crate) async fn room(&self) -> Result<Room<'_>, StoreError> {
+        self.jobs.reserve().await.map_err(|_| self.closed())
+    }
+
+    /// Hands a job over, and waits until it is on the disk.
+    pub(crate) async fn run<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.room().await?.send(job(reply));
+        answer.await.map_err(|_| self.closed())
+    }
+
+    /// The disk's space.
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn closed(&self) -> StoreError {
+        StoreError::Closed {
+            path: self.path.clone(),
+        }
+    }
+
+    fn failed(&self, source: redb::Error) -> StoreError {
+        StoreError::Database {
+            path: self.path.clone(),
+            source: Box::new(source),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What was handed over is written, and the file can be opened anew at once.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.jobs, closed));
+        if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the thread of the store panicked");
+        }
+    }
+}
+
+/// Makes the tables where there are none. Returns the format of the file.
+fn lay_out(db: &Database) -> Result<u8, redb::Error> {
+    let txn = db.begin_read()?;
+    let known = match txn.open_table(ABOUT) {
+        Ok(about) => about.get("format")?.map(|format| format.value()),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(source) => return Err(source.into()),
+    };
+    drop(txn);
+    if let Some(format) = known {
+        return Ok(format);
+    }
+    let txn = db.begin_write()?;
+    txn.open_table(META)?;
+    txn.open_table(DATA)?;
+    txn.open_table(ABOUT)?.insert("format", FORMAT)?;
+    txn.commit()?;
+    Ok(FORMAT)
+}
+
+#[cfg(test)]
+mod tests;
