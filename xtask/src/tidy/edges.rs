@@ -49,6 +49,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
         &[
