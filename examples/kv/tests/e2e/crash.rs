@@ -10,7 +10,7 @@ const PAUSE: Duration = Duration::from_secs(8);
 #[test]
 fn a_killed_primary_loses_nothing_and_its_keys_are_writable_again() {
     let mut cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "8"]);
-    let writers = Writers::start(cluster.nodes.iter().map(|node| node.http).collect(), 4);
+    let writers = Writers::start(&cluster.addresses(), 4);
     writers.wait_for_more(50);
     for at in [0, 1] {
         cluster.nodes[at].kill();
@@ -60,7 +60,7 @@ fn below_the_least_number_of_copies_writes_are_refused_and_reads_are_not() {
 #[test]
 fn all_nodes_killed_at_once_come_back_with_everything() {
     let mut cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "8"]);
-    let writers = Writers::start(cluster.nodes.iter().map(|node| node.http).collect(), 4);
+    let writers = Writers::start(&cluster.addresses(), 4);
     writers.wait_for_more(200);
     cluster
         .nodes
@@ -80,7 +80,7 @@ fn all_nodes_killed_at_once_come_back_with_everything() {
 #[test]
 fn a_node_without_its_store_does_not_start_and_comes_back_as_a_new_member() {
     let mut cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "4"]);
-    let writers = Writers::start(cluster.nodes.iter().map(|node| node.http).collect(), 2);
+    let writers = Writers::start(&cluster.addresses(), 2);
     writers.wait_for_more(50);
     cluster.nodes[2].kill();
     std::fs::remove_dir_all(cluster.nodes[2].data.join("kv")).unwrap();

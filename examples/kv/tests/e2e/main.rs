@@ -1,4 +1,8 @@
 //! `ck-kv` as its users see it: real processes, real disks, killed, stopped, cut from power.
+#![expect(
+    clippy::print_stderr,
+    reason = "what a failed test's processes printed is what one looks for"
+)]
 
 mod api;
 mod crash;

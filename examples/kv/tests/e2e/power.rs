@@ -37,7 +37,7 @@ fn cluster() -> Cluster {
 #[test]
 fn what_was_acknowledged_is_there_after_the_power_was_cut_everywhere() {
     let mut cluster = cluster();
-    let writers = Writers::start(cluster.nodes.iter().map(|node| node.http).collect(), 4);
+    let writers = Writers::start(&cluster.addresses(), 4);
     writers.wait_for_more(100);
     cluster.nodes.iter_mut().for_each(Node::kill);
     let written = writers.stop();
@@ -63,7 +63,7 @@ fn a_failed_sync_ends_the_process_and_the_others_go_on() {
     cluster.wait_until_serving();
     assert_eq!(cluster.nodes[(at + 1) % 3].put("/kv/a", b"1").status, 204);
     std::fs::write(&failing, b"").unwrap();
-    let writers = Writers::start(vec![cluster.nodes[(at + 1) % 3].http], 2);
+    let writers = Writers::start(&[cluster.nodes[(at + 1) % 3].http], 2);
     let code = cluster.nodes[at].ended();
     assert!(code.is_some_and(|code| code != 0), "{code:?}");
     writers.wait_for_more(20);
