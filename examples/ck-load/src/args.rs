@@ -31,6 +31,15 @@ pub(crate) enum Target {
     Etcd,
 }
 
+/// Who finds the primary of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RouteBy {
+    /// The client, by a table that it keeps.
+    Client,
+    /// Whichever server is asked.
+    Any,
+}
+
 /// Puts load on a key-value service, and tells how it bears it.
 #[derive(Debug, Parser)]
 #[command(name = "ck-load", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
@@ -82,6 +91,10 @@ pub(crate) struct TortureArgs {
     /// How long after healing all copies have to be alike.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     settle: Duration,
+    /// Let no node come back more than once within two minutes: those that do are damped, and their
+    /// copies stay behind for two minutes more than `--settle` says.
+    #[arg(long)]
+    gentle: bool,
     /// Keep histories, logs, plots and data of all runs here, not only of failed ones.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
@@ -106,6 +119,7 @@ impl TortureArgs {
             length: Duration::from_secs(self.seconds),
             lease: self.lease,
             settle: self.settle,
+            gentle: self.gentle,
             seed: self.seed.wrapping_add(number),
         }
     }
@@ -124,7 +138,10 @@ pub(crate) struct LoadArgs {
     pub(crate) servers: Vec<String>,
     /// Which service they are.
     #[arg(long, value_enum, default_value_t = Target::Kv)]
-    target: Target,
+    pub(crate) target: Target,
+    /// How a request reaches the primary of its key: the client knows it, or any server passes it on.
+    #[arg(long, value_enum, default_value_t = RouteBy::Any)]
+    pub(crate) route: RouteBy,
     /// Clients, each with one request under way.
     #[arg(long, value_name = "N", default_value_t = 16)]
     clients: usize,
@@ -157,7 +174,7 @@ pub(crate) struct LoadArgs {
     warmup: Duration,
     /// How long an answer may take.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Do not write every key once before.
     #[arg(long)]
     no_preload: bool,

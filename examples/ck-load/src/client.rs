@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use ck_client::Router;
 use ck_sim::history::{self, Kind, Outcome};
+use http_body_util::Full;
 
 use crate::answer::{Answer, Condition, Request};
-use crate::connection::{Broken, Connection};
+use crate::connection::{Broken, Connection, Reply};
 use crate::keys::{self, Keys};
 use crate::measure::Operation;
 use crate::plan::Plan;
 use crate::recorder::{Clock, Told};
-use crate::route::{Partitions, Route};
+use crate::route::{Partitions, Way};
 use crate::values::Values;
 
 /// Most keys whose version a client remembers for a compare-and-set.
@@ -26,7 +29,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(1
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) route: Arc<dyn Route>,
+    /// One for each client in turn.
+    pub(crate) ways: Vec<Way>,
     pub(crate) clock: Clock,
     pub(crate) told: Option<Told>,
     pub(crate) partitions: Option<Partitions>,
@@ -167,22 +171,32 @@ impl Client {
     async fn perform(&mut self, planned: Planned) -> Done {
         let plan = Arc::clone(&self.shared.plan);
         let key = keys::bytes(&plan.key_prefix, planned.number, plan.odd_keys);
-        let place = self.shared.route.place(&key, self.number, self.failures);
-        let (connection, host) = self.connections.entry(place.address).or_insert_with(|| {
-            let connection = Connection::new(place.address);
-            (connection, place.address.to_string())
-        });
-        let built = plan
-            .protocol
-            .request(host, &key, &planned.request, place.fence.as_deref());
+        let way = &self.shared.ways[self.number % self.shared.ways.len()];
+        let (connection, host) = match way {
+            Way::Any(spread) => {
+                let address = spread.place(self.number, self.failures);
+                let connected = || (Connection::new(address), address.to_string());
+                let (connection, host) = self.connections.entry(address).or_insert_with(connected);
+                (Some(connection), host.as_str())
+            }
+            // The router names the one it sends to.
+            Way::Client(_) => (None, ""),
+        };
+        let built = plan.protocol.request(host, &key, &planned.request);
         let sent = Instant::now();
-        let answer = match built {
-            Ok(request) => match connection.exchange(request, plan.timeout).await {
-                Ok(reply) => plan.protocol.answer(&planned.request, &reply),
-                Err(Broken::NotSent) => Answer::NotSent,
-                Err(Broken::Unknown) => Answer::Unknown(None),
-            },
-            Err(_) => Answer::NotSent,
+        let reply = match (built, way, connection) {
+            (Ok(request), Way::Client(router), _) => routed(router, &key, request).await,
+            (Ok(request), Way::Any(_), Some(connection)) => {
+                connection
+                    .exchange(request.map(Full::new), plan.timeout)
+                    .await
+            }
+            _ => Err(Broken::NotSent),
+        };
+        let answer = match reply {
+            Ok(reply) => plan.protocol.answer(&planned.request, &reply),
+            Err(Broken::NotSent) => Answer::NotSent,
+            Err(Broken::Unknown) => Answer::Unknown(None),
         };
         let ended = Instant::now();
         if !answer.is_served() {
@@ -260,6 +274,26 @@ impl Client {
             outcome,
             partition: self.shared.partitions.map(|partitions| partitions.of(&key)),
         }
+    }
+}
+
+/// By a router, which follows whoever says that another is the primary now.
+async fn routed(
+    router: &Router,
+    key: &[u8],
+    request: hyper::Request<Bytes>,
+) -> Result<Reply, Broken> {
+    match router.send(key, request).await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            Ok(Reply {
+                status: head.status,
+                headers: head.headers,
+                body,
+            })
+        }
+        Err(error) if error.is_outcome_unknown() => Err(Broken::Unknown),
+        Err(_) => Err(Broken::NotSent),
     }
 }
 

@@ -5,18 +5,18 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use ck_client::{Client, ClientConfig};
+use ck_client::{Client, ClientConfig, Router, RouterConfig};
 use ck_load::{
-    Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, plot, run,
+    Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, Way, plot, run,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, LoadArgs, TortureArgs};
+use crate::args::{Cli, Command, LoadArgs, RouteBy, Target, TortureArgs};
 
 /// Most marks that are kept.
 const MARKS_MAX: usize = 1_000;
@@ -64,8 +64,12 @@ fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
             Some(_) => partitions(&cli.servers).await,
             None => None,
         };
+        let way = match cli.route {
+            RouteBy::Any => Way::Any(Spread::new(servers)),
+            RouteBy::Client => Way::Client(router(cli).await?),
+        };
         let setting = Setting {
-            route: Arc::new(Spread::new(servers)),
+            ways: vec![way],
             recorder: recorder.as_ref(),
             clock: Clock::default(),
             partitions,
@@ -73,7 +77,7 @@ fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
         let bar = bar(cli.json);
         let summary = run(plan, &setting, |progress| show(&bar, progress)).await;
         bar.finish_and_clear();
-        summary
+        Ok::<_, Box<dyn Error>>(summary?)
     })?;
     let own = processor_time().saturating_sub(own);
     // Connections that are still open hold nothing that the recorder waits for.
@@ -113,8 +117,17 @@ fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
             .build()?;
         let bar = bar(args.json);
         let ran = torture.run(folder.path(), |progress| show(&bar, progress));
-        let verdict = runtime.block_on(ran);
+        let verdict = runtime.block_on(async {
+            tokio::select! {
+                verdict = ran => Some(verdict),
+                () = interrupted() => None,
+            }
+        });
         bar.finish_and_clear();
+        // Dropped, the run has ended its processes.
+        let Some(verdict) = verdict else {
+            return Err("interrupted".into());
+        };
         let passed = matches!(&verdict, Ok(verdict) if verdict.passed);
         let mut out = std::io::stdout().lock();
         match &verdict {
@@ -142,6 +155,20 @@ fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
     match failed {
         0 => Ok(()),
         failed => Err(format!("{failed} of {} runs failed", args.runs).into()),
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM; for ever where signals cannot be listened to.
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 
@@ -177,6 +204,16 @@ fn folder(keep: Option<&Path>, seed: u64) -> Result<Folder, Box<dyn Error>> {
     std::fs::create_dir(&path)
         .map_err(|source| format!("cannot make {}: {source}; name another", path.display()))?;
     Ok(Folder::Kept(path))
+}
+
+async fn router(cli: &LoadArgs) -> Result<Router, Box<dyn Error>> {
+    if cli.target == Target::Etcd {
+        return Err("etcd has no table to route by; leave out --route client".into());
+    }
+    let seeds = cli.servers.iter().cloned();
+    let mut config = RouterConfig::new(seeds).with_timeout(cli.timeout);
+    config.attempt_timeout = config.attempt_timeout.min(cli.timeout);
+    Ok(Router::connect(config).await?)
 }
 
 fn report_title(report: &Report) -> String {

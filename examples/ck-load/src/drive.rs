@@ -11,7 +11,7 @@ use crate::measure::Measured;
 use crate::pace::Pace;
 use crate::plan::{Plan, PlanError};
 use crate::recorder::{Clock, Recorder};
-use crate::route::{Partitions, Route};
+use crate::route::{Partitions, Way};
 
 /// Most attempts to write a key before the run.
 const PRELOAD_ATTEMPTS: usize = 50;
@@ -68,8 +68,8 @@ pub struct Summary {
 /// Whom a run is for.
 #[derive(Debug)]
 pub struct Setting<'a> {
-    /// Who says which server is asked.
-    pub route: Arc<dyn Route>,
+    /// How requests reach their server: one for each client in turn. At least one.
+    pub ways: Vec<Way>,
     /// Where to write what was done.
     pub recorder: Option<&'a Recorder>,
     /// The clock of the history.
@@ -84,18 +84,19 @@ pub struct Setting<'a> {
 /// [`LoadError`] when the plan cannot be run, or the keys cannot be written before.
 ///
 /// # Panics
-/// When a client did.
+/// When a client did, or there is no way to the servers.
 pub async fn run(
     plan: Plan,
     setting: &Setting<'_>,
     progress: impl Fn(Progress),
 ) -> Result<Summary, LoadError> {
     plan.validate()?;
+    assert!(!setting.ways.is_empty(), "there is a way to the servers");
     let nonce = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let nonce = nonce.unwrap_or_default().as_nanos() & u128::from(u32::MAX);
     let shared = Shared {
         plan: Arc::new(plan),
-        route: Arc::clone(&setting.route),
+        ways: setting.ways.clone(),
         clock: setting.clock,
         told: setting.recorder.map(Recorder::told),
         partitions: setting.partitions,

@@ -36,5 +36,5 @@ pub use plot::plot;
 pub use protocol::{Consistency, ConsistencyError, Protocol};
 pub use recorder::{Clock, Recorder, RecorderError};
 pub use report::{Kind, Report};
-pub use route::{Partitions, Place, Route, Spread};
+pub use route::{Partitions, Spread, Way};
 pub use values::Values;

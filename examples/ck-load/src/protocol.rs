@@ -5,7 +5,6 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, ETAG, HOST, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, StatusCode, http};
 use serde::Deserialize;
@@ -73,10 +72,9 @@ impl Protocol {
         host: &str,
         key: &[u8],
         request: &Request,
-        fence: Option<&str>,
-    ) -> Result<hyper::Request<Full<Bytes>>, http::Error> {
+    ) -> Result<hyper::Request<Bytes>, http::Error> {
         match self {
-            Self::Kv(consistency) => kv_request(host, key, request, fence, consistency),
+            Self::Kv(consistency) => kv_request(host, key, request, consistency),
             Self::Etcd => etcd_request(host, key, request),
         }
     }
@@ -97,9 +95,8 @@ fn kv_request(
     host: &str,
     key: &[u8],
     request: &Request,
-    fence: Option<&str>,
     consistency: Consistency,
-) -> Result<hyper::Request<Full<Bytes>>, http::Error> {
+) -> Result<hyper::Request<Bytes>, http::Error> {
     let (method, query, body, condition) = match request {
         Request::Get => (Method::GET, consistency.query(), None, &Condition::None),
         Request::Put(value, condition) => (Method::PUT, "", Some(value), condition),
@@ -114,10 +111,7 @@ fn kv_request(
         Condition::Absent => builder = builder.header(IF_NONE_MATCH, "*"),
         Condition::Version(version) => builder = builder.header(IF_MATCH, version),
     }
-    if let Some(fence) = fence {
-        builder = builder.header("CK-Fence", fence);
-    }
-    builder.body(Full::new(body.cloned().unwrap_or_default()))
+    builder.body(body.cloned().unwrap_or_default())
 }
 
 fn kv_answer(request: &Request, reply: &Reply) -> Answer {
@@ -152,7 +146,7 @@ fn etcd_request(
     host: &str,
     key: &[u8],
     request: &Request,
-) -> Result<hyper::Request<Full<Bytes>>, http::Error> {
+) -> Result<hyper::Request<Bytes>, http::Error> {
     let key = BASE64.encode(key);
     let (path, body) = match request {
         Request::Get => ("/v3/kv/range", format!("{{\"key\":\"{key}\"}}")),
@@ -168,7 +162,7 @@ fn etcd_request(
         .uri(path)
         .header(HOST, host)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body.into()))
+        .body(body.into())
 }
 
 fn etcd_answer(request: &Request, reply: &Reply) -> Answer {
@@ -255,19 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn conditions_and_fences_are_headers_and_keys_are_encoded() {
+    fn conditions_are_headers_and_keys_are_encoded() {
         let put = Request::Put("v".into(), Condition::Version("\"1.2\"".into()));
-        let request = KV.request("h:1", b"a/b\xff", &put, Some("1.2.3")).unwrap();
+        let request = KV.request("h:1", b"a/b\xff", &put).unwrap();
         assert_eq!(
             (request.method(), request.uri().path()),
             (&Method::PUT, "/kv/a%2Fb%FF")
         );
         assert_eq!(request.headers()[IF_MATCH], "\"1.2\"");
-        assert_eq!(request.headers()["ck-fence"], "1.2.3");
         let delete = Request::Delete(Condition::Absent);
-        let request = KV.request("h:1", b"a", &delete, None).unwrap();
+        let request = KV.request("h:1", b"a", &delete).unwrap();
         assert_eq!(request.headers()[IF_NONE_MATCH], "*");
-        assert_eq!(request.headers().get("ck-fence"), None);
     }
 
     #[test]
@@ -289,7 +281,7 @@ mod tests {
             Answer::Unknown(Some(200))
         );
         let put = Request::Put("v".into(), Condition::None);
-        let request = Protocol::Etcd.request("h:1", b"a", &put, None).unwrap();
+        let request = Protocol::Etcd.request("h:1", b"a", &put).unwrap();
         assert_eq!(request.uri().path(), "/v3/kv/put");
     }
 }

@@ -1,25 +1,18 @@
 //! Which server is asked for a key.
 
-use std::fmt::Debug;
 use std::net::SocketAddr;
 
 use ck_api::HashConfig;
+use ck_client::Router;
 use ck_core::{KeyHash, PartitionId};
 
-/// Where a request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The server.
-    pub address: SocketAddr,
-    /// What the sender takes the owner to be, `incarnation.partition.epoch`; with it a server that is
-    /// not the owner refuses instead of passing the request on.
-    pub fence: Option<String>,
-}
-
-/// Says which server is asked.
-pub trait Route: Debug + Send + Sync {
-    /// For a key, by a client, which has been failed so many times by servers so far.
-    fn place(&self, key: &[u8], client: usize, failures: usize) -> Place;
+/// How a client's requests reach the one who may answer them.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// Over a server, which passes them on.
+    Any(Spread),
+    /// To the primary of their key, by a table that is kept near.
+    Client(Router),
 }
 
 /// Each client asks one server, the next one once that has failed it; servers pass requests on.
@@ -38,15 +31,10 @@ impl Spread {
         assert!(!servers.is_empty(), "there is a server");
         Self { servers }
     }
-}
 
-impl Route for Spread {
-    fn place(&self, _key: &[u8], client: usize, failures: usize) -> Place {
-        let at = client.wrapping_add(failures) % self.servers.len();
-        Place {
-            address: self.servers[at],
-            fence: None,
-        }
+    /// The server of a client, which servers have failed so many times so far.
+    pub(crate) fn place(&self, client: usize, failures: usize) -> SocketAddr {
+        self.servers[client.wrapping_add(failures) % self.servers.len()]
     }
 }
 

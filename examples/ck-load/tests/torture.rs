@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use support::truth::{Planted, Truth};
 
-fn torture(planted: Planted, seconds: u32, seed: u32) -> (Output, Vec<Value>) {
+fn torture(planted: Planted, [seconds, seed]: [u32; 2], flags: &[&str]) -> (Output, Vec<Value>) {
     let truth = Truth::new(planted);
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_ck-load"))
@@ -22,6 +22,7 @@ fn torture(planted: Planted, seconds: u32, seed: u32) -> (Output, Vec<Value>) {
         ])
         .args(["--lease", "200ms", "--settle", "1s", "--keep"])
         .arg(folder.path())
+        .args(flags)
         .env("FAKE_KV", truth.control.to_string())
         .output()
         .unwrap();
@@ -35,7 +36,7 @@ fn torture(planted: Planted, seconds: u32, seed: u32) -> (Output, Vec<Value>) {
 
 #[track_caller]
 fn caught(planted: Planted, words: &str) -> Value {
-    let (output, verdicts) = torture(planted, 4, 3);
+    let (output, verdicts) = torture(planted, [4, 3], &["--gentle"]);
     let said = format!("{output:?}");
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(verdicts.len(), 1, "{said}");
@@ -48,7 +49,7 @@ fn caught(planted: Planted, words: &str) -> Value {
 
 #[test]
 fn a_service_that_does_right_passes_while_its_nodes_do_not() {
-    let (output, verdicts) = torture(Planted::Nothing, 12, 5);
+    let (output, verdicts) = torture(Planted::Nothing, [12, 5], &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let verdict = &verdicts[0];
     let events: Vec<&str> = verdict["faults"]

@@ -49,6 +49,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    (
+        "ck-load",
+        &["ck-core", "ck-control", "ck-sim", "ck-api", "ck-client"],
+    ),
     ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",

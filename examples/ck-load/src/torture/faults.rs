@@ -7,7 +7,7 @@ use ck_sim::random::Random;
 use tokio::task::JoinHandle;
 
 use super::nodes::{Node, client};
-use super::{TortureError, is_code};
+use super::{Torture, TortureError, is_code};
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -17,6 +17,10 @@ const AWAY_MAX: usize = 2;
 
 /// How long a node may take to stop in good order before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// A node that registers for the third time within two minutes is damped until it has stayed for as
+/// long: its copies are not brought up to date meanwhile.
+const DAMPED: Duration = Duration::from_secs(125);
 
 /// How long the removal of a node without its disk may take.
 const REMOVE_MAX: Duration = Duration::from_secs(30);
@@ -50,20 +54,26 @@ pub(super) struct Faults {
     random: Random,
     lease: Duration,
     wiped: bool,
+    /// Whether nodes come back only as often as they may without being damped.
+    gentle: bool,
+    /// When each came back.
+    comebacks: Vec<Vec<Instant>>,
     pub(super) events: Vec<Event>,
 }
 
 impl Faults {
     /// Over nodes of which the first `up` run.
-    pub(super) fn new(nodes: Vec<Node>, up: usize, seed: u64, lease: Duration) -> Self {
+    pub(super) fn new(nodes: Vec<Node>, up: usize, torture: &Torture) -> Self {
         let state = |at| if at < up { State::Up } else { State::Absent };
         Self {
             states: (0..nodes.len()).map(state).collect(),
+            comebacks: vec![Vec::new(); nodes.len()],
             nodes,
             drained: Vec::new(),
-            random: Random::new(seed, 11),
-            lease,
+            random: Random::new(torture.seed, 11),
+            lease: torture.lease,
             wiped: false,
+            gentle: torture.gentle,
             events: Vec::new(),
         }
     }
@@ -138,9 +148,24 @@ impl Faults {
         self.states.len() - self.states.iter().filter(up).count()
     }
 
-    /// One node that is up.
+    /// Whether a node came back so often lately.
+    fn came_back(&self, at: usize, times: usize) -> bool {
+        let recent = self.comebacks[at].iter().filter(|at| at.elapsed() < DAMPED);
+        recent.count() >= times
+    }
+
+    /// For how long copies may stay behind, since a node is damped.
+    pub(super) fn damped(&self) -> Duration {
+        let any = (0..self.nodes.len()).any(|at| self.came_back(at, 2));
+        if any { DAMPED } else { Duration::ZERO }
+    }
+
+    /// One node that is up, and may go and come back once more.
     fn victim(&mut self) -> Option<usize> {
-        let up = |at: &usize| matches!(self.states[*at], State::Up);
+        let up = |at: &usize| {
+            let may = !self.gentle || !self.came_back(*at, 1);
+            matches!(self.states[*at], State::Up) && may
+        };
         let up: Vec<usize> = (0..self.nodes.len()).filter(up).collect();
         (!up.is_empty()).then(|| *self.random.pick(&up))
     }
@@ -148,11 +173,11 @@ impl Faults {
     /// One thing more goes wrong.
     async fn harm(&mut self) -> Result<(), TortureError> {
         let kind = self.random.below(100);
+        let now = Instant::now();
         let Some(at) = self.victim() else {
             return Ok(());
         };
         let id = self.nodes[at].id.clone();
-        let now = Instant::now();
         match kind {
             0..10 => return self.join(),
             10..22 if self.drained.is_empty() => {
@@ -245,6 +270,7 @@ impl Faults {
                 State::Paused(due) if *due <= now => {
                     self.nodes[at].resume();
                     self.states[at] = State::Up;
+                    self.comebacks[at].push(now);
                     self.say(format!("resume {id}"));
                 }
                 State::Stopping(most, pause) => {
@@ -286,6 +312,7 @@ impl Faults {
     fn start(&mut self, at: usize) -> Result<(), TortureError> {
         self.nodes[at].start()?;
         self.states[at] = State::Up;
+        self.comebacks[at].push(Instant::now());
         let id = self.nodes[at].id.clone();
         self.say(format!("start {id}"));
         Ok(())

@@ -9,11 +9,12 @@ mod verdict;
 
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_client::ClientError;
+use ck_client::{ClientError, ConfigError, Router, RouterConfig};
 use ck_sim::history;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,10 +28,13 @@ use crate::plan::Plan;
 use crate::plot::plot;
 use crate::protocol::{Consistency, Protocol};
 use crate::recorder::{Clock, Recorder, RecorderError};
-use crate::route::{Partitions, Spread};
+use crate::route::{Partitions, Spread, Way};
 use faults::Faults;
 use nodes::Node;
 pub use verdict::Verdict;
+
+/// How long an operation may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a question to a node may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -62,6 +66,9 @@ pub struct Torture {
     pub lease: Duration,
     /// How long after healing all copies have to be alike.
     pub settle: Duration,
+    /// Whether no node comes back more than once within two minutes. One that does is damped: it is given
+    /// nothing for two minutes, and its copies stay behind for as long, beyond `settle`.
+    pub gentle: bool,
     /// What faults and operations are drawn from.
     pub seed: u64,
 }
@@ -124,6 +131,9 @@ pub enum TortureError {
         /// How the last attempt ended.
         last: Answer,
     },
+    /// No router can be made.
+    #[error(transparent)]
+    Router(#[from] ConfigError),
     /// The load could not be put on.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -149,7 +159,7 @@ impl Torture {
             rate: None,
             duration: self.length,
             warmup: Duration::ZERO,
-            timeout: Duration::from_secs(2),
+            timeout: TIMEOUT,
             preload: true,
             seed: self.seed,
             recorded: true,
@@ -179,9 +189,9 @@ impl Torture {
         let history = directory.join("history.jsonl");
         let recorder = Recorder::create(&history)?;
         let clock = Clock::default();
-        let servers = nodes[..up].iter().map(|node| node.http).collect();
+        let servers: Vec<_> = nodes[..up].iter().map(|node| node.http).collect();
         let setting = Setting {
-            route: Arc::new(Spread::new(servers)),
+            ways: self.ways(servers)?,
             recorder: Some(&recorder),
             clock,
             partitions: partitions(&nodes[0]).await,
@@ -192,7 +202,7 @@ impl Torture {
             let owners = owners::Owners::new(node.id.clone(), clock, recorder.told());
             watching.spawn(owners.watch(node.http, ended.clone()));
         }
-        let mut faults = Faults::new(nodes, up, self.seed, self.lease);
+        let mut faults = Faults::new(nodes, up, self);
         let tormented = self.torment(&mut faults, &setting, progress).await;
         // Whatever came of it, the history is written to its end.
         end.send_replace(true);
@@ -210,6 +220,14 @@ impl Torture {
         let picture = plot(&title, &summary.measured, &marks);
         std::fs::write(directory.join("throughput.svg"), picture).map_err(TortureError::Files)?;
         Ok(Verdict::new(self, &summary, report, &marks, settled))
+    }
+
+    /// Half of the clients go to the primary of their key, half over any server.
+    fn ways(&self, servers: Vec<SocketAddr>) -> Result<Vec<Way>, TortureError> {
+        let seeds = servers.iter().map(ToString::to_string);
+        let config = RouterConfig::new(seeds).with_timeout(TIMEOUT);
+        let router = Router::new(config)?;
+        Ok(vec![Way::Any(Spread::new(servers)), Way::Client(router)])
     }
 
     /// Load and faults at once, then healing, then a look at everything.
@@ -231,7 +249,8 @@ impl Torture {
         let running: Vec<&Node> = faults.running();
         settle::until_ready(&running, READY_MAX).await?;
         let healed = begin.elapsed();
-        let (equal, unequal) = settle::until_equal(&running, self.settle).await;
+        let within = self.settle + faults.damped();
+        let (equal, unequal) = settle::until_equal(&running, within).await;
         self.read_all(setting).await?;
         let settled = Settled {
             healed,
@@ -245,7 +264,7 @@ impl Torture {
     async fn read_all(&self, setting: &Setting<'_>) -> Result<(), TortureError> {
         let shared = Shared {
             plan: Arc::new(self.plan()),
-            route: Arc::clone(&setting.route),
+            ways: setting.ways.clone(),
             clock: setting.clock,
             told: setting.recorder.map(Recorder::told),
             partitions: setting.partitions,

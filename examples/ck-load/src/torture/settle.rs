@@ -1,6 +1,7 @@
 //! Whether a cluster has come right: all nodes ready, and all copies of a partition alike.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,18 @@ struct Digest {
     keys: u64,
     bytes: u64,
     digest: String,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seq,
+            keys,
+            bytes,
+            digest,
+        } = self;
+        write!(f, "{keys} keys of {bytes} bytes at {seq}, {digest:.8}")
+    }
 }
 
 /// Waits until the nodes that run are ready and every partition has a primary.
@@ -80,18 +93,35 @@ pub(super) async fn until_equal(nodes: &[&Node], within: Duration) -> (Duration,
     loop {
         let unequal = unequal(nodes, &mut connections).await;
         let took = begin.elapsed();
-        if unequal.is_empty() || took > within {
-            return (took, unequal);
+        if unequal.is_empty() {
+            return (took, Vec::new());
+        }
+        if took > within {
+            return (took, explained(nodes, unequal).await);
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// What is not alike, a sentence for each partition.
+/// With what the cluster says holds each of them back.
+async fn explained(nodes: &[&Node], unequal: Vec<(String, String)>) -> Vec<String> {
+    let client = client(nodes.iter().map(|node| node.http));
+    let mut told = Vec::new();
+    for (partition, what) in unequal {
+        let why = match client.explain(&partition).await {
+            Ok(explanation) => explanation.reasons.join("; "),
+            Err(error) => error.to_string(),
+        };
+        told.push(format!("{partition}: {what}: {why}"));
+    }
+    told
+}
+
+/// What is not alike: each partition, and what its copies are.
 async fn unequal(
     nodes: &[&Node],
     connections: &mut BTreeMap<SocketAddr, Connection>,
-) -> Vec<String> {
+) -> Vec<(String, String)> {
     let addresses: BTreeMap<&str, SocketAddr> = nodes
         .iter()
         .map(|node| (node.id.as_str(), node.http))
@@ -99,7 +129,7 @@ async fn unequal(
     let all = client(addresses.values().copied());
     let list = match all.partitions(&PartitionQuery::default()).await {
         Ok(list) => list,
-        Err(error) => return vec![format!("no partitions: {error}")],
+        Err(error) => return vec![("all".to_owned(), error.to_string())],
     };
     let mut unequal = Vec::new();
     for row in list.partitions {
@@ -116,7 +146,11 @@ async fn unequal(
             .iter()
             .all(|(_, digest)| digest.is_ok() && Some(digest) == first);
         if !alike || copies.is_empty() {
-            unequal.push(format!("{}: {copies:?}", row.id));
+            let told = copies.iter().map(|(node, digest)| match digest {
+                Ok(digest) => format!("{node} has {digest}"),
+                Err(error) => format!("{node} {error}"),
+            });
+            unequal.push((row.id, told.collect::<Vec<_>>().join(", ")));
         }
     }
     unequal
