@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Unreachable(anyhow::Error),
     /// Exit code 4: a conflict, not allowed, or unsafe.
     Refused(anyhow::Error),
+    /// Exit code 5: nothing wrong was found, and not everything was looked at.
+    Undecided(anyhow::Error),
 }
 
 /// What every command returns.
@@ -35,6 +37,11 @@ impl Failure {
         Self::Usage(anyhow::Error::msg(message.into()))
     }
 
+    /// Something that took more than it may, told in one sentence.
+    pub(crate) fn undecided(message: impl Into<String>) -> Self {
+        Self::Undecided(anyhow::Error::msg(message.into()))
+    }
+
     /// The exit code.
     pub(crate) const fn code(&self) -> u8 {
         match self {
@@ -42,6 +49,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Refused(_) => 4,
+            Self::Undecided(_) => 5,
         }
     }
 
@@ -50,7 +58,8 @@ impl Failure {
             Self::Failed(error)
             | Self::Usage(error)
             | Self::Unreachable(error)
-            | Self::Refused(error) => error,
+            | Self::Refused(error)
+            | Self::Undecided(error) => error,
         }
     }
 
@@ -83,6 +92,7 @@ impl Failure {
             Self::Usage(_) => "usage",
             Self::Unreachable(_) => "unreachable",
             Self::Refused(_) => "refused",
+            Self::Undecided(_) => "undecided",
         };
         let message = told(self.error());
         json!({ "error": { "code": code, "message": message, "field": null, "value": null } })

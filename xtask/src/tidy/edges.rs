@@ -51,6 +51,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     // A service: what it lacks is mended in what it is built on.
     ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
+    (
+        "ck-load",
+        &["ck-core", "ck-control", "ck-sim", "ck-api", "ck-client"],
+    ),
     ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",

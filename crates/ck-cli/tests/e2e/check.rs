@@ -92,7 +92,109 @@ fn a_history_that_cannot_be_read_ends_with_two_and_names_its_line() {
 }
 
 #[test]
-fn an_empty_history_has_nothing_wrong() {
-    let (out, _) = ends(&check(b"", &[]), 0);
-    assert_eq!(out, "0 lines, 0 ownerships, 0 writes: nothing wrong\n");
+fn a_history_with_nothing_to_check_is_not_called_right() {
+    let failed = r#"{"op":"put","client":"c","key":"k","value":"v","start":1,"outcome":"failed"}"#;
+    for (history, lines) in [("", "0 lines"), ("\n\n", "2 lines"), (failed, "1 line")] {
+        let (out, errors) = ends(&check(history.as_bytes(), &[]), 2);
+        assert_eq!(out, "");
+        assert!(errors.contains("nothing was checked"), "{errors}");
+        assert!(errors.contains(lines), "{errors}");
+    }
+}
+
+/// An operation on the key `user/1` that was answered with ok, by a client of its own.
+fn operation(op: &str, value: &str, start: u64, end: u64) -> String {
+    format!(
+        r#"{{"op":"{op}","client":"c{start}","key":"user%2F1","value":"{value}","start":{start},"end":{end},"outcome":"ok","partition":3}}"#
+    )
+}
+
+#[test]
+fn operations_in_a_possible_order_end_with_zero() {
+    let lines = [
+        line(1, "a", "owns", 1),
+        operation("put", "v1", 2, 9),
+        operation("get", "v1", 5, 6),
+        line(10, "a", "lost", 1),
+        operation("get", "v1", 11, 30),
+        line(20, "b", "owns", 2),
+    ];
+    let history = lines.join("\n");
+    let (out, _) = ends(&check(history.as_bytes(), &[]), 0);
+    assert_eq!(
+        out,
+        "3 operations on 1 key, 0 of unknown outcome, 1 during 1 change of a primary; 0 acknowledged \
+         writes lost\n6 lines, 2 ownerships, 1 write: nothing wrong\n"
+    );
+}
+
+#[test]
+fn operations_in_no_possible_order_are_told_with_their_key_and_lines() {
+    let history = [
+        operation("put", "v1", 0, 1),
+        operation("put", "v2", 2, 3),
+        operation("get", "v1", 4, 5),
+        operation("get", "v2", 6, 7),
+    ]
+    .join("\n");
+    let (out, errors) = ends(&check(history.as_bytes(), &[]), 1);
+    let told = "stale-read, lines 1, 2 and 3: key user%2F1: read what had been replaced before";
+    assert!(out.starts_with(told), "{out}");
+    assert!(errors.contains("has 1 problem"), "{errors}");
+    let (out, _) = ends(&check(history.as_bytes(), &["--json"]), 1);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    let problem = &answer["problems"][0];
+    assert_eq!(problem["lines"], serde_json::json!([1, 2, 3]));
+    assert_eq!(
+        (&problem["kind"], &problem["key"]),
+        (&"stale-read".into(), &"user%2F1".into())
+    );
+    assert_eq!(answer["operations"], 4);
+    let lost = history.lines().take(3).collect::<Vec<_>>().join("\n");
+    let (out, _) = ends(&check(lost.as_bytes(), &[]), 1);
+    assert!(
+        out.starts_with("lost-write, lines 1, 2 and 3: key user%2F1: "),
+        "{out}"
+    );
+    assert!(out.contains("; 1 acknowledged writes lost"), "{out}");
+}
+
+#[test]
+fn what_takes_too_long_to_decide_ends_with_five() {
+    let history = [
+        operation("put", "v1", 0, 9),
+        operation("put", "v2", 0, 9),
+        operation("get", "v1", 10, 11),
+    ]
+    .join("\n");
+    ends(&check(history.as_bytes(), &[]), 0);
+    let (out, errors) = ends(&check(history.as_bytes(), &["--states", "1"]), 5);
+    assert!(out.contains("undecided: key user%2F1"), "{out}");
+    assert!(out.ends_with(": 1 key undecided\n"), "{out}");
+    assert!(errors.contains("within 1 states"), "{errors}");
+    let (out, errors) = ends(&check(history.as_bytes(), &["--states", "1", "--json"]), 5);
+    let (out, errors): (Value, Value) = (
+        serde_json::from_str(&out).unwrap(),
+        serde_json::from_str(&errors).unwrap(),
+    );
+    assert_eq!(out["undecided"], serde_json::json!(["user%2F1"]));
+    assert_eq!(errors["error"]["code"], "undecided");
+    ends(&check(history.as_bytes(), &["--states", "0"]), 2);
+}
+
+#[test]
+fn operations_whose_fields_contradict_each_other_are_refused() {
+    let sound = operation("put", "v1", 5, 9);
+    for (from, to, words) in [
+        ("\"end\":9", "\"end\":4", "ends at 4, before its start at 5"),
+        ("%2F", "%zz", "user%zz1"),
+        ("put", "swap", "swap"),
+    ] {
+        let history = [&sound, &sound.replace(from, to)]
+            .map(String::as_str)
+            .join("\n");
+        let (_, errors) = ends(&check(history.as_bytes(), &[]), 2);
+        assert!(errors.contains("line 2 of the history"), "{errors}");
+        assert!(errors.contains(words), "{errors}");
+    }
 }

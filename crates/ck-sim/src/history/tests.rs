@@ -12,7 +12,7 @@ fn write(at: u64, seen: &str, epoch: u64, name: &str) -> String {
 }
 
 fn report(lines: &[String]) -> Report {
-    check(lines.join("\n").as_bytes(), 10).unwrap()
+    check(lines.join("\n").as_bytes(), Limits::default()).unwrap()
 }
 
 #[track_caller]
@@ -118,7 +118,11 @@ fn more_problems_than_asked_for_are_counted() {
         .enumerate()
         .map(|(at, epoch)| line(at as u64, "r", "accepted", epoch))
         .collect();
-    let report = check(lines.join("\n").as_bytes(), 3).unwrap();
+    let three = Limits {
+        problems: 3,
+        ..Limits::default()
+    };
+    let report = check(lines.join("\n").as_bytes(), three).unwrap();
     assert_eq!((report.problems.len(), report.found), (3, 39));
 }
 
@@ -126,7 +130,9 @@ fn more_problems_than_asked_for_are_counted() {
 fn nonsense_is_refused_with_its_line() {
     #[track_caller]
     fn refused(text: &str, words: &str) {
-        let error = check(text.as_bytes(), 1).unwrap_err().to_string();
+        let error = check(text.as_bytes(), Limits::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("line 2 of the history"), "{error}");
         assert!(error.contains(words), "{error}");
     }
@@ -138,6 +144,10 @@ fn nonsense_is_refused_with_its_line() {
     refused(&format!("\n{}", line(1, "a", "absent", 1)), "no `write`");
     let unknown = line(1, "a", "owns", 1).replace("node", "nodes");
     refused(&format!("\n{unknown}"), "nodes");
+    let put = "{\"op\":\"put\",\"client\":\"c\",\"key\":\"k\",\"start\":1,\"outcome\":\"ok\"";
+    refused(&format!("\n{put},\"end\":2}}"), "no `value`");
+    refused(&format!("\n{put},\"ende\":2}}"), "ende");
+    refused(&format!("\n{}}}", put.replace("put", "putt")), "putt");
     refused(
         &format!("\n{}", " ".repeat(70_000)),
         "more than 65536 bytes",
@@ -146,10 +156,13 @@ fn nonsense_is_refused_with_its_line() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused_and_an_empty_history_is_clean() {
-    let error = check(&b"\xff\xfe\n"[..], 1).unwrap_err();
+    let error = check(&b"\xff\xfe\n"[..], Limits::default()).unwrap_err();
     assert!(
         matches!(error, HistoryError::Line { line: 1, .. }),
         "{error}"
     );
-    assert_eq!(check(&b""[..], 1).unwrap(), Report::default());
+    assert_eq!(
+        check(&b""[..], Limits::default()).unwrap(),
+        Report::default()
+    );
 }

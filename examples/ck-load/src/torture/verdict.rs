@@ -1,0 +1,130 @@
+//! What a run came to.
+
+use std::fmt;
+
+use ck_sim::history;
+use serde::Serialize;
+
+use super::{Settled, Torture};
+use crate::drive::Summary;
+use crate::measure::Mark;
+
+/// What a run came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// The seed.
+    pub seed: u64,
+    /// Whether nothing was wrong.
+    pub passed: bool,
+    /// What was wrong, a sentence each.
+    pub wrong: Vec<String>,
+    /// What was done to the nodes, with milliseconds since the load began.
+    pub faults: Vec<(u64, String)>,
+    /// Operations in the history.
+    pub operations: u64,
+    /// Of these, writes that were acknowledged.
+    pub acknowledged: u64,
+    /// Of these, of unknown outcome.
+    pub unknown: u64,
+    /// Changes of a primary that were seen.
+    pub changes: u64,
+    /// Operations that ran during one.
+    pub overlapping: u64,
+    /// Acknowledged writes that were lost.
+    pub lost_writes: u64,
+    /// Keys that could not be decided.
+    pub undecided: Vec<String>,
+    /// Operations a second that were served, all faults included.
+    pub per_second: f64,
+    /// From the end of the load until all nodes were ready, in milliseconds.
+    pub healed_ms: u128,
+    /// From then until all copies were alike, in milliseconds.
+    pub equal_ms: u128,
+}
+
+impl Verdict {
+    pub(super) fn new(
+        torture: &Torture,
+        summary: &Summary,
+        report: history::Report,
+        marks: &[Mark],
+        settled: Settled,
+    ) -> Self {
+        let mut wrong: Vec<String> = report
+            .problems
+            .iter()
+            .map(|problem| format!("{}, lines {:?}: {problem}", problem.kind(), problem.lines()))
+            .collect();
+        if report.found > wrong.len() as u64 {
+            wrong.push(format!(
+                "and {} problems more",
+                report.found - wrong.len() as u64
+            ));
+        }
+        wrong.extend(
+            report
+                .undecided
+                .iter()
+                .map(|key| format!("key {key} is undecided")),
+        );
+        let unequal = settled.unequal.into_iter();
+        wrong.extend(unequal.map(|what| format!("copies are not alike, {what}")));
+        if report.acknowledged == 0 {
+            wrong.push("no write was acknowledged, so nothing was shown".into());
+        }
+        let millis = |mark: &Mark| u64::try_from(mark.at.as_millis()).unwrap_or(u64::MAX);
+        let faults = marks.iter().map(|mark| (millis(mark), mark.label.clone()));
+        Self {
+            seed: torture.seed,
+            passed: wrong.is_empty(),
+            wrong,
+            faults: faults.collect(),
+            operations: report.operations,
+            acknowledged: report.acknowledged,
+            unknown: report.unknown,
+            changes: report.changes,
+            overlapping: report.overlapping,
+            lost_writes: report.lost_writes,
+            undecided: report.undecided,
+            per_second: summary.measured.served() as f64 / summary.measured.length().as_secs_f64(),
+            healed_ms: settled.healed.as_millis(),
+            equal_ms: settled.equal.as_millis(),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            operations,
+            acknowledged,
+            unknown,
+            changes,
+            overlapping,
+            lost_writes,
+            healed_ms,
+            equal_ms,
+            per_second,
+            ..
+        } = self;
+        let share = *overlapping as f64 * 100.0 / (*operations).max(1) as f64;
+        let verdict = if self.passed {
+            "nothing wrong"
+        } else {
+            "WRONG"
+        };
+        let faults = self.faults.len();
+        write!(
+            f,
+            "seed {seed}: {verdict}; {operations} operations ({per_second:.0} a second), {acknowledged} \
+             acknowledged writes, {lost_writes} lost, {unknown} of unknown outcome, {share:.2} % during \
+             {changes} changes of a primary; {faults} events; ready {healed_ms} ms after healing, copies \
+             alike {equal_ms} ms later"
+        )?;
+        for wrong in &self.wrong {
+            write!(f, "\n  {wrong}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! The key-value service that stands behind the fake nodes: one map for all of them, which makes it
+//! linearizable, unless it is told not to be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ck_api::{
+    ClusterAnswer, HashConfig, MayStop, NodeAnswer, Owned, OwnedPartition, Partition,
+    PartitionList, Ready, Removed,
+};
+use ck_core::KeyHash;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+const PARTITIONS: u32 = 8;
+
+/// What it does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planted {
+    Nothing,
+    /// One read in 40 is answered with what was there before the last write.
+    StaleRead,
+    /// One write in 200 is acknowledged and not done.
+    LostWrite,
+    /// Two compare-and-sets in 20 succeed though something else is there.
+    BlindCas,
+    /// One node's copies are not like the others'.
+    OddCopy,
+    /// Each partition has an owner too many.
+    TwoOwners,
+}
+
+#[derive(Default)]
+struct Entry {
+    value: Option<Bytes>,
+    before: Option<Bytes>,
+    seq: u64,
+}
+
+struct State {
+    entries: HashMap<String, Entry>,
+    alive: BTreeSet<String>,
+    /// Owner and epoch of each partition.
+    owners: BTreeMap<u32, (String, u64)>,
+    planted: Planted,
+    asked: u64,
+}
+
+/// The service; ends with the value.
+pub(crate) struct Truth {
+    pub(crate) control: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Truth {
+    pub(crate) fn new(planted: Planted) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let control = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State {
+            entries: HashMap::new(),
+            alive: BTreeSet::new(),
+            owners: BTreeMap::new(),
+            planted,
+            asked: 0,
+        }));
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(node(stream, Arc::clone(&state)));
+            }
+        });
+        Self {
+            control,
+            _runtime: runtime,
+        }
+    }
+}
+
+/// One node, from its process's start to its end.
+async fn node(stream: TcpStream, state: Arc<Mutex<State>>) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut id = String::new();
+    stream.read_line(&mut id).await?;
+    let id = id.trim().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    state.lock().unwrap().came(&id);
+    stream
+        .get_mut()
+        .write_all(format!("{port}\n").as_bytes())
+        .await?;
+    let serving = tokio::spawn(serve(listener, id.clone(), Arc::clone(&state)));
+    // It says nothing more; its end is the process's.
+    let ended = stream.read(&mut [0]).await;
+    serving.abort();
+    state.lock().unwrap().went(&id);
+    ended.map(drop)
+}
+
+async fn serve(listener: TcpListener, id: String, state: Arc<Mutex<State>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (id, state) = (id.clone(), Arc::clone(&state));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (id, state) = (id.clone(), Arc::clone(&state));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes());
+                Ok::<_, Infallible>(match body {
+                    Ok(body) => state.lock().unwrap().answer(&id, &head, body),
+                    Err(_) => plain(StatusCode::BAD_REQUEST),
+                })
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(connection);
+    }
+}
+
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(serde_json::to_vec(value).unwrap().into()));
+    let kind = "application/json".parse().unwrap();
+    response.headers_mut().insert("content-type", kind);
+    response
+}
+
+impl State {
+    fn came(&mut self, id: &str) {
+        self.alive.insert(id.to_owned());
+        self.assign();
+    }
+
+    fn went(&mut self, id: &str) {
+        self.alive.remove(id);
+        self.assign();
+    }
+
+    /// Divides the partitions anew among those who are alive.
+    fn assign(&mut self) {
+        let alive: Vec<&String> = self.alive.iter().collect();
+        for partition in 0..PARTITIONS {
+            let (owner, epoch) = self.owners.entry(partition).or_default();
+            let at = partition as usize % alive.len().max(1);
+            if let Some(next) = alive.get(at).filter(|next| **next != owner) {
+                *epoch += 1;
+                owner.clone_from(next);
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        id: &str,
+        head: &hyper::http::request::Parts,
+        body: Bytes,
+    ) -> Response<Full<Bytes>> {
+        let path = head.uri.path();
+        if let Some(key) = path.strip_prefix("/kv/") {
+            return self.kv(key, &head.method, &head.headers, body);
+        }
+        if let Some(partition) = path.strip_prefix("/digest/") {
+            let odd = self.planted == Planted::OddCopy && id == "node-2";
+            let digest = if odd { "ff" } else { "00" };
+            return json(
+                &json!({"partition": partition, "epoch": 1, "seq": 1, "keys": 1, "bytes": 1, "digest": digest}),
+            );
+        }
+        match path {
+            "/v1/ready" | "/ready" => json(&Ready::default()),
+            "/v1/owned" => json(&self.owned(id)),
+            "/v1/partitions" => json(&self.partitions()),
+            "/v1/cluster" => json(&ClusterAnswer {
+                hash_config: HashConfig {
+                    hash: KeyHash::Xxh3.to_string(),
+                    partitions: PARTITIONS,
+                    ..HashConfig::default()
+                },
+                ..ClusterAnswer::default()
+            }),
+            path if path.ends_with("/may-stop") => json(&MayStop {
+                allowed: true,
+                ..MayStop::default()
+            }),
+            path if path.starts_with("/v1/nodes/") && head.method == Method::DELETE => {
+                json(&Removed {
+                    node: id.to_owned(),
+                    node_count: 5,
+                    incarnation: 1,
+                    version: 1,
+                })
+            }
+            path if path.starts_with("/v1/nodes/") => json(&NodeAnswer::default()),
+            _ => plain(StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn owned(&self, id: &str) -> Owned {
+        let twice = self.planted == Planted::TwoOwners && id == "node-1";
+        let mine = self
+            .owners
+            .iter()
+            .filter(|(_, (owner, _))| owner == id || twice);
+        let owned = mine.map(|(partition, (owner, epoch))| OwnedPartition {
+            id: format!("partition-{partition}"),
+            // The one too many has it under a newer epoch, as a grant before an expiry would.
+            epoch: if owner == id { *epoch } else { epoch + 1 },
+        });
+        Owned {
+            owned: owned.collect(),
+            incarnation: 1,
+            ..Owned::default()
+        }
+    }
+
+    fn partitions(&self) -> PartitionList {
+        let rows = self.owners.iter().map(|(partition, (owner, epoch))| {
+            let others = self.alive.iter().filter(|id| *id != owner);
+            Partition {
+                id: format!("partition-{partition}"),
+                primary_node: owner.clone(),
+                replica_nodes: others.take(2).cloned().collect(),
+                epoch: *epoch,
+                state: "stable".into(),
+            }
+        });
+        let partitions: Vec<Partition> = rows.collect();
+        PartitionList {
+            count: partitions.len() as u64,
+            partitions,
+            ..PartitionList::default()
+        }
+    }
+
+    fn kv(
+        &mut self,
+        key: &str,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Response<Full<Bytes>> {
+        self.asked += 1;
+        let (asked, planted) = (self.asked, self.planted);
+        let entry = self.entries.entry(key.to_owned()).or_default();
+        let tag = |seq: u64| format!("\"1.{seq}\"");
+        if method == Method::GET {
+            let is_stale = planted == Planted::StaleRead && asked.is_multiple_of(40);
+            let value = if is_stale {
+                &entry.before
+            } else {
+                &entry.value
+            };
+            let Some(value) = value else {
+                let mut response = json(&json!({"code": "key-absent"}));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                return response;
+            };
+            let mut response = Response::new(Full::new(value.clone()));
+            response
+                .headers_mut()
+                .insert(ETAG, tag(entry.seq).parse().unwrap());
+            return response;
+        }
+        let holds = match (headers.get(IF_MATCH), headers.get(IF_NONE_MATCH)) {
+            (Some(expected), _) => {
+                entry.value.is_some() && expected.as_bytes() == tag(entry.seq).as_bytes()
+            }
+            (None, Some(_)) => entry.value.is_none(),
+            (None, None) => true,
+        };
+        if !holds && !(planted == Planted::BlindCas && asked % 20 < 2) {
+            return plain(StatusCode::PRECONDITION_FAILED);
+        }
+        let mut response = plain(StatusCode::NO_CONTENT);
+        let is_lost = planted == Planted::LostWrite && asked.is_multiple_of(200);
+        if !is_lost {
+            let value = (*method == Method::PUT).then_some(body);
+            entry.before = std::mem::replace(&mut entry.value, value);
+            entry.seq += 1;
+        }
+        if method == Method::PUT {
+            response
+                .headers_mut()
+                .insert(ETAG, tag(entry.seq).parse().unwrap());
+        }
+        response
+    }
+}
