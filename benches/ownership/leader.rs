@@ -39,7 +39,8 @@ fn registration(number: u64) -> Registration {
         generation: Generation(1),
         member: None,
         previous: None,
-        holds_store: true,
+        homes: Vec::new(),
+        process: Nonce(number),
         durable: true,
         served: false,
         peer_address: format!("node-{number}:1"),
@@ -155,6 +156,7 @@ fn play(state: &State) -> u64 {
                 let renewal = codec(&Renewal {
                     member,
                     session,
+                    process: Nonce(member.0),
                     sent: now,
                     applied: state.applied(),
                     unanswered: Duration::ZERO,

@@ -53,16 +53,17 @@ pub use config::{
 pub use controller::{Leader, LeaderInput, LeaderOutput, Pace, Round};
 pub use handler::{BoxFuture, Copying, Handler, HandlerContext, HandlerError, NoHandler};
 pub use id::{
-    ClusterId, Generation, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
+    ClusterId, Generation, Home, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
     StoreId, SwitchId, TransferId, UuidError,
 };
 pub use session::{Answer, REPORTS_MAX, Release, Renewal, Report};
 pub use state::{
     Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
-    EventKind, Founder, Genesis, Halt, HistoryEntry, Holder, InSyncChange, InvariantError, Member,
-    MemberChange, Move, MoveRejection, Office, PartitionControl, PartitionState, Party, PastLease,
-    Proposal, Raise, Rebalance, RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT,
-    Session, Snapshot, SnapshotError, Stage, State, Transfer, TransferCommand, Trigger,
+    EventKind, Founder, Genesis, HOMES_MAX, Halt, HistoryEntry, Holder, InSyncChange,
+    InvariantError, Member, MemberChange, Move, MoveRejection, Office, PartitionControl,
+    PartitionState, Party, PastLease, Proposal, Raise, Rebalance, RebalanceCommand, Registration,
+    Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, Transfer,
+    TransferCommand, Trigger,
 };
 pub use state::{
     CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,

@@ -54,6 +54,17 @@ pub enum NodeError {
         /// The node.
         node: ck_core::NodeId,
     },
+    /// Another process renews this member's session.
+    #[error(
+        "another process with the identity of {node} is running and renews session {session}; this \
+         data directory is a copy of its: stop one of the two, and start a new node with an empty one"
+    )]
+    Twin {
+        /// The node.
+        node: ck_core::NodeId,
+        /// The session that stays open.
+        session: SessionId,
+    },
     /// Members of another cluster of the same name take it for one of theirs: its disk was lost, and
     /// it has formed a cluster of its own instead of joining them.
     #[error(

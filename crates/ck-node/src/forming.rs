@@ -13,8 +13,8 @@ use ck_transport::{Address, Request};
 use futures_util::future::join_all;
 
 use crate::codec;
-use crate::execute;
 use crate::operation::{Joined, Operation, OperationError, Outcome};
+use crate::relay;
 use crate::shared::{Phase, Shared};
 use crate::store::Membership;
 use crate::wire::{Forward, Hello, HelloReply, kind};
@@ -217,7 +217,7 @@ async fn join(node: &Arc<Shared>, via: &str) -> Result<Option<String>, FormingEr
         actor,
         relayed: false,
     };
-    let joined = match execute::relay(node, &Address::anyone(via), forward).await {
+    let joined = match relay::relay(node, &Address::anyone(via), forward).await {
         Ok(Outcome::Joined(joined)) => joined,
         Ok(other) => {
             tracing::error!(?other, "a join was answered with something else");

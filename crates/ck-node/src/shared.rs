@@ -185,6 +185,8 @@ impl Shared {
             itself: Some(Itself {
                 store: identity.store,
                 generation: identity.generation,
+                homes: identity.homes,
+                process: self.nonce,
                 member: identity.membership.map(|membership| membership.member),
                 previous,
                 durable: config.durable,

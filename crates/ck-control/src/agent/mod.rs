@@ -18,18 +18,18 @@ use ck_core::PartitionId;
 use crate::bugs::{Bug, Bugs};
 use crate::session::{Lease, REPORTS_MAX};
 use crate::{
-    Answer, FencingToken, Generation, Member, MemberNumber, PartitionControl, Renewal, Report,
+    Answer, FencingToken, Member, MemberNumber, Nonce, PartitionControl, Renewal, Report,
     SessionId, State, StoreId, Time,
 };
 use part::Part;
 
-/// Which sessions are this process's: those of its store and its start.
+/// Which sessions are this process's: those of its store that it registered itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The store it holds the lock of.
     pub store: StoreId,
-    /// Starts on that store, this one included.
-    pub generation: Generation,
+    /// Drawn anew at every start; the one in its registrations.
+    pub process: Nonce,
 }
 
 /// One process of a node: its session, its lease, and its part in every partition.
@@ -253,7 +253,7 @@ impl Agent {
     /// The session that the applied state has open for this very process.
     fn applied_session(&self) -> Option<SessionId> {
         let session = self.state.session(self.member()?.session?)?;
-        let mine = session.generation == self.identity.generation && Some(session.id) > self.over;
+        let mine = session.process == self.identity.process && Some(session.id) > self.over;
         mine.then_some(session.id)
     }
 
@@ -280,6 +280,7 @@ impl Agent {
         match *answer {
             Answer::Granted {
                 session,
+                process: _,
                 sent,
                 terms,
                 floor,
@@ -295,8 +296,8 @@ impl Agent {
                     lease.extend(sent, &terms, floor, now, bugs);
                 }
             }
-            Answer::Fenced { session } => {
-                if self.session() == Some(session) {
+            Answer::Fenced { session, process } => {
+                if self.session() == Some(session) && process == self.identity.process {
                     self.over = Some(session);
                     self.lease = None;
                     self.send_at = now;
@@ -389,6 +390,7 @@ impl Agent {
         Renewal {
             member,
             session,
+            process: self.identity.process,
             sent: self.clock(now),
             applied: self.state.applied(),
             unanswered,

@@ -174,12 +174,17 @@ impl Desk {
         state: &State,
         now: Time,
     ) -> Option<Answer> {
-        let session = renewal.session;
+        let (session, process) = (renewal.session, renewal.process);
         let open = state.session(session);
+        if open.is_some_and(|open| open.process != process && open.member == renewal.member) {
+            // A copied data directory: the session is the process's that registered it, for good.
+            return Some(Answer::Fenced { session, process });
+        }
         if open.is_none() && session.0 <= state.applied().0 {
             if self.bugs.has(Bug::EndedSessionRevived) {
                 return Some(Answer::Granted {
                     session,
+                    process,
                     sent: renewal.sent,
                     terms: state.config().lease,
                     floor: Position(0),
@@ -187,7 +192,7 @@ impl Desk {
                 });
             }
             // Ended for good, in a log that only grows: true whoever leads.
-            return Some(Answer::Fenced { session });
+            return Some(Answer::Fenced { session, process });
         }
         let open = open.filter(|open| open.member == renewal.member && !open.closing)?;
         let lease = state.config().lease.lease();
@@ -279,6 +284,7 @@ impl Desk {
             seat.first_answered = seat.first_answered.or(Some(now));
             let answer = Answer::Granted {
                 session: id,
+                process: open.process,
                 sent: queued.sent,
                 terms: state.config().lease,
                 floor: open.floor,

@@ -11,12 +11,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::state::{Halt, InSyncChange, RebalanceCommand, TransferCommand, octets};
 use crate::{
-    ClusterId, Config, ConfigChange, Generation, Incarnation, LeaseTerms, MemberNumber, Mode,
+    ClusterId, Config, ConfigChange, Generation, Home, Incarnation, LeaseTerms, MemberNumber, Mode,
     Nonce, OfficeId, Position, SessionId, StoreId,
 };
 
 /// The highest command version this build understands.
 pub const COMMAND_VERSION: u16 = 1;
+
+/// Most homes of a store that a registration names; older ones are forgotten.
+pub const HOMES_MAX: usize = 32;
 
 /// A command on its way into the log.
 ///
@@ -261,6 +264,13 @@ pub struct Founder {
     pub store: StoreId,
 }
 
+impl Registration {
+    /// Where the process holds the lock of its store.
+    pub(super) fn home(&self) -> Option<Home> {
+        self.homes.last().map(|(home, _)| *home)
+    }
+}
+
 /// A node coming in or coming back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -276,9 +286,14 @@ pub struct Registration {
     pub member: Option<MemberNumber>,
     /// Compare-and-set: the node's newest session, open or ended; absent when it never had one.
     pub previous: Option<SessionId>,
-    /// Whether it holds the exclusive lock on the same store as its previous process, on a local
-    /// file system; this proves that process dead.
-    pub holds_store: bool,
+    /// The homes of its store, oldest first, each with the last start there, at most
+    /// [`HOMES_MAX`]; in the last one it holds the exclusive lock. Empty where the system does not tell.
+    ///
+    /// The home of the previous session, at a later start, proves that session's process dead. A store
+    /// that does not know that home is a copy from before that session.
+    pub homes: Vec<(Home, Generation)>,
+    /// The process, which alone may renew the session.
+    pub process: Nonce,
     /// Whether everything it acknowledged before is on its disk, as it is for a node without an
     /// application.
     pub durable: bool,

@@ -11,9 +11,9 @@ use ck_core::PartitionId;
 use crate::bugs::Bugs;
 use crate::state::tests::world::{World, config, genesis, registration, table};
 use crate::{
-    Agent, AgentInput, AgentOutput, Call, Command, Config, FencingToken, Generation, Identity,
-    Leader, LeaderInput, LeaderOutput, MemberNumber, Nonce, Pace, Registration, Round, StoreId,
-    Time, Trigger,
+    Agent, AgentInput, AgentOutput, Call, Command, Config, FencingToken, Generation, Home,
+    Identity, Leader, LeaderInput, LeaderOutput, MemberNumber, Nonce, Pace, Registration, Round,
+    StoreId, Time, Trigger,
 };
 
 pub(super) struct Node {
@@ -53,6 +53,11 @@ pub(super) struct Cluster {
     pub(super) plans: BTreeSet<Trigger>,
     /// Every refusal of a leader's own proposal.
     pub(super) refusals: Vec<String>,
+}
+
+/// The process that is the `generation`th of node n.
+const fn process_of(n: u64, generation: u64) -> Nonce {
+    Nonce(n * 1_000 + generation)
 }
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -108,10 +113,10 @@ impl Cluster {
     pub(super) fn start(&mut self, n: u64, generation: u64) {
         let identity = Identity {
             store: StoreId(n.into()),
-            generation: Generation(generation),
+            process: process_of(n, generation),
         };
         let terms = self.world.state.config().lease;
-        let nonce = Nonce(n * 1_000 + generation);
+        let nonce = process_of(n, generation);
         let mut node = Node {
             agent: Agent::new(identity, self.bugs),
             leader: Leader::new(MemberNumber(n), nonce, Pace::scaled(&terms), self.bugs),
@@ -212,8 +217,11 @@ impl Cluster {
                 let state = self.world.state.clone();
                 let mut members = state.members();
                 let member = members.find(|one| one.store == store).map(|one| one.number);
+                let generation = Generation(self.nodes[&n].generation);
                 let registration = Registration {
-                    generation: Generation(self.nodes[&n].generation),
+                    generation,
+                    homes: Vec::from([(Home(n), generation)]),
+                    process: process_of(n, self.nodes[&n].generation),
                     previous,
                     member,
                     served: true,

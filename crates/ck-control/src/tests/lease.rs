@@ -183,10 +183,12 @@ fn a_lease_counts_only_once_its_floor_is_applied() {
     let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
     let state = cluster.world.state.clone();
     let session = cluster.world.session(2);
+    let process = crate::Nonce(2_001);
     let now = cluster.now;
     let agent = &mut cluster.node(2).agent;
     let answer = Answer::Granted {
         session,
+        process,
         sent: now,
         terms: state.config().lease,
         floor: crate::Position(state.applied().0 + 5),
@@ -201,7 +203,7 @@ fn a_lease_counts_only_once_its_floor_is_applied() {
 fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
     let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
     let session = cluster.world.session(2);
-    let terms = LeaseTerms::of(Profile::Lan);
+    let (terms, process) = (LeaseTerms::of(Profile::Lan), crate::Nonce(2_001));
     let (now, before) = (cluster.now, cluster.node(2).agent.lease_ends());
     for (session, sent) in [
         (session, crate::Time(1)),
@@ -211,6 +213,7 @@ fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
         let floor = crate::Position(1);
         let answer = Answer::Granted {
             session,
+            process,
             sent,
             terms,
             floor,
@@ -222,7 +225,8 @@ fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
     }
     let session = SessionId(1);
     let agent = &mut cluster.node(2).agent;
-    agent.handle(AgentInput::Answered(Answer::Fenced { session }), now);
+    let fenced = Answer::Fenced { session, process };
+    agent.handle(AgentInput::Answered(fenced), now);
     assert_eq!(agent.lease_ends(), before);
 }
 

@@ -14,6 +14,7 @@ use crate::consensus::Substrate;
 use crate::execute::{self, propose};
 use crate::operation::Operation;
 use crate::planning;
+use crate::relay;
 
 /// Renewals of this node that may be under way: a lease has five.
 pub(super) const RENEWALS_MAX: usize = 8;
@@ -104,7 +105,7 @@ impl Control {
             });
             return;
         }
-        let Some(leader) = execute::leader_address(&self.node) else {
+        let Some(leader) = relay::leader_address(&self.node) else {
             return;
         };
         let node = Arc::clone(&self.node);

@@ -5,6 +5,7 @@
 //! method says otherwise. After a failed write nothing more is accepted: what the disk holds is
 //! then unknown, and only a restart finds out.
 
+mod home;
 mod identity;
 mod log;
 mod open;

@@ -1,8 +1,8 @@
 //! Performs what the machines ask for. It decides nothing.
 
 use ck_control::{
-    AgentInput, AgentOutput, Command, Leader, LeaderInput, LeaderOutput, Registration, Report,
-    SessionId, Time,
+    AgentInput, AgentOutput, Command, Home, Leader, LeaderInput, LeaderOutput, Nonce, Registration,
+    Report, SessionId, Time,
 };
 
 use crate::clock::SECOND;
@@ -286,7 +286,9 @@ impl World {
                 .find(|one| one.store == here.store)
                 .map(|one| one.number),
             previous,
-            holds_store: here.generation.0 > 1,
+            // The disk stays where it is for as long as it lives.
+            homes: vec![(Home(here.store.0 as u64), here.generation)],
+            process: Nonce(process.nonce),
             // A clean stop before this start is the log's to know.
             durable: here.durable,
             served: here.served,

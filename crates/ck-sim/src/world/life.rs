@@ -87,7 +87,7 @@ impl World {
         here.deferred.clear();
         let identity = Identity {
             store: here.store,
-            generation: here.generation,
+            process: Nonce(nonce),
         };
         let first = !here.started;
         here.started = true;

@@ -12,7 +12,7 @@ use crate::state::apply::{Step, fields};
 use crate::state::{
     ChangeReason, EndReason, EventKind, Holder, Member, Registration, Rejection, Session, State,
 };
-use crate::{MemberNumber, SessionId};
+use crate::{Generation, Home, MemberNumber, SessionId};
 
 impl State {
     pub(super) fn register(
@@ -263,8 +263,19 @@ impl State {
                 newest: member.last_session,
             });
         }
-        // The lock on the store proves an earlier process dead, never the one that holds it.
-        let proves = registration.holds_store && !registration.served && got > known;
+        if let Some(home) = member.home
+            && !registration.homes.is_empty()
+            && !knows_start(&registration.homes, home, known)
+        {
+            return Err(Rejection::StoreOld {
+                node: node(),
+                known,
+            });
+        }
+        // The lock on a store proves an earlier process of the same home dead, never the one that
+        // holds it, and never one with a copy of the store elsewhere.
+        let same_home = member.home.is_some() && registration.home() == member.home;
+        let proves = same_home && !registration.served && got > known;
         match member.session {
             Some(session) if !proves => Err(Rejection::SessionOpen {
                 node: node(),
@@ -300,6 +311,7 @@ impl State {
             state: known.map_or(NodeState::Active, |member| member.state),
             closing: false,
             store: registration.store,
+            home: registration.home(),
             generation: registration.generation,
             session: Some(id),
             last_session: Some(id),
@@ -314,6 +326,7 @@ impl State {
             id,
             member: number,
             generation: registration.generation,
+            process: registration.process,
             floor: step.position(),
             closing: false,
             opened_at_ms: at_ms,
@@ -321,4 +334,9 @@ impl State {
         Arc::make_mut(&mut self.sessions).insert(id, session);
         step.publish();
     }
+}
+
+/// Whether a store has seen a start: it was in that home, at least up to then.
+fn knows_start(homes: &[(Home, Generation)], home: Home, start: Generation) -> bool {
+    homes.iter().any(|(at, last)| *at == home && *last >= start)
 }
