@@ -42,6 +42,7 @@ fn registration(number: u64) -> Registration {
         homes: Vec::new(),
         process: Nonce(number),
         durable: true,
+        stopped: None,
         served: false,
         peer_address: format!("node-{number}:1"),
         http_address: String::new(),

@@ -62,7 +62,7 @@ pub use state::{
     EventKind, Founder, Genesis, HOMES_MAX, Halt, HistoryEntry, Holder, InSyncChange,
     InvariantError, Member, MemberChange, Move, MoveRejection, Office, PartitionControl,
     PartitionState, Party, PastLease, Proposal, Raise, Rebalance, RebalanceCommand, Registration,
-    Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, Transfer,
+    Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, StopMark, Transfer,
     TransferCommand, Trigger,
 };
 pub use state::{

@@ -178,6 +178,7 @@ async fn register_as(
         homes: itself.homes,
         process: itself.process,
         durable: itself.durable,
+        stopped: itself.stopped,
         // The session it replaces is the newest start's that is known, or none's.
         served: itself.served.is_some() && itself.served >= known.map(|member| member.generation),
         peer_address: request.peer_address,

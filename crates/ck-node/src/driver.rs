@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_control::{Rejection, SessionId};
+use ck_control::{Rejection, SessionId, StopMark};
 
 use crate::config::OnFatal;
 use crate::consensus::{Consensus, ConsensusError, Start, Substrate, SubstrateStatus};
@@ -324,11 +324,12 @@ async fn hand_over(node: &Arc<Shared>) {
 pub(crate) async fn register(
     node: &Arc<Shared>,
     previous: Option<SessionId>,
+    stopped: Option<StopMark>,
 ) -> Result<(), OperationError> {
-    match register_after(node, previous).await {
+    match register_after(node, previous, stopped).await {
         // What is applied here was behind: the newest session is in the answer.
         Err(OperationError::Rejected(Rejection::PreviousSession { newest, .. })) => {
-            register_after(node, newest).await
+            register_after(node, newest, stopped).await
         }
         other => other,
     }
@@ -337,8 +338,9 @@ pub(crate) async fn register(
 async fn register_after(
     node: &Arc<Shared>,
     previous: Option<SessionId>,
+    stopped: Option<StopMark>,
 ) -> Result<(), OperationError> {
-    let operation = Operation::Register(node.request(previous));
+    let operation = Operation::Register(node.request(previous, stopped));
     let actor = node.config.node.as_str().to_owned();
     let outcome = execute::execute(node, operation, &actor).await?;
     if let Outcome::Joined(joined) = outcome {

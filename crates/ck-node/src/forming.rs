@@ -210,7 +210,7 @@ pub(crate) async fn hello(node: &Shared, address: &str) -> Result<HelloReply, St
 
 /// Joins through a member. `None` when that is done, else what to wait for before the next try.
 async fn join(node: &Arc<Shared>, via: &str) -> Result<Option<String>, FormingError> {
-    let operation = Operation::Join(node.request(None));
+    let operation = Operation::Join(node.request(None, None));
     let actor = node.config.node.as_str().to_owned();
     let forward = Forward {
         operation,

@@ -23,6 +23,7 @@ fn said_by(handle: &Handle, node: &str, secret: Option<Secret>) -> JoinRequest {
         labels: std::collections::BTreeMap::new(),
         itself: Some(Itself {
             homes: Vec::new(),
+            stopped: None,
             process: open.map_or(ck_control::Nonce(1), |session| session.process),
             store: member.store,
             generation: member.generation,

@@ -6,20 +6,21 @@
 mod goal;
 mod io;
 mod part;
+mod send;
+mod wall;
 
 pub use io::{AgentInput, AgentOutput, Call, CallId};
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use ck_core::PartitionId;
 
 use crate::bugs::{Bug, Bugs};
-use crate::session::{Lease, REPORTS_MAX};
+use crate::session::Lease;
 use crate::{
-    Answer, FencingToken, Member, MemberNumber, Nonce, PartitionControl, Renewal, Report,
-    SessionId, State, StoreId, Time,
+    Answer, FencingToken, Member, MemberNumber, Nonce, PartitionControl, SessionId, State,
+    StopMark, StoreId, Time,
 };
 use part::Part;
 
@@ -30,6 +31,8 @@ pub struct Identity {
     pub store: StoreId,
     /// Drawn anew at every start; the one in its registrations.
     pub process: Nonce,
+    /// The session that the store's mark says was stopped cleanly, see [`AgentOutput::StopSession`].
+    pub stopped: Option<StopMark>,
 }
 
 /// One process of a node: its session, its lease, and its part in every partition.
@@ -90,49 +93,6 @@ impl Agent {
         }
     }
 
-    /// Steps the wall clock, which only [`Bug::WallClock`] looks at, by nanoseconds.
-    #[cfg(feature = "planted-bugs")]
-    pub const fn step_wall_clock(&mut self, nanoseconds: i64) {
-        self.wall = self.wall.saturating_add(nanoseconds);
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn clock(&self, now: Time) -> Time {
-        if self.bugs.has(Bug::WallClock) {
-            Time(now.0.saturating_add_signed(self.wall))
-        } else {
-            now
-        }
-    }
-
-    /// The reading of the right clock when the one that leases are measured on reads `time`.
-    #[cfg(feature = "planted-bugs")]
-    fn alarm(&self, time: Time) -> Time {
-        if self.bugs.has(Bug::WallClock) {
-            Time(time.0.saturating_add_signed(self.wall.saturating_neg()))
-        } else {
-            time
-        }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "reads the wall clock with the feature on"
-    )]
-    const fn alarm(&self, time: Time) -> Time {
-        time
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "reads the wall clock with the feature on"
-    )]
-    const fn clock(&self, now: Time) -> Time {
-        now
-    }
-
     /// Takes one input. `now` never goes back.
     pub fn handle(&mut self, input: AgentInput, now: Time) {
         match input {
@@ -164,6 +124,7 @@ impl Agent {
                 }
             }
             AgentInput::Stop => self.stop(now),
+            AgentInput::StopForgotten => self.identity.stopped = None,
             AgentInput::Tick => {}
         }
         self.advance(now);
@@ -221,7 +182,8 @@ impl Agent {
         let floored = |lease: &Lease| {
             self.state.applied() >= lease.floor() || self.bugs.has(Bug::LeaseWithoutFloor)
         };
-        let lease = self.lease.filter(floored).filter(|_| !self.stopping);
+        let may_act = !self.stopping && self.marked().is_none();
+        let lease = self.lease.filter(floored).filter(|_| may_act);
         lease.map_or(Time::ZERO, |lease| lease.ends())
     }
 
@@ -239,7 +201,17 @@ impl Agent {
         self.bugs.has(Bug::NoCheckAfterAwait) || self.owns(token.partition, now) == Some(token)
     }
 
+    /// The mark of a clean stop that is still in the store, though this process has a session.
+    fn marked(&self) -> Option<StopMark> {
+        self.identity
+            .stopped
+            .filter(|_| !self.bugs.has(Bug::StaleStopMark))
+    }
+
     fn live(&self, now: Time) -> bool {
+        if self.marked().is_some() {
+            return false;
+        }
         let (applied, now) = (self.state.applied(), self.clock(now));
         let counts = |lease: Lease| lease.counts(applied, now, self.bugs);
         !self.stopping && self.lease.is_some_and(counts)
@@ -346,56 +318,5 @@ impl Agent {
             self.parts.remove(&partition);
         }
         self.send(now);
-    }
-
-    fn send(&mut self, now: Time) {
-        if now < self.send_at {
-            return;
-        }
-        self.send_at = now.after(self.state.config().lease.renews_every());
-        let Some(lease) = self.lease else {
-            if !self.stopping
-                && self.state.formed().is_some()
-                && self
-                    .member()
-                    .map_or(self.number.is_none(), |member| !member.closing)
-            {
-                let previous = self.member().and_then(|member| member.last_session);
-                self.outputs.push_back(AgentOutput::Register { previous });
-            }
-            return;
-        };
-        let (session, unanswered) = (lease.session(), self.clock(now).since(lease.heard()));
-        let Some(member) = self.member().map(|member| member.number) else {
-            return;
-        };
-        self.outputs.push_back(if self.stopping {
-            AgentOutput::StopSession { member, session }
-        } else {
-            AgentOutput::Renew(self.renewal(member, session, unanswered, now))
-        });
-    }
-
-    fn renewal(
-        &self,
-        member: MemberNumber,
-        session: SessionId,
-        unanswered: Duration,
-        now: Time,
-    ) -> Renewal {
-        let reports = self
-            .parts
-            .iter()
-            .filter_map(|(partition, part)| self.report(*partition, part, session));
-        Renewal {
-            member,
-            session,
-            process: self.identity.process,
-            sent: self.clock(now),
-            applied: self.state.applied(),
-            unanswered,
-            leaving: self.leaving.is_some(),
-            reports: reports.take(REPORTS_MAX).collect::<Vec<Report>>(),
-        }
     }
 }

@@ -271,6 +271,15 @@ impl Registration {
     }
 }
 
+/// What a clean stop leaves in its own store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StopMark {
+    /// The session that was stopped: its lease had ended, and nothing was acknowledged after.
+    pub session: SessionId,
+    /// The start of the node that it belonged to.
+    pub start: Generation,
+}
+
 /// A node coming in or coming back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -297,6 +306,10 @@ pub struct Registration {
     /// Whether everything it acknowledged before is on its disk, as it is for a node without an
     /// application.
     pub durable: bool,
+    /// The mark of a clean stop in its store. It is as good as the entry of that stop where it is of
+    /// the member's newest session, and this is the very next start: one between may have taken
+    /// writes that it has lost.
+    pub stopped: Option<StopMark>,
     /// Whether its previous session ever told an outside process what it owns.
     pub served: bool,
     /// Where peers reach it, `host:port`, 1 to 256 bytes; no other member's.

@@ -20,7 +20,7 @@ mod transfer;
 
 pub use command::{
     COMMAND_VERSION, Command, Entry, Founder, Genesis, HOMES_MAX, MemberChange, Proposal,
-    Registration, Trigger,
+    Registration, StopMark, Trigger,
 };
 pub use event::{ChangeReason, EndReason, Event, EventKind};
 pub use history::HistoryEntry;

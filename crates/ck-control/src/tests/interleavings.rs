@@ -123,6 +123,7 @@ fn the_process_of_a_copied_store_is_fenced_and_the_other_one_is_not() {
     let copied = Identity {
         store: StoreId(2),
         process: Nonce(99),
+        stopped: None,
     };
     let mut copy = Agent::new(copied, Bugs::default());
     let state = cluster.world.state.clone();
@@ -155,7 +156,8 @@ fn the_process_of_a_copied_store_is_fenced_and_the_other_one_is_not() {
     copy.handle(AgentInput::Tick, now.after(Duration::from_secs(1)));
     let asked = core::iter::from_fn(|| copy.poll_output()).any(|output| {
         let previous = Some(session);
-        output == AgentOutput::Register { previous }
+        let stopped = None;
+        output == AgentOutput::Register { previous, stopped }
     });
     assert!(asked, "it waits for the end of the session");
     assert_eq!(cluster.show(0), "2@1");

@@ -7,5 +7,6 @@ mod lease;
 mod leaving;
 mod lost;
 mod moving;
+mod performing;
 mod plans;
 mod progress;

@@ -22,6 +22,7 @@ pub(super) fn registration(number: usize) -> Registration {
         homes: Vec::new(),
         process: ck_control::Nonce(number as u64),
         durable: true,
+        stopped: None,
         served: false,
         peer_address: port(20_080),
         http_address: port(18_080),

@@ -68,6 +68,8 @@ pub(crate) enum Input {
     Registered(Result<(), OperationError>),
     /// An attempt to end the session has ended.
     SessionStopped,
+    /// The store has no mark of a clean stop any more; or, with `false`, it could not be written.
+    StopForgotten(bool),
     /// An attempt to plan has ended.
     Planned,
     /// The node is about to stop.
@@ -118,6 +120,8 @@ pub(crate) struct Control {
     /// The session of this member that stands in the way of its registration, and since when.
     barred: Option<(SessionId, Time)>,
     ending_session: bool,
+    /// The mark of a clean stop is being taken out of the store.
+    forgetting: bool,
     planning: bool,
     /// Renewals of this node under way.
     renewing: Arc<Semaphore>,
@@ -177,8 +181,11 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
 
 impl Control {
     fn new(node: Arc<Shared>, consensus: Arc<Consensus>, member: MemberNumber) -> Self {
-        let (store, process) = (node.identity.lock().store, node.nonce);
-        let identity = Identity { store, process };
+        let identity = Identity {
+            store: node.identity.lock().store,
+            process: node.nonce,
+            stopped: node.before.stopped,
+        };
         let line = node.line.clone();
         Self {
             agent: Agent::new(identity, Bugs::default()),
@@ -195,6 +202,7 @@ impl Control {
             registering: false,
             barred: None,
             ending_session: false,
+            forgetting: false,
             planning: false,
             renewing: Arc::new(Semaphore::new(perform::RENEWALS_MAX)),
             proposing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),
@@ -265,6 +273,12 @@ impl Control {
                 crate::driver::settle_refusal(&self.node, result)?;
             }
             Input::SessionStopped => self.ending_session = false,
+            Input::StopForgotten(done) => {
+                self.forgetting = false;
+                if done {
+                    self.agent.handle(AgentInput::StopForgotten, now);
+                }
+            }
             Input::Planned => self.planning = false,
             Input::Leave => self.agent.handle(AgentInput::Leave, now),
             Input::Stop => {

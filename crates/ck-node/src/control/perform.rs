@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ck_control::{
     AgentOutput, Command, FencingToken, LeaderOutput, MemberNumber, Mode, Renewal, Round,
-    SessionId, Time, TransferCommand, Trigger,
+    SessionId, StopMark, Time, TransferCommand, Trigger,
 };
 use tokio::sync::oneshot;
 
@@ -59,7 +59,8 @@ impl Control {
     fn perform_one(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::Renew(renewal) => self.renew(renewal),
-            AgentOutput::Register { previous } => self.register(previous),
+            AgentOutput::Register { previous, stopped } => self.register(previous, stopped),
+            AgentOutput::ForgetStop => self.forget_stop(),
             AgentOutput::StopSession { member, session } => self.stop_session(member, session),
             AgentOutput::Open { token } => {
                 self.draining.remove(&token.partition);
@@ -117,7 +118,7 @@ impl Control {
         });
     }
 
-    fn register(&mut self, previous: Option<SessionId>) {
+    fn register(&mut self, previous: Option<SessionId>, stopped: Option<StopMark>) {
         // A session opened while the clock is behind could not be renewed, and would only expire.
         if self.registering || self.went_back || self.stopping_since.is_some() {
             return;
@@ -125,8 +126,23 @@ impl Control {
         self.registering = true;
         let (node, line) = (Arc::clone(&self.node), self.line.clone());
         tokio::spawn(async move {
-            let result = crate::driver::register(&node, previous).await;
+            let result = crate::driver::register(&node, previous, stopped).await;
             let _ = line.send(Input::Registered(result)).await;
+        });
+    }
+
+    /// A session has begun that may act: the mark of the stop before it goes first.
+    fn forget_stop(&mut self) {
+        if std::mem::replace(&mut self.forgetting, true) {
+            return;
+        }
+        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        tokio::spawn(async move {
+            let forgotten = node.mark_stopped(None).await;
+            if let Err(source) = &forgotten {
+                tracing::warn!(%source, "nothing is owned until the mark of the last stop is gone");
+            }
+            let _ = line.send(Input::StopForgotten(forgotten.is_ok())).await;
         });
     }
 
@@ -141,6 +157,9 @@ impl Control {
         }
         let (node, line) = (Arc::clone(&self.node), self.line.clone());
         tokio::spawn(async move {
+            if let Err(source) = node.mark_stopped(Some(session)).await {
+                tracing::warn!(%source, "the clean stop is not written down");
+            }
             let actor = node.config.node.as_str().to_owned();
             let stop = Operation::Stop { member, session };
             if let Err(source) = execute::execute(&node, stop, &actor).await {

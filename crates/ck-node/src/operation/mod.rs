@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use ck_control::{
     ClusterId, ConfigChange, Generation, Home, InSyncChange, Incarnation, LeaseTerms, MemberChange,
-    MemberNumber, Mode, Nonce, SessionId, StoreId, Trigger,
+    MemberNumber, Mode, Nonce, SessionId, StopMark, StoreId, Trigger,
 };
 use ck_core::{Domain, Epoch, NodeId, PartitionId, Table, Version};
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,8 @@ pub struct Itself {
     pub previous: Option<SessionId>,
     /// Whether acknowledgements of its application are durable.
     pub durable: bool,
+    /// The session that its store was stopped cleanly in, by the mark in it.
+    pub stopped: Option<StopMark>,
     /// Its newest earlier start that told an outside process what it may act on.
     pub served: Option<Generation>,
     /// Configuration values it names; absent ones are adopted.

@@ -41,6 +41,8 @@ pub(crate) mod key {
     pub(crate) const IDENTITY: &str = "identity";
     /// The newest start that told an outside process what it may act on.
     pub(crate) const SERVED: &str = "served";
+    /// The session that was stopped cleanly, until the next one may act.
+    pub(crate) const STOPPED: &str = "stopped";
     pub(crate) const VOTE: &str = "vote";
     pub(crate) const COMMITTED: &str = "committed";
     pub(crate) const PURGED: &str = "purged";

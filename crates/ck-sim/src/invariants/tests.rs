@@ -27,6 +27,7 @@ fn registration(number: u64) -> Registration {
         homes: Vec::new(),
         process: ck_control::Nonce(number),
         durable: true,
+        stopped: None,
         served: false,
         peer_address: format!("node-{number}:1"),
         http_address: String::new(),

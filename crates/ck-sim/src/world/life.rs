@@ -11,7 +11,7 @@ use ck_core::NodeId;
 use crate::clock::{Clock, MS, SECOND};
 use crate::invariants::Observation;
 use crate::log::Log;
-use crate::world::place::{Application, Place, Process};
+use crate::world::place::{Application, Place, Process, Writes};
 use crate::world::{Event, World};
 
 impl World {
@@ -31,6 +31,7 @@ impl World {
                 votes: index < self.setting.voters,
                 durable: durable_only || self.random.permille(300),
                 served: self.random.permille(500),
+                stopped: None,
                 leaving: false,
                 removed: false,
                 started: false,
@@ -88,6 +89,7 @@ impl World {
         let identity = Identity {
             store: here.store,
             process: Nonce(nonce),
+            stopped: here.stopped,
         };
         let first = !here.started;
         here.started = true;
@@ -106,6 +108,7 @@ impl World {
             application: Application::default(),
             hosted: None,
             stopping: false,
+            stops_by: None,
             leaves_until: None,
             released: BTreeSet::new(),
         });
@@ -185,8 +188,10 @@ impl World {
             .saturating_sub(usize::try_from(behind).unwrap_or(0))
             .max(here.kept.min(process.applied));
         // Before it asks for its stop it brings everything to its disk.
-        if !here.durable && !process.stopping {
-            for copy in here.copies.values_mut() {
+        for copy in here.copies.values_mut() {
+            if process.stopping {
+                copy.sync();
+            } else if !here.durable {
                 copy.lose(mask);
             }
         }
@@ -202,6 +207,7 @@ impl World {
         };
         here.life += 1;
         here.kept = process.applied;
+        here.copies.values_mut().for_each(Writes::sync);
         self.gone(place);
         self.say(|| format!("node-{} has stopped", place + 1));
         if self.healed.is_some() {
@@ -231,6 +237,7 @@ impl World {
         here.generation = Generation(0);
         here.member = None;
         here.kept = 0;
+        here.stopped = None;
         here.copies.clear();
     }
 

@@ -172,7 +172,8 @@ impl State {
         let at_ms = step.at_ms();
         let last_seen_ms = member.last_ended_at_ms.filter(|_| member.session.is_none());
         let partitions_before = self.copies_of(number);
-        let clean = member.session.is_none() && member.stopped_cleanly;
+        let clean = (member.session.is_none() && member.stopped_cleanly)
+            || self.is_marked(member, registration);
         let proven = registration.durable || clean;
         if self.bugs.has(Bug::RejoinWithoutCatchUp) {
             self.count_in_sync(number);
@@ -275,7 +276,8 @@ impl State {
         // The lock on a store proves an earlier process of the same home dead, never the one that
         // holds it, and never one with a copy of the store elsewhere.
         let same_home = member.home.is_some() && registration.home() == member.home;
-        let proves = same_home && !registration.served && got > known;
+        let dead = same_home && !registration.served && got > known;
+        let proves = dead || self.is_marked(member, registration);
         match member.session {
             Some(session) if !proves => Err(Rejection::SessionOpen {
                 node: node(),
@@ -283,6 +285,16 @@ impl State {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the store has the mark of a clean stop of the member's newest session: that ended its
+    /// own lease before, and acknowledged nothing after.
+    fn is_marked(&self, member: &Member, registration: &Registration) -> bool {
+        let any = self.bugs.has(Bug::StaleStopMark);
+        registration.stopped.is_some_and(|mark| {
+            let newest = Some(mark.session) == member.last_session;
+            any || (newest && mark.start.next() == registration.generation)
+        })
     }
 
     /// Writes the member down and opens its session.

@@ -56,6 +56,7 @@ pub(crate) fn registration(n: u64) -> Registration {
         homes: Vec::from([(Home(n), Generation(1))]),
         process: Nonce(n * 1_000 + 1),
         durable: false,
+        stopped: None,
         served: false,
         peer_address: format!("127.0.0.1:{}", 10_000 + n),
         http_address: format!("127.0.0.1:{}", 8_000 + n),
