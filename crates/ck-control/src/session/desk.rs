@@ -154,6 +154,15 @@ impl Desk {
         present.max(past)
     }
 
+    /// The longer lease of before, by the change that made it shorter, once it has run out for
+    /// everybody: this office has waited it out itself since it first saw the change.
+    pub(crate) fn past_lease_over(&self, state: &State, now: Time) -> Option<Position> {
+        let past = state.past_lease()?;
+        let (since, seen) = self.shortened?;
+        let over = since == past.since && now >= seen.after(past.terms.waits_for());
+        over.then_some(since)
+    }
+
     /// When a session can be expired, unless another of its renewals is answered.
     fn deadline(&self, seat: &Seat, waits: Duration) -> Time {
         let answered = seat.answered.unwrap_or(Time::ZERO);

@@ -209,6 +209,13 @@ pub enum Command {
         /// The new terms.
         terms: LeaseTerms,
     },
+    /// A longer lease of before has run out everywhere: leaders wait for the present one alone.
+    LeaseSettled {
+        /// The office that waited.
+        office: OfficeId,
+        /// Position of the entry that made the lease shorter.
+        since: Position,
+    },
 }
 
 impl Command {
@@ -236,6 +243,7 @@ impl Command {
             Self::SetMode { .. } => "set-mode",
             Self::ModeApplied { .. } => "mode-applied",
             Self::SetLease { .. } => "set-lease",
+            Self::LeaseSettled { .. } => "lease-settled",
         }
     }
 }

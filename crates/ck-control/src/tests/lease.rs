@@ -245,6 +245,28 @@ fn a_shorter_lease_binds_the_leader_when_the_longer_has_run_out() {
 }
 
 #[test]
+fn a_longer_lease_that_has_run_out_is_waited_for_by_no_later_leader() {
+    let mut cluster = Cluster::with_rows(3, &["2 3 1"]);
+    let terms = LeaseTerms::of(Profile::Fast);
+    cluster.propose(Command::SetLease { terms });
+    let past = |cluster: &Cluster| cluster.world.state.past_lease().copied();
+    let longer = past(&cluster).expect("it was longer").terms.waits_for();
+    let longer = u32::try_from(longer.as_millis()).unwrap();
+    // A leader before its time is up knows no better, and begins to wait anew.
+    cluster.run(longer / 2);
+    cluster.elect(3);
+    cluster.run(longer - 100);
+    assert!(past(&cluster).is_some(), "not since that office began");
+    cluster.run(400);
+    assert_eq!(past(&cluster), None);
+    assert!(cluster.refusals.is_empty(), "{:?}", cluster.refusals);
+    cluster.elect(1);
+    cluster.mute.insert(2);
+    let taken = cluster.until(0, "3@2", 3_000);
+    assert!(taken <= 700, "{taken}");
+}
+
+#[test]
 fn a_higher_mode_holds_once_every_session_has_applied_it() {
     let mut cluster = Cluster::with_rows(3, &["1 2 3"]);
     cluster.propose(Command::SetMode {
