@@ -12,7 +12,7 @@
 //! outputs and a next deadline out, nothing but plain data.
 //!
 //! - [`Agent`], one for each process of a node: its session, its lease, the gate of each partition,
-//!   the calls of the handler, acknowledgements. `Agent::new(identity, bugs)`, `handle(AgentInput,
+//!   the calls of the handler, acknowledgements. `Agent::new(identity, limits, bugs)`, `handle(AgentInput,
 //!   now)`, `poll_output() -> Option<AgentOutput>`, `next_deadline() -> Time`; `owns(partition,
 //!   now)` and `check(token, now)` answer whether an effect may begin.
 //! - [`Leader`], one for each process, leading or not: office, renewals and the confirmations that
@@ -45,7 +45,7 @@ mod tests;
 mod time;
 pub mod token;
 
-pub use agent::{Agent, AgentInput, AgentOutput, Call, CallId, Identity};
+pub use agent::{Agent, AgentInput, AgentOutput, Call, CallId, HandlerLimits, Identity};
 pub use bugs::{Bug, Bugs};
 pub use config::{
     Config, ConfigChange, ConfigChoices, ConfigError, Conflict, LeaseTerms, Mode, Profile,

@@ -1,5 +1,7 @@
 //! What goes into an agent, and what comes out.
 
+use core::time::Duration;
+
 use ck_core::PartitionId;
 
 use crate::{Answer, FencingToken, MemberNumber, Renewal, SessionId, State, StopMark, TransferId};
@@ -104,6 +106,9 @@ pub enum AgentOutput {
     Cancel {
         /// The call.
         id: CallId,
+        /// It took longer than this, so it counts as failed and is made again; absent when something
+        /// else is wanted by now.
+        overdue: Option<Duration>,
     },
     /// The lease has lapsed: call `lease_lost`. Nothing waits for it.
     Lapsed,

@@ -5,14 +5,15 @@
 
 mod goal;
 mod io;
+mod line;
 mod part;
 mod send;
 mod wall;
 
 pub use io::{AgentInput, AgentOutput, Call, CallId};
+pub use line::HandlerLimits;
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ck_core::PartitionId;
 
@@ -22,6 +23,7 @@ use crate::{
     Answer, FencingToken, Member, MemberNumber, Nonce, PartitionControl, SessionId, State,
     StopMark, StoreId, Time,
 };
+use line::Line;
 use part::Part;
 
 /// Which sessions are this process's: those of its store that it registered itself.
@@ -62,8 +64,14 @@ pub struct Agent {
     stopping: bool,
     lapsed: bool,
     parts: BTreeMap<PartitionId, Part>,
+    /// Those that something has happened to; the others have nothing to do.
+    due: BTreeSet<PartitionId>,
+    /// Those that have to be looked at at a time.
+    alarms: BTreeSet<(Time, PartitionId)>,
+    /// Those with a planned move.
+    moving: BTreeSet<PartitionId>,
+    line: Line,
     outputs: VecDeque<AgentOutput>,
-    calls: u64,
     send_at: Time,
     #[cfg(feature = "planted-bugs")]
     wall: i64,
@@ -72,7 +80,7 @@ pub struct Agent {
 impl Agent {
     /// A process that has just started and has applied nothing.
     #[must_use]
-    pub fn new(identity: Identity, bugs: Bugs) -> Self {
+    pub fn new(identity: Identity, limits: HandlerLimits, bugs: Bugs) -> Self {
         Self {
             identity,
             bugs,
@@ -85,8 +93,11 @@ impl Agent {
             stopping: false,
             lapsed: true,
             parts: BTreeMap::new(),
+            due: BTreeSet::new(),
+            alarms: BTreeSet::new(),
+            moving: BTreeSet::new(),
+            line: Line::new(limits),
             outputs: VecDeque::new(),
-            calls: 0,
             send_at: Time::ZERO,
             #[cfg(feature = "planted-bugs")]
             wall: 0,
@@ -111,6 +122,7 @@ impl Agent {
             AgentInput::Drained { token } => {
                 if let Some(part) = self.parts.get_mut(&token.partition) {
                     part.drained(token);
+                    self.due.insert(token.partition);
                 }
                 if self.stopping {
                     // Its session's end may have waited for this.
@@ -140,8 +152,9 @@ impl Agent {
     pub fn next_deadline(&self) -> Time {
         let lease = self.lease.filter(|_| !self.lapsed);
         let lease = lease.map(|one| self.alarm(one.ends()));
-        let retries = self.parts.values().filter_map(Part::retry_at);
-        retries
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        alarm
+            .into_iter()
             .chain(lease)
             .min()
             .map_or(self.send_at, |first| first.min(self.send_at))
@@ -293,12 +306,15 @@ impl Agent {
 
     fn call_ended(&mut self, call: CallId, succeeded: bool, now: Time) {
         let retry = self.state.config().lease.renews_every();
-        for part in self.parts.values_mut() {
-            if part.call_ended(call, succeeded, now, retry) {
-                // What this node has done should not wait for the next renewal.
-                self.send_at = self.send_at.min(now);
-            }
+        let Some(partition) = self.line.ended(call) else {
+            return;
+        };
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.call_ended(call, succeeded, now, retry);
+            self.due.insert(partition);
         }
+        // What this node has done should not wait for the next renewal.
+        self.send_at = self.send_at.min(now);
     }
 
     fn advance(&mut self, now: Time) {
@@ -306,17 +322,42 @@ impl Agent {
         if !live && !self.lapsed {
             self.outputs.push_back(AgentOutput::Lapsed);
         }
-        self.lapsed = !live;
-        let mut gone = Vec::new();
-        for (partition, part) in &mut self.parts {
-            part.advance(*partition, live, now, &mut self.calls, &mut self.outputs);
-            if part.is_gone() {
-                gone.push(*partition);
-            }
+        if live == self.lapsed {
+            self.due.extend(self.parts.keys());
         }
-        for partition in gone {
-            self.parts.remove(&partition);
+        self.lapsed = !live;
+        let passed = self.alarms.iter().take_while(|(at, _)| *at <= now);
+        self.due.extend(passed.map(|(_, partition)| *partition));
+        while let Some(partition) = self.due.pop_first() {
+            self.advance_one(partition, |part, line, outputs| {
+                part.advance(partition, live, now, line, outputs);
+            });
+        }
+        while let Some((partition, lane)) = self.line.next() {
+            self.advance_one(partition, |part, line, outputs| {
+                part.takes_turn(partition, lane, live, now, line, outputs);
+            });
         }
         self.send(now);
+    }
+
+    fn advance_one(
+        &mut self,
+        partition: PartitionId,
+        step: impl FnOnce(&mut Part, &mut Line, &mut VecDeque<AgentOutput>),
+    ) {
+        let Some(part) = self.parts.get_mut(&partition) else {
+            return;
+        };
+        if let Some(at) = part.set_alarm.take() {
+            self.alarms.remove(&(at, partition));
+        }
+        step(part, &mut self.line, &mut self.outputs);
+        if part.is_gone() {
+            self.parts.remove(&partition);
+        } else if let Some(at) = part.alarm() {
+            part.set_alarm = Some(at);
+            self.alarms.insert((at, partition));
+        }
     }
 }

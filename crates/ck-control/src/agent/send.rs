@@ -49,10 +49,10 @@ impl Agent {
         unanswered: Duration,
         now: Time,
     ) -> Renewal {
-        let reports = self
-            .parts
-            .iter()
-            .filter_map(|(partition, part)| self.report(*partition, part, session));
+        let reports = self.moving.iter().filter_map(|partition| {
+            let part = self.parts.get(partition)?;
+            self.report(*partition, part, session)
+        });
         Renewal {
             member,
             session,

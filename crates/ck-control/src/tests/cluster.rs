@@ -11,8 +11,8 @@ use ck_core::PartitionId;
 use crate::bugs::Bugs;
 use crate::state::tests::world::{World, config, genesis, table};
 use crate::{
-    Agent, AgentInput, Call, Command, Config, FencingToken, Identity, Leader, LeaderInput,
-    MemberNumber, Nonce, Pace, Round, StopMark, StoreId, Time, Trigger,
+    Agent, AgentInput, Call, Command, Config, FencingToken, HandlerLimits, Identity, Leader,
+    LeaderInput, MemberNumber, Nonce, Pace, Round, StopMark, StoreId, Time, Trigger,
 };
 
 pub(super) struct Node {
@@ -51,6 +51,8 @@ pub(super) struct Cluster {
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
     pub(super) lost: Vec<Command>,
+    /// What processes started from now on ask of their handlers at once.
+    pub(super) limits: HandlerLimits,
     /// Rules that processes started from now on, and nobody's state, break.
     pub(super) bugs: Bugs,
     pub(super) plans: BTreeSet<Trigger>,
@@ -68,8 +70,14 @@ pub(super) const MS: Duration = Duration::from_millis(1);
 impl Cluster {
     /// Nodes 1 to `nodes`, node-1 leading, with a partition for each row.
     pub(super) fn with_rows(nodes: u64, rows: &[&str]) -> Self {
-        let base = config(rows.len() as u32, 3);
-        let mut cluster = Self::of(nodes, base);
+        Self::limited(nodes, rows, HandlerLimits::default())
+    }
+
+    /// As `with_rows`, with limits to what is asked of handlers.
+    pub(super) fn limited(nodes: u64, rows: &[&str], limits: HandlerLimits) -> Self {
+        let mut cluster = Self::empty();
+        cluster.limits = limits;
+        cluster.form(nodes, config(rows.len() as u32, 3));
         cluster.propose(Command::CreatePartitions {
             table: table(rows),
             strategy: None,
@@ -78,8 +86,8 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn of(nodes: u64, config: Config) -> Self {
-        let mut cluster = Self {
+    fn empty() -> Self {
+        Self {
             world: World::empty(),
             nodes: BTreeMap::new(),
             now: Time(1_000_000_000),
@@ -99,19 +107,22 @@ impl Cluster {
             keeps: BTreeSet::new(),
             deny: false,
             lost: Vec::new(),
+            limits: HandlerLimits::default(),
             bugs: Bugs::default(),
             plans: BTreeSet::new(),
             refusals: Vec::new(),
-        };
-        cluster.propose(genesis(config));
-        for n in 1..=nodes {
-            cluster.start(n, 1);
-            if n == 1 {
-                cluster.elect(1);
-            }
-            cluster.run(50);
         }
-        cluster
+    }
+
+    fn form(&mut self, nodes: u64, config: Config) {
+        self.propose(genesis(config));
+        for n in 1..=nodes {
+            self.start(n, 1);
+            if n == 1 {
+                self.elect(1);
+            }
+            self.run(50);
+        }
     }
 
     /// Starts a process of node n, which is its `generation`th.
@@ -124,7 +135,7 @@ impl Cluster {
         let terms = self.world.state.config().lease;
         let nonce = process_of(n, generation);
         let mut node = Node {
-            agent: Agent::new(identity, self.bugs),
+            agent: Agent::new(identity, self.limits, self.bugs),
             leader: Leader::new(MemberNumber(n), nonce, Pace::scaled(&terms), self.bugs),
             generation,
             up: true,

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::cluster::Cluster;
 use crate::{
-    Agent, AgentInput, AgentOutput, Answer, Bugs, Command, Identity, LeaderInput, LeaderOutput,
-    MemberNumber, Nonce, Renewal, StoreId,
+    Agent, AgentInput, AgentOutput, Answer, Bugs, Command, HandlerLimits, Identity, LeaderInput,
+    LeaderOutput, MemberNumber, Nonce, Renewal, StoreId,
 };
 
 /// A leader decides an expiry that is not committed, restarts in its term, and answers the session
@@ -125,7 +125,7 @@ fn the_process_of_a_copied_store_is_fenced_and_the_other_one_is_not() {
         process: Nonce(99),
         stopped: None,
     };
-    let mut copy = Agent::new(copied, Bugs::default());
+    let mut copy = Agent::new(copied, HandlerLimits::default(), Bugs::default());
     let state = cluster.world.state.clone();
     copy.handle(AgentInput::Applied(state.clone()), now);
     assert_eq!(copy.session(), None, "the session is the other process's");

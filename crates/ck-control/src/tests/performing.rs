@@ -43,7 +43,7 @@ impl Cluster {
                 }
             }
             AgentOutput::Call { id, call, .. } => self.call(n, id, call),
-            AgentOutput::Cancel { id } => {
+            AgentOutput::Cancel { id, .. } => {
                 let input = AgentInput::CallEnded {
                     call: id,
                     succeeded: false,

@@ -8,6 +8,7 @@ mod calls;
 mod context;
 mod perform;
 mod renewals;
+mod tasks;
 
 pub(crate) use perform::CONTROLLER;
 
@@ -188,7 +189,7 @@ impl Control {
         };
         let line = node.line.clone();
         Self {
-            agent: Agent::new(identity, Bugs::default()),
+            agent: Agent::new(identity, node.config.handler_limits, Bugs::default()),
             leader: Leader::new(member, node.nonce, node.config.pace, Bugs::default()),
             waiting: Waiting::default(),
             calls: Calls::new(Arc::clone(&node), line.clone()),

@@ -8,11 +8,11 @@ use ck_control::{
 };
 use tokio::sync::oneshot;
 
-use super::renewals;
 use super::{Control, Input};
+use super::{renewals, tasks};
 use crate::consensus::Substrate;
 use crate::execute::{self, propose};
-use crate::operation::Operation;
+use crate::operation::{Operation, OperationError};
 use crate::planning;
 use crate::relay;
 
@@ -75,7 +75,7 @@ impl Control {
                 let state = self.agent.state().clone();
                 self.calls.begin(id, partition, call, &state);
             }
-            AgentOutput::Cancel { id } => self.calls.cancel(id),
+            AgentOutput::Cancel { id, overdue } => self.calls.cancel(id, overdue),
             AgentOutput::Lapsed => self.calls.lapsed(),
         }
     }
@@ -124,10 +124,12 @@ impl Control {
             return;
         }
         self.registering = true;
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
-            let result = crate::driver::register(&node, previous, stopped).await;
-            let _ = line.send(Input::Registered(result)).await;
+        let node = Arc::clone(&self.node);
+        let register = async move { crate::driver::register(&node, previous, stopped).await };
+        tasks::run(&self.line, register, |ended| {
+            // A task that died may have registered.
+            let died = |_| Err(OperationError::Unknown { after_ms: 0 });
+            Input::Registered(ended.unwrap_or_else(died))
         });
     }
 
@@ -136,13 +138,16 @@ impl Control {
         if std::mem::replace(&mut self.forgetting, true) {
             return;
         }
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
+        let node = Arc::clone(&self.node);
+        let forget = async move {
             let forgotten = node.mark_stopped(None).await;
             if let Err(source) = &forgotten {
                 tracing::warn!(%source, "nothing is owned until the mark of the last stop is gone");
             }
-            let _ = line.send(Input::StopForgotten(forgotten.is_ok())).await;
+            forgotten.is_ok()
+        };
+        tasks::run(&self.line, forget, |ended| {
+            Input::StopForgotten(ended.unwrap_or(false))
         });
     }
 
@@ -155,8 +160,8 @@ impl Control {
         if !self.draining.is_empty() || std::mem::replace(&mut self.ending_session, true) {
             return;
         }
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
+        let node = Arc::clone(&self.node);
+        let stop = async move {
             if let Err(source) = node.mark_stopped(Some(session)).await {
                 tracing::warn!(%source, "the clean stop is not written down");
             }
@@ -165,8 +170,8 @@ impl Control {
             if let Err(source) = execute::execute(&node, stop, &actor).await {
                 tracing::debug!(%source, "the end of the session is not committed yet");
             }
-            let _ = line.send(Input::SessionStopped).await;
-        });
+        };
+        tasks::run(&self.line, stop, |_| Input::SessionStopped);
     }
 
     fn perform_as_leader(&mut self, output: LeaderOutput) {
@@ -232,13 +237,13 @@ impl Control {
         if std::mem::replace(&mut self.planning, true) {
             return;
         }
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
+        let node = Arc::clone(&self.node);
+        let plan = async move {
             if let Err(source) = planning::rebalance(&node, trigger, false, CONTROLLER).await {
                 tracing::debug!(%source, %trigger, "no rebalance yet");
             }
-            let _ = line.send(Input::Planned).await;
-        });
+        };
+        tasks::run(&self.line, plan, |_| Input::Planned);
     }
 }
 

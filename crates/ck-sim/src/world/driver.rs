@@ -239,7 +239,7 @@ impl World {
                 partition,
                 call,
             } => self.call(place, id, partition, call),
-            AgentOutput::Cancel { id } => self.cancel(place, id),
+            AgentOutput::Cancel { id, .. } => self.cancel(place, id),
             AgentOutput::Lapsed => self.lapse_guest(place),
         }
     }

@@ -1,10 +1,11 @@
 //! Starts and ends of processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ck_control::{
-    Agent, AgentInput, Bugs, Generation, Identity, Leader, MemberNumber, Nonce, Snapshot, State,
-    StoreId, Time,
+    Agent, AgentInput, Bugs, Generation, HandlerLimits, Identity, Leader, MemberNumber, Nonce,
+    Snapshot, State, StoreId, Time,
 };
 use ck_core::NodeId;
 
@@ -13,6 +14,12 @@ use crate::invariants::Observation;
 use crate::log::Log;
 use crate::world::place::{Application, Place, Process, Writes};
 use crate::world::{Event, World};
+
+/// So little at once that calls wait for each other, and as short as a slow call at times takes.
+const LIMITS: HandlerLimits = HandlerLimits {
+    calls_max: 4,
+    become_primary: Duration::from_secs(4),
+};
 
 impl World {
     /// Lays out the places; the first ones start within half a second.
@@ -94,7 +101,7 @@ impl World {
         let first = !here.started;
         here.started = true;
         here.process = Some(Process {
-            agent: Agent::new(identity, bugs),
+            agent: Agent::new(identity, LIMITS, bugs),
             leader: None,
             nonce,
             leading: None,
