@@ -38,11 +38,13 @@ pub enum Bug {
     AckNotBound,
     /// A lease counts although its floor is not applied.
     LeaseWithoutFloor,
+    /// A node keeps the mark of a clean stop when it acts again, and it counts for any session.
+    StaleStopMark,
 }
 
 impl Bug {
     /// Every rule that can be broken.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::GrantBeforeExpiry,
         Self::WallClock,
         Self::LeaseFromReceipt,
@@ -59,6 +61,7 @@ impl Bug {
         Self::GrantToNode,
         Self::AckNotBound,
         Self::LeaseWithoutFloor,
+        Self::StaleStopMark,
     ];
 }
 

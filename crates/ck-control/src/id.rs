@@ -70,6 +70,11 @@ counter! {
     /// Drawn at random by a process when it starts, so that two starts are told apart.
     Nonce
 }
+counter! {
+    /// Drawn at random when a store is first opened in the place it is in: that file, on that machine,
+    /// since that boot. Starts of the same home held its lock one after the other; a copy has another.
+    Home
+}
 
 impl From<Position> for SessionId {
     fn from(position: Position) -> Self {

@@ -12,7 +12,7 @@
 //! outputs and a next deadline out, nothing but plain data.
 //!
 //! - [`Agent`], one for each process of a node: its session, its lease, the gate of each partition,
-//!   the calls of the handler, acknowledgements. `Agent::new(identity, bugs)`, `handle(AgentInput,
+//!   the calls of the handler, acknowledgements. `Agent::new(identity, limits, bugs)`, `handle(AgentInput,
 //!   now)`, `poll_output() -> Option<AgentOutput>`, `next_deadline() -> Time`; `owns(partition,
 //!   now)` and `check(token, now)` answer whether an effect may begin.
 //! - [`Leader`], one for each process, leading or not: office, renewals and the confirmations that
@@ -45,7 +45,7 @@ mod tests;
 mod time;
 pub mod token;
 
-pub use agent::{Agent, AgentInput, AgentOutput, Call, CallId, Identity};
+pub use agent::{Agent, AgentInput, AgentOutput, Call, CallId, HandlerLimits, Identity};
 pub use bugs::{Bug, Bugs};
 pub use config::{
     Config, ConfigChange, ConfigChoices, ConfigError, Conflict, LeaseTerms, Mode, Profile,
@@ -53,16 +53,17 @@ pub use config::{
 pub use controller::{Leader, LeaderInput, LeaderOutput, Pace, Round};
 pub use handler::{BoxFuture, Copying, Handler, HandlerContext, HandlerError, NoHandler};
 pub use id::{
-    ClusterId, Generation, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
+    ClusterId, Generation, Home, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
     StoreId, SwitchId, TransferId, UuidError,
 };
 pub use session::{Answer, REPORTS_MAX, Release, Renewal, Report};
 pub use state::{
     Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
-    EventKind, Founder, Genesis, Halt, HistoryEntry, Holder, InSyncChange, InvariantError, Member,
-    MemberChange, Move, MoveRejection, Office, PartitionControl, PartitionState, Party, PastLease,
-    Proposal, Raise, Rebalance, RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT,
-    Session, Snapshot, SnapshotError, Stage, State, Transfer, TransferCommand, Trigger,
+    EventKind, Founder, Genesis, HOMES_MAX, Halt, HistoryEntry, Holder, InSyncChange,
+    InvariantError, Member, MemberChange, Move, MoveRejection, Office, PartitionControl,
+    PartitionState, Party, PastLease, Proposal, Raise, Rebalance, RebalanceCommand, Registration,
+    Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, StopMark, Transfer,
+    TransferCommand, Trigger,
 };
 pub use state::{
     CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,

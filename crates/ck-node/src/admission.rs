@@ -153,11 +153,11 @@ async fn register_as(
     let known = state
         .member_by_node(name.as_str())
         .filter(|member| member.store == itself.store);
-    // The answer to a registration of this very start was lost, and the session is open.
-    if let Some(session) = known.and_then(|member| member.session)
-        && known.is_some_and(|member| member.generation == itself.generation)
+    // The answer to a registration of this very process was lost, and the session is open.
+    if let Some(open) = known.and_then(|member| state.session(member.session?))
+        && open.process == itself.process
     {
-        return joined(node, &name, Some(Position(session.0)));
+        return joined(node, &name, Some(Position(open.id.0)));
     }
     // The founder has its number before the state knows it, and registers as new.
     let claimed = itself
@@ -174,9 +174,11 @@ async fn register_as(
         generation: itself.generation,
         member,
         previous,
-        // The store is locked by the process that asks, on its own disk.
-        holds_store: true,
+        // Locked by the process that asks, for as long as it lives.
+        homes: itself.homes,
+        process: itself.process,
         durable: itself.durable,
+        stopped: itself.stopped,
         // The session it replaces is the newest start's that is known, or none's.
         served: itself.served.is_some() && itself.served >= known.map(|member| member.generation),
         peer_address: request.peer_address,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_control::{ConfigChoices, Handler, NoHandler, Pace, Profile};
+use ck_control::{ConfigChoices, Handler, HandlerLimits, NoHandler, Pace, Profile};
 use ck_core::{Domain, NodeId};
 use ck_transport::BoxFuture;
 
@@ -100,6 +100,8 @@ pub struct Config {
     pub durable: bool,
     /// What the application does when this node's roles change. Default: nothing.
     pub handler: Arc<dyn Handler>,
+    /// How many of the handler's calls run at once, and how long it may take to begin to serve.
+    pub handler_limits: HandlerLimits,
     /// The clock that leases are counted on. Default: [`BootClock`].
     pub clock: Arc<dyn Clock>,
     /// How long this node gives each part of planned work while it leads.
@@ -146,6 +148,7 @@ impl Config {
             labels: BTreeMap::new(),
             durable: true,
             handler: Arc::new(NoHandler),
+            handler_limits: HandlerLimits::default(),
             clock: Arc::new(BootClock),
             pace: Pace::default(),
             stop_timeout: Duration::from_secs(10),
@@ -174,6 +177,9 @@ impl Config {
             return Err(ConfigError::SnapshotEvery {
                 got: self.snapshot_every,
             });
+        }
+        if self.handler_limits.calls_max == 0 {
+            return Err(ConfigError::HandlerCalls);
         }
         if self.events_kept == 0 {
             return Err(ConfigError::EventsKept);
@@ -226,6 +232,9 @@ pub enum ConfigError {
         /// The value.
         got: u64,
     },
+    /// No room for a call of the handler.
+    #[error("handler_limits.calls_max 0 is out of range; use 1 or more")]
+    HandlerCalls,
     /// No room for events.
     #[error("events_kept 0 is out of range; use 1 or more")]
     EventsKept,

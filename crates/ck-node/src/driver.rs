@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_control::{Rejection, SessionId};
+use ck_control::{Rejection, SessionId, StopMark};
 
 use crate::config::OnFatal;
 use crate::consensus::{Consensus, ConsensusError, Start, Substrate, SubstrateStatus};
@@ -53,6 +53,17 @@ pub enum NodeError {
     Removed {
         /// The node.
         node: ck_core::NodeId,
+    },
+    /// Another process renews this member's session.
+    #[error(
+        "another process with the identity of {node} is running and renews session {session}; this \
+         data directory is a copy of its: stop one of the two, and start a new node with an empty one"
+    )]
+    Twin {
+        /// The node.
+        node: ck_core::NodeId,
+        /// The session that stays open.
+        session: SessionId,
     },
     /// Members of another cluster of the same name take it for one of theirs: its disk was lost, and
     /// it has formed a cluster of its own instead of joining them.
@@ -313,11 +324,12 @@ async fn hand_over(node: &Arc<Shared>) {
 pub(crate) async fn register(
     node: &Arc<Shared>,
     previous: Option<SessionId>,
+    stopped: Option<StopMark>,
 ) -> Result<(), OperationError> {
-    match register_after(node, previous).await {
+    match register_after(node, previous, stopped).await {
         // What is applied here was behind: the newest session is in the answer.
         Err(OperationError::Rejected(Rejection::PreviousSession { newest, .. })) => {
-            register_after(node, newest).await
+            register_after(node, newest, stopped).await
         }
         other => other,
     }
@@ -326,8 +338,9 @@ pub(crate) async fn register(
 async fn register_after(
     node: &Arc<Shared>,
     previous: Option<SessionId>,
+    stopped: Option<StopMark>,
 ) -> Result<(), OperationError> {
-    let operation = Operation::Register(node.request(previous));
+    let operation = Operation::Register(node.request(previous, stopped));
     let actor = node.config.node.as_str().to_owned();
     let outcome = execute::execute(node, operation, &actor).await?;
     if let Outcome::Joined(joined) = outcome {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ck_control::{Command, MemberNumber, Position, Proposal, RebalanceCommand, Rejection, State};
 use ck_core::{NodeId, Version};
-use ck_transport::{Address, Request, TransportError};
+use ck_transport::Address;
 
 use crate::admission;
 use crate::codec;
@@ -14,12 +13,13 @@ use crate::consensus::{Committed, ProposeError, Substrate};
 use crate::operation::{Operation, OperationError, Outcome};
 use crate::planning;
 use crate::published::now_ms;
+use crate::relay::{any_member, leader_address, relay};
 use crate::removal;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
-use crate::wire::{Forward, Forwarded, kind, refusal};
+use crate::wire::{Forward, Forwarded};
 
 /// Between attempts while there is no leader.
-const RETRY_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 /// Carries an operation out, wherever the leader is, within the configured time.
 pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &str) -> Forwarded {
@@ -96,28 +96,21 @@ async fn attempt(node: &Arc<Shared>, operation: &Operation, actor: &str) -> Forw
     if node.status().leads() {
         return lead(node, operation.clone(), actor).await;
     }
-    match leader_address(node) {
-        Some(leader) => {
-            let forward = Forward {
-                operation: operation.clone(),
-                actor: actor.to_owned(),
-                relayed: true,
-            };
-            relay(node, &leader, forward).await
-        }
-        None => Err(not_leader(node, None)),
-    }
-}
-
-/// Where the leader is, when one is known and it is another node.
-pub(crate) fn leader_address(node: &Shared) -> Option<Address> {
-    let leader = node
-        .status()
-        .leader
-        .filter(|leader| Some(*leader) != node.member())?;
-    let published = node.publisher.current();
-    let member = published.state.member(leader)?;
-    Some(Address::member(member.peer_address.clone(), leader.0))
+    let leader = leader_address(node);
+    // Who was started at another address than before hears of no leader until it has registered:
+    // another member passes that on.
+    let registers = matches!(operation, Operation::Register(_));
+    let other = leader.is_none() && registers;
+    let through = leader.or_else(|| other.then(|| any_member(node))?);
+    let Some(through) = through else {
+        return Err(not_leader(node, None));
+    };
+    let forward = Forward {
+        operation: operation.clone(),
+        actor: actor.to_owned(),
+        relayed: !other,
+    };
+    relay(node, &through, forward).await
 }
 
 /// The answer of a node that does not lead.
@@ -128,50 +121,6 @@ pub(crate) fn not_leader(node: &Shared, leader: Option<&Address>) -> OperationEr
     OperationError::NotLeader {
         node: node.config.node.clone(),
         leader: leader.map(|member| member.node.clone()),
-    }
-}
-
-/// Passes an operation on to the node at `to`.
-pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forwarded {
-    let timeout = node.config.operation_timeout;
-    let unheard = |reason: String| OperationError::NoLeader {
-        reason,
-        voters: node.status().voters.len() as u64,
-    };
-    let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let unknown = || OperationError::Unknown { after_ms };
-    let payload = codec::encode(&forward).map_err(|source| unheard(source.to_string()))?;
-    let request = Request::new(kind::OPERATE, Bytes::from(payload));
-    match node.transport().call(to, request, timeout).await {
-        Ok((_, reply)) => codec::decode(&reply.payload).unwrap_or_else(|source| {
-            tracing::warn!(%source, to = %to, "the answer to an operation is not understood");
-            Err(unknown())
-        }),
-        Err(source) if never_ran(&source) => Err(unheard(source.to_string())),
-        // The rest may come after it was carried out.
-        Err(source) => {
-            tracing::warn!(%source, to = %to, "the answer to an operation was lost");
-            Err(unknown())
-        }
-    }
-}
-
-/// Whether a call that failed so certainly did not reach the operation.
-fn never_ran(source: &TransportError) -> bool {
-    match source {
-        TransportError::Unreachable { .. }
-        | TransportError::WrongPeer { .. }
-        | TransportError::OtherCluster { .. }
-        | TransportError::Version { .. }
-        | TransportError::Busy { .. } => true,
-        TransportError::Refused { code, .. } => [
-            refusal::MALFORMED,
-            refusal::KIND,
-            refusal::NOT_RUNNING,
-            refusal::STRANGER,
-        ]
-        .contains(code),
-        _ => false,
     }
 }
 

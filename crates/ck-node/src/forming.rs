@@ -13,8 +13,8 @@ use ck_transport::{Address, Request};
 use futures_util::future::join_all;
 
 use crate::codec;
-use crate::execute;
 use crate::operation::{Joined, Operation, OperationError, Outcome};
+use crate::relay;
 use crate::shared::{Phase, Shared};
 use crate::store::Membership;
 use crate::wire::{Forward, Hello, HelloReply, kind};
@@ -210,14 +210,14 @@ pub(crate) async fn hello(node: &Shared, address: &str) -> Result<HelloReply, St
 
 /// Joins through a member. `None` when that is done, else what to wait for before the next try.
 async fn join(node: &Arc<Shared>, via: &str) -> Result<Option<String>, FormingError> {
-    let operation = Operation::Join(node.request(None));
+    let operation = Operation::Join(node.request(None, None));
     let actor = node.config.node.as_str().to_owned();
     let forward = Forward {
         operation,
         actor,
         relayed: false,
     };
-    let joined = match execute::relay(node, &Address::anyone(via), forward).await {
+    let joined = match relay::relay(node, &Address::anyone(via), forward).await {
         Ok(Outcome::Joined(joined)) => joined,
         Ok(other) => {
             tracing::error!(?other, "a join was answered with something else");

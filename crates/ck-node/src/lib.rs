@@ -23,6 +23,7 @@ pub mod operation;
 mod ownership;
 mod planning;
 mod published;
+mod relay;
 mod removal;
 mod reports;
 mod secret;

@@ -12,7 +12,7 @@ use crate::driver;
 use crate::handle::Handle;
 use crate::published::Publisher;
 use crate::service::Door;
-use crate::shared::{Shared, peer_id};
+use crate::shared::{Before, Shared, peer_id};
 use crate::store::{Store, StoreError, key};
 
 /// A node, before it is started.
@@ -90,9 +90,12 @@ impl Node {
         let door = Arc::new(Door::default());
         let me = peer_id(&identity, &config.cluster_name);
         let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
-        let served = store.read(key::SERVED)?;
+        let before = Before {
+            served: store.read(key::SERVED)?,
+            stopped: store.read::<Option<_>>(key::STOPPED)?.flatten(),
+        };
         let publisher = Publisher::new(config.events_kept);
-        let node = Shared::new(config, store, identity, served, publisher);
+        let node = Shared::new(config, store, identity, before, publisher);
         node.connect(address, transport);
         door.open(&node);
         if let Err(source) = driver::start_consensus(&node).await {

@@ -11,6 +11,7 @@ use crate::control::Input;
 use crate::driver;
 use crate::execute;
 use crate::operation::{Operation, OperationError};
+use crate::relay;
 use crate::shared::Shared;
 use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
 
@@ -164,8 +165,8 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
     if node.status().leads() {
         return execute::lead(node, forward.operation, &forward.actor).await;
     }
-    match execute::leader_address(node) {
-        Some(leader) if !forward.relayed => execute::relay(node, &leader, forward).await,
+    match relay::leader_address(node) {
+        Some(leader) if !forward.relayed => relay::relay(node, &leader, forward).await,
         leader => Err(execute::not_leader(node, leader.as_ref())),
     }
 }

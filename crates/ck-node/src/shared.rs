@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use ck_control::{Generation, MemberNumber, Nonce, SessionId, State};
+use ck_control::{Generation, MemberNumber, Nonce, SessionId, State, StopMark};
 use ck_transport::{PeerId, Transport};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
@@ -15,7 +15,7 @@ use crate::operation::{Itself, JoinRequest, OperationError};
 use crate::ownership::Gates;
 use crate::published::{Publisher, now_ms};
 use crate::reports::Reports;
-use crate::store::{Identity, Membership, Store, key};
+use crate::store::{Identity, Membership, Store, StoreError, key};
 use crate::wire::Invitation;
 
 /// Operations that may be under way through one node.
@@ -48,6 +48,15 @@ pub(crate) struct Election {
     pub(crate) seen_at_ms: u64,
 }
 
+/// What earlier starts left in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    /// The newest start that told an outside process what it may act on.
+    pub(crate) served: Option<Generation>,
+    /// The session that was stopped cleanly, unless another has acted since.
+    pub(crate) stopped: Option<StopMark>,
+}
+
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) store: Store,
@@ -66,8 +75,8 @@ pub(crate) struct Shared {
     pub(crate) standing: watch::Sender<Standing>,
     /// What the user's handler is doing.
     pub(crate) reports: Reports,
-    /// The newest earlier start that told an outside process what it may act on.
-    served_before: Option<Generation>,
+    /// What earlier starts left behind.
+    pub(crate) before: Before,
     /// What this process may act on.
     pub(crate) gates: Arc<Gates>,
     /// Whether that is written down already.
@@ -87,7 +96,7 @@ impl Shared {
         config: Config,
         store: Store,
         identity: Identity,
-        served_before: Option<Generation>,
+        before: Before,
         publisher: Arc<Publisher>,
     ) -> Arc<Self> {
         let waiting_for = "the first answer of another node".to_owned();
@@ -106,7 +115,7 @@ impl Shared {
             inbox: Mutex::new(Some(inbox)),
             standing: watch::channel(Standing::default()).0,
             reports: Reports::default(),
-            served_before,
+            before,
             served: OnceCell::new(),
             election: Mutex::new(Election::default()),
             invitation: Mutex::new(None),
@@ -169,7 +178,11 @@ impl Shared {
     }
 
     /// What this node says when it joins or opens a session.
-    pub(crate) fn request(&self, previous: Option<SessionId>) -> JoinRequest {
+    pub(crate) fn request(
+        &self,
+        previous: Option<SessionId>,
+        stopped: Option<StopMark>,
+    ) -> JoinRequest {
         let config = &self.config;
         let identity = self.identity.lock().clone();
         JoinRequest {
@@ -185,10 +198,13 @@ impl Shared {
             itself: Some(Itself {
                 store: identity.store,
                 generation: identity.generation,
+                homes: identity.homes,
+                process: self.nonce,
                 member: identity.membership.map(|membership| membership.member),
                 previous,
                 durable: config.durable,
-                served: self.served_before,
+                stopped,
+                served: self.before.served,
                 choices: config.choices.clone(),
                 command_version: ck_control::COMMAND_VERSION,
                 secret: config.secret.clone(),
@@ -210,6 +226,14 @@ impl Shared {
             })
             .await
             .copied()
+    }
+
+    /// Writes down that a session was stopped cleanly: it ended its lease, no proof is held, and
+    /// nothing is acknowledged after it. `None` once another session may act.
+    pub(crate) async fn mark_stopped(&self, session: Option<SessionId>) -> Result<(), StoreError> {
+        let start = self.identity.lock().generation;
+        let mark = session.map(|session| StopMark { session, start });
+        self.store.write(key::STOPPED, &mark).await
     }
 
     /// Remembers when a leader was first seen.

@@ -10,6 +10,7 @@ use support::{World, eventually};
 fn said_by(handle: &Handle, node: &str, secret: Option<Secret>) -> JoinRequest {
     let state = handle.state();
     let member = state.member_by_node(node).unwrap();
+    let open = state.open_session_of(node);
     JoinRequest {
         node: member.node.clone(),
         display_name: member.display_name.clone(),
@@ -21,6 +22,9 @@ fn said_by(handle: &Handle, node: &str, secret: Option<Secret>) -> JoinRequest {
         services: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),
         itself: Some(Itself {
+            homes: Vec::new(),
+            stopped: None,
+            process: open.map_or(ck_control::Nonce(1), |session| session.process),
             store: member.store,
             generation: member.generation,
             member: Some(member.number),
@@ -154,7 +158,14 @@ async fn a_registration_whose_answer_was_lost_is_answered_again() {
             "the session of this start is still the same"
         );
     }
-    let mut older = said_by(&handles[0], "node-2", None);
+    let mut other = said_by(&handles[0], "node-2", None);
+    other.itself.as_mut().unwrap().process = ck_control::Nonce(1);
+    let refused = handles[1]
+        .execute(Operation::Register(other.clone()), "node-2")
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "session-open", "it is not that process's");
+    let mut older = other.clone();
     older.itself.as_mut().unwrap().generation = Generation(0);
     let refused = handles[1]
         .execute(Operation::Register(older), "node-2")

@@ -74,6 +74,7 @@ impl Agent {
         let me = self.member().map(|member| member.number);
         let node = self.member().map(|member| member.node.clone());
         let state = self.state.clone();
+        self.moving.clear();
         for (partition, control) in state.partitions() {
             let row = state.table().and_then(|table| table.row(partition));
             let in_row = node
@@ -85,11 +86,20 @@ impl Agent {
             };
             // Without a session what is applied here may be old: nothing is dropped for it.
             let waits = goal == Goal::Gone && self.session().is_none();
-            match self.parts.get_mut(&partition) {
+            let changed = match self.parts.get_mut(&partition) {
                 Some(part) if waits => part.aim(Goal::Ready),
                 Some(part) => part.aim(goal),
-                None if goal == Goal::Gone => {}
-                None => drop(self.parts.insert(partition, Part::new(goal, self.bugs))),
+                None if goal == Goal::Gone => continue,
+                None => {
+                    self.parts.insert(partition, Part::new(goal, self.bugs));
+                    true
+                }
+            };
+            if changed {
+                self.due.insert(partition);
+            }
+            if control.transfer.is_some() {
+                self.moving.insert(partition);
             }
         }
     }

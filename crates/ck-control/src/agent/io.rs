@@ -1,8 +1,10 @@
 //! What goes into an agent, and what comes out.
 
+use core::time::Duration;
+
 use ck_core::PartitionId;
 
-use crate::{Answer, FencingToken, MemberNumber, Renewal, SessionId, State, TransferId};
+use crate::{Answer, FencingToken, MemberNumber, Renewal, SessionId, State, StopMark, TransferId};
 
 /// What happened at a node.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub enum AgentInput {
     /// nothing after it: the entry that follows says that the next start has everything, and it may
     /// be committed although the process has died meanwhile.
     Stop,
+    /// The store keeps no mark of a clean stop any more, see [`AgentOutput::ForgetStop`].
+    StopForgotten,
     /// Time has passed: call it at [`next_deadline`](crate::Agent::next_deadline).
     Tick,
 }
@@ -62,8 +66,17 @@ pub enum AgentOutput {
     Register {
         /// Its newest session, open or ended, as the registration's compare-and-set.
         previous: Option<SessionId>,
+        /// The mark of a clean stop in the store.
+        stopped: Option<StopMark>,
     },
-    /// Propose the end of this node's session, forwarded to the leader. Its lease has ended.
+    /// Take the mark of a clean stop out of the store, durably, then say
+    /// [`AgentInput::StopForgotten`]: a session that may act has begun. Repeated until then.
+    ForgetStop,
+    /// Write into the store, durably, that this session was stopped cleanly; then propose its end,
+    /// forwarded to the leader. Its lease has ended, and nothing is acknowledged any more.
+    ///
+    /// The mark is for a stop that cannot be committed, because a majority has stopped already: the
+    /// next start gives it to [`Identity::stopped`](crate::Identity::stopped).
     StopSession {
         /// The member.
         member: MemberNumber,
@@ -93,6 +106,9 @@ pub enum AgentOutput {
     Cancel {
         /// The call.
         id: CallId,
+        /// It took longer than this, so it counts as failed and is made again; absent when something
+        /// else is wanted by now.
+        overdue: Option<Duration>,
     },
     /// The lease has lapsed: call `lease_lost`. Nothing waits for it.
     Lapsed,

@@ -5,31 +5,36 @@
 
 mod goal;
 mod io;
+mod line;
 mod part;
+mod send;
+mod wall;
 
 pub use io::{AgentInput, AgentOutput, Call, CallId};
+pub use line::HandlerLimits;
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec::Vec;
-use core::time::Duration;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ck_core::PartitionId;
 
 use crate::bugs::{Bug, Bugs};
-use crate::session::{Lease, REPORTS_MAX};
+use crate::session::Lease;
 use crate::{
-    Answer, FencingToken, Generation, Member, MemberNumber, PartitionControl, Renewal, Report,
-    SessionId, State, StoreId, Time,
+    Answer, FencingToken, Member, MemberNumber, Nonce, PartitionControl, SessionId, State,
+    StopMark, StoreId, Time,
 };
+use line::Line;
 use part::Part;
 
-/// Which sessions are this process's: those of its store and its start.
+/// Which sessions are this process's: those of its store that it registered itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The store it holds the lock of.
     pub store: StoreId,
-    /// Starts on that store, this one included.
-    pub generation: Generation,
+    /// Drawn anew at every start; the one in its registrations.
+    pub process: Nonce,
+    /// The session that the store's mark says was stopped cleanly, see [`AgentOutput::StopSession`].
+    pub stopped: Option<StopMark>,
 }
 
 /// One process of a node: its session, its lease, and its part in every partition.
@@ -59,8 +64,14 @@ pub struct Agent {
     stopping: bool,
     lapsed: bool,
     parts: BTreeMap<PartitionId, Part>,
+    /// Those that something has happened to; the others have nothing to do.
+    due: BTreeSet<PartitionId>,
+    /// Those that have to be looked at at a time.
+    alarms: BTreeSet<(Time, PartitionId)>,
+    /// Those with a planned move.
+    moving: BTreeSet<PartitionId>,
+    line: Line,
     outputs: VecDeque<AgentOutput>,
-    calls: u64,
     send_at: Time,
     #[cfg(feature = "planted-bugs")]
     wall: i64,
@@ -69,7 +80,7 @@ pub struct Agent {
 impl Agent {
     /// A process that has just started and has applied nothing.
     #[must_use]
-    pub fn new(identity: Identity, bugs: Bugs) -> Self {
+    pub fn new(identity: Identity, limits: HandlerLimits, bugs: Bugs) -> Self {
         Self {
             identity,
             bugs,
@@ -82,55 +93,15 @@ impl Agent {
             stopping: false,
             lapsed: true,
             parts: BTreeMap::new(),
+            due: BTreeSet::new(),
+            alarms: BTreeSet::new(),
+            moving: BTreeSet::new(),
+            line: Line::new(limits),
             outputs: VecDeque::new(),
-            calls: 0,
             send_at: Time::ZERO,
             #[cfg(feature = "planted-bugs")]
             wall: 0,
         }
-    }
-
-    /// Steps the wall clock, which only [`Bug::WallClock`] looks at, by nanoseconds.
-    #[cfg(feature = "planted-bugs")]
-    pub const fn step_wall_clock(&mut self, nanoseconds: i64) {
-        self.wall = self.wall.saturating_add(nanoseconds);
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn clock(&self, now: Time) -> Time {
-        if self.bugs.has(Bug::WallClock) {
-            Time(now.0.saturating_add_signed(self.wall))
-        } else {
-            now
-        }
-    }
-
-    /// The reading of the right clock when the one that leases are measured on reads `time`.
-    #[cfg(feature = "planted-bugs")]
-    fn alarm(&self, time: Time) -> Time {
-        if self.bugs.has(Bug::WallClock) {
-            Time(time.0.saturating_add_signed(self.wall.saturating_neg()))
-        } else {
-            time
-        }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "reads the wall clock with the feature on"
-    )]
-    const fn alarm(&self, time: Time) -> Time {
-        time
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "reads the wall clock with the feature on"
-    )]
-    const fn clock(&self, now: Time) -> Time {
-        now
     }
 
     /// Takes one input. `now` never goes back.
@@ -151,6 +122,7 @@ impl Agent {
             AgentInput::Drained { token } => {
                 if let Some(part) = self.parts.get_mut(&token.partition) {
                     part.drained(token);
+                    self.due.insert(token.partition);
                 }
                 if self.stopping {
                     // Its session's end may have waited for this.
@@ -164,6 +136,7 @@ impl Agent {
                 }
             }
             AgentInput::Stop => self.stop(now),
+            AgentInput::StopForgotten => self.identity.stopped = None,
             AgentInput::Tick => {}
         }
         self.advance(now);
@@ -179,8 +152,9 @@ impl Agent {
     pub fn next_deadline(&self) -> Time {
         let lease = self.lease.filter(|_| !self.lapsed);
         let lease = lease.map(|one| self.alarm(one.ends()));
-        let retries = self.parts.values().filter_map(Part::retry_at);
-        retries
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        alarm
+            .into_iter()
             .chain(lease)
             .min()
             .map_or(self.send_at, |first| first.min(self.send_at))
@@ -221,7 +195,8 @@ impl Agent {
         let floored = |lease: &Lease| {
             self.state.applied() >= lease.floor() || self.bugs.has(Bug::LeaseWithoutFloor)
         };
-        let lease = self.lease.filter(floored).filter(|_| !self.stopping);
+        let may_act = !self.stopping && self.marked().is_none();
+        let lease = self.lease.filter(floored).filter(|_| may_act);
         lease.map_or(Time::ZERO, |lease| lease.ends())
     }
 
@@ -239,7 +214,17 @@ impl Agent {
         self.bugs.has(Bug::NoCheckAfterAwait) || self.owns(token.partition, now) == Some(token)
     }
 
+    /// The mark of a clean stop that is still in the store, though this process has a session.
+    fn marked(&self) -> Option<StopMark> {
+        self.identity
+            .stopped
+            .filter(|_| !self.bugs.has(Bug::StaleStopMark))
+    }
+
     fn live(&self, now: Time) -> bool {
+        if self.marked().is_some() {
+            return false;
+        }
         let (applied, now) = (self.state.applied(), self.clock(now));
         let counts = |lease: Lease| lease.counts(applied, now, self.bugs);
         !self.stopping && self.lease.is_some_and(counts)
@@ -253,7 +238,7 @@ impl Agent {
     /// The session that the applied state has open for this very process.
     fn applied_session(&self) -> Option<SessionId> {
         let session = self.state.session(self.member()?.session?)?;
-        let mine = session.generation == self.identity.generation && Some(session.id) > self.over;
+        let mine = session.process == self.identity.process && Some(session.id) > self.over;
         mine.then_some(session.id)
     }
 
@@ -280,6 +265,7 @@ impl Agent {
         match *answer {
             Answer::Granted {
                 session,
+                process: _,
                 sent,
                 terms,
                 floor,
@@ -295,8 +281,8 @@ impl Agent {
                     lease.extend(sent, &terms, floor, now, bugs);
                 }
             }
-            Answer::Fenced { session } => {
-                if self.session() == Some(session) {
+            Answer::Fenced { session, process } => {
+                if self.session() == Some(session) && process == self.identity.process {
                     self.over = Some(session);
                     self.lease = None;
                     self.send_at = now;
@@ -320,12 +306,15 @@ impl Agent {
 
     fn call_ended(&mut self, call: CallId, succeeded: bool, now: Time) {
         let retry = self.state.config().lease.renews_every();
-        for part in self.parts.values_mut() {
-            if part.call_ended(call, succeeded, now, retry) {
-                // What this node has done should not wait for the next renewal.
-                self.send_at = self.send_at.min(now);
-            }
+        let Some(partition) = self.line.ended(call) else {
+            return;
+        };
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.call_ended(call, succeeded, now, retry);
+            self.due.insert(partition);
         }
+        // What this node has done should not wait for the next renewal.
+        self.send_at = self.send_at.min(now);
     }
 
     fn advance(&mut self, now: Time) {
@@ -333,67 +322,42 @@ impl Agent {
         if !live && !self.lapsed {
             self.outputs.push_back(AgentOutput::Lapsed);
         }
-        self.lapsed = !live;
-        let mut gone = Vec::new();
-        for (partition, part) in &mut self.parts {
-            part.advance(*partition, live, now, &mut self.calls, &mut self.outputs);
-            if part.is_gone() {
-                gone.push(*partition);
-            }
+        if live == self.lapsed {
+            self.due.extend(self.parts.keys());
         }
-        for partition in gone {
-            self.parts.remove(&partition);
+        self.lapsed = !live;
+        let passed = self.alarms.iter().take_while(|(at, _)| *at <= now);
+        self.due.extend(passed.map(|(_, partition)| *partition));
+        while let Some(partition) = self.due.pop_first() {
+            self.advance_one(partition, |part, line, outputs| {
+                part.advance(partition, live, now, line, outputs);
+            });
+        }
+        while let Some((partition, lane)) = self.line.next() {
+            self.advance_one(partition, |part, line, outputs| {
+                part.takes_turn(partition, lane, live, now, line, outputs);
+            });
         }
         self.send(now);
     }
 
-    fn send(&mut self, now: Time) {
-        if now < self.send_at {
+    fn advance_one(
+        &mut self,
+        partition: PartitionId,
+        step: impl FnOnce(&mut Part, &mut Line, &mut VecDeque<AgentOutput>),
+    ) {
+        let Some(part) = self.parts.get_mut(&partition) else {
             return;
+        };
+        if let Some(at) = part.set_alarm.take() {
+            self.alarms.remove(&(at, partition));
         }
-        self.send_at = now.after(self.state.config().lease.renews_every());
-        let Some(lease) = self.lease else {
-            if !self.stopping
-                && self.state.formed().is_some()
-                && self
-                    .member()
-                    .map_or(self.number.is_none(), |member| !member.closing)
-            {
-                let previous = self.member().and_then(|member| member.last_session);
-                self.outputs.push_back(AgentOutput::Register { previous });
-            }
-            return;
-        };
-        let (session, unanswered) = (lease.session(), self.clock(now).since(lease.heard()));
-        let Some(member) = self.member().map(|member| member.number) else {
-            return;
-        };
-        self.outputs.push_back(if self.stopping {
-            AgentOutput::StopSession { member, session }
-        } else {
-            AgentOutput::Renew(self.renewal(member, session, unanswered, now))
-        });
-    }
-
-    fn renewal(
-        &self,
-        member: MemberNumber,
-        session: SessionId,
-        unanswered: Duration,
-        now: Time,
-    ) -> Renewal {
-        let reports = self
-            .parts
-            .iter()
-            .filter_map(|(partition, part)| self.report(*partition, part, session));
-        Renewal {
-            member,
-            session,
-            sent: self.clock(now),
-            applied: self.state.applied(),
-            unanswered,
-            leaving: self.leaving.is_some(),
-            reports: reports.take(REPORTS_MAX).collect::<Vec<Report>>(),
+        step(part, &mut self.line, &mut self.outputs);
+        if part.is_gone() {
+            self.parts.remove(&partition);
+        } else if let Some(at) = part.alarm() {
+            part.set_alarm = Some(at);
+            self.alarms.insert((at, partition));
         }
     }
 }

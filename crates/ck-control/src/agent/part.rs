@@ -6,7 +6,8 @@ use core::time::Duration;
 use ck_core::PartitionId;
 
 use crate::agent::goal::Goal;
-use crate::agent::{AgentOutput, Call, CallId};
+use crate::agent::line::{Lane, Line, lane};
+use crate::agent::{AgentOutput, CallId};
 use crate::bugs::{Bug, Bugs};
 use crate::{FencingToken, Time};
 
@@ -19,6 +20,10 @@ struct Running {
     id: CallId,
     goal: Goal,
     cancelled: bool,
+    /// When it has to have returned.
+    deadline: Option<Time>,
+    /// Whether it was cancelled for that: then it has failed.
+    overdue: bool,
 }
 
 /// What this node holds of one partition.
@@ -32,8 +37,12 @@ pub(super) struct Part {
     open: Option<FencingToken>,
     /// The token whose gate was shut and whose proofs may be outstanding.
     draining: Option<FencingToken>,
+    /// Where it waits for room for its call.
+    queued: Option<Lane>,
     failures: u32,
     retry_at: Option<Time>,
+    /// The alarm that is set for it.
+    pub(super) set_alarm: Option<Time>,
     /// How far the running copy has come, as the handler said.
     progress: Option<(u64, u64)>,
 }
@@ -47,16 +56,18 @@ impl Part {
             running: None,
             open: None,
             draining: None,
+            queued: None,
             failures: 0,
             retry_at: None,
+            set_alarm: None,
             progress: None,
         }
     }
 
-    /// Sets where it is to be brought; the same as before changes nothing.
-    pub(super) fn aim(&mut self, goal: Goal) {
+    /// Sets where it is to be brought. False when that is the same as before, and changes nothing.
+    pub(super) fn aim(&mut self, goal: Goal) -> bool {
         if self.goal == goal {
-            return;
+            return false;
         }
         self.goal = goal;
         self.failures = 0;
@@ -65,6 +76,7 @@ impl Part {
         if self.reached != Some(goal) {
             self.reached = None;
         }
+        true
     }
 
     pub(super) const fn goal(&self) -> Goal {
@@ -83,8 +95,12 @@ impl Part {
         self.open
     }
 
-    pub(super) const fn retry_at(&self) -> Option<Time> {
-        self.retry_at
+    /// When it has to be looked at though nothing happens: for the next try, or for a call that has
+    /// taken too long.
+    pub(super) fn alarm(&self) -> Option<Time> {
+        let overdue = self.running.filter(|running| !running.cancelled);
+        let overdue = overdue.and_then(|running| running.deadline);
+        self.retry_at.or(overdue)
     }
 
     /// Whether nothing is left of it here.
@@ -106,20 +122,14 @@ impl Part {
         }
     }
 
-    /// Takes the end of a call. True when it was this partition's.
-    pub(super) fn call_ended(
-        &mut self,
-        call: CallId,
-        succeeded: bool,
-        now: Time,
-        retry: Duration,
-    ) -> bool {
+    /// Takes the end of its call.
+    pub(super) fn call_ended(&mut self, call: CallId, succeeded: bool, now: Time, retry: Duration) {
         let Some(running) = self.running.filter(|running| running.id == call) else {
-            return false;
+            return;
         };
         self.running = None;
-        if running.goal != self.goal || running.cancelled {
-            return true;
+        if running.goal != self.goal || (running.cancelled && !running.overdue) {
+            return;
         }
         if succeeded {
             self.reached = Some(self.goal);
@@ -129,7 +139,22 @@ impl Part {
             self.failures = self.failures.saturating_add(1);
             self.retry_at = Some(now.after(retry.saturating_mul(1 << doublings)));
         }
-        true
+    }
+
+    /// It is its turn: there is room for its call, if it still has one to make.
+    pub(super) fn takes_turn(
+        &mut self,
+        partition: PartitionId,
+        lane: Lane,
+        live: bool,
+        now: Time,
+        line: &mut Line,
+        outputs: &mut VecDeque<AgentOutput>,
+    ) {
+        if self.queued == Some(lane) {
+            self.queued = None;
+            self.step(partition, live, now, true, line, outputs);
+        }
     }
 
     pub(super) fn advance(
@@ -137,14 +162,31 @@ impl Part {
         partition: PartitionId,
         live: bool,
         now: Time,
-        calls: &mut u64,
+        line: &mut Line,
+        outputs: &mut VecDeque<AgentOutput>,
+    ) {
+        self.step(partition, live, now, false, line, outputs);
+    }
+
+    fn step(
+        &mut self,
+        partition: PartitionId,
+        live: bool,
+        now: Time,
+        is_first: bool,
+        line: &mut Line,
         outputs: &mut VecDeque<AgentOutput>,
     ) {
         self.shut(live, outputs);
         if let Some(running) = &mut self.running {
-            if running.goal != self.goal && !running.cancelled {
+            let overdue = running.deadline.is_some_and(|at| now >= at);
+            if !running.cancelled && (overdue || running.goal != self.goal) {
                 running.cancelled = true;
-                outputs.push_back(AgentOutput::Cancel { id: running.id });
+                running.overdue = overdue;
+                outputs.push_back(AgentOutput::Cancel {
+                    id: running.id,
+                    overdue: overdue.then_some(line.limits.become_primary),
+                });
             }
             return;
         }
@@ -168,7 +210,23 @@ impl Part {
             return;
         }
         match self.goal.call() {
-            Some(call) => self.call(partition, call, calls, outputs),
+            Some(call) if line.admits(call, is_first) => {
+                let begins = matches!(self.goal, Goal::Serve { .. });
+                self.queued = None;
+                self.running = Some(Running {
+                    id: line.begin(partition, call, outputs),
+                    goal: self.goal,
+                    cancelled: false,
+                    deadline: begins.then(|| now.after(line.limits.become_primary)),
+                    overdue: false,
+                });
+            }
+            Some(call) => {
+                self.queued = lane(call);
+                if let Some(lane) = self.queued {
+                    line.wait(partition, lane);
+                }
+            }
             None => self.reached = Some(self.goal),
         }
     }
@@ -201,26 +259,5 @@ impl Part {
             Goal::Release { .. } => self.draining.is_some(),
             _ => false,
         }
-    }
-
-    fn call(
-        &mut self,
-        partition: PartitionId,
-        call: Call,
-        calls: &mut u64,
-        outputs: &mut VecDeque<AgentOutput>,
-    ) {
-        *calls += 1;
-        let id = CallId(*calls);
-        self.running = Some(Running {
-            id,
-            goal: self.goal,
-            cancelled: false,
-        });
-        outputs.push_back(AgentOutput::Call {
-            id,
-            partition,
-            call,
-        });
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Intent {
     Plan(Trigger),
     /// The brake, pulled or released.
     Brake(bool),
+    /// The end of a longer lease.
+    Lease(Position),
     /// The mode's raise.
     Mode(Position, usize),
 }

@@ -255,7 +255,12 @@ impl Leader {
             return;
         };
         let expired = office.desk.tick(state, now);
+        let settled = office.desk.past_lease_over(state, now);
         self.expire(expired, now);
+        if let (Some(since), Some(office)) = (settled, self.office()) {
+            let command = Command::LeaseSettled { office, since };
+            self.propose(Intent::Lease(since), command, now);
+        }
         self.steer(now);
         let every = self.state.config().lease.late_after() / 2;
         let due = self

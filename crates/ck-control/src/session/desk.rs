@@ -154,6 +154,15 @@ impl Desk {
         present.max(past)
     }
 
+    /// The longer lease of before, by the change that made it shorter, once it has run out for
+    /// everybody: this office has waited it out itself since it first saw the change.
+    pub(crate) fn past_lease_over(&self, state: &State, now: Time) -> Option<Position> {
+        let past = state.past_lease()?;
+        let (since, seen) = self.shortened?;
+        let over = since == past.since && now >= seen.after(past.terms.waits_for());
+        over.then_some(since)
+    }
+
     /// When a session can be expired, unless another of its renewals is answered.
     fn deadline(&self, seat: &Seat, waits: Duration) -> Time {
         let answered = seat.answered.unwrap_or(Time::ZERO);
@@ -174,12 +183,17 @@ impl Desk {
         state: &State,
         now: Time,
     ) -> Option<Answer> {
-        let session = renewal.session;
+        let (session, process) = (renewal.session, renewal.process);
         let open = state.session(session);
+        if open.is_some_and(|open| open.process != process && open.member == renewal.member) {
+            // A copied data directory: the session is the process's that registered it, for good.
+            return Some(Answer::Fenced { session, process });
+        }
         if open.is_none() && session.0 <= state.applied().0 {
             if self.bugs.has(Bug::EndedSessionRevived) {
                 return Some(Answer::Granted {
                     session,
+                    process,
                     sent: renewal.sent,
                     terms: state.config().lease,
                     floor: Position(0),
@@ -187,7 +201,7 @@ impl Desk {
                 });
             }
             // Ended for good, in a log that only grows: true whoever leads.
-            return Some(Answer::Fenced { session });
+            return Some(Answer::Fenced { session, process });
         }
         let open = open.filter(|open| open.member == renewal.member && !open.closing)?;
         let lease = state.config().lease.lease();
@@ -279,6 +293,7 @@ impl Desk {
             seat.first_answered = seat.first_answered.or(Some(now));
             let answer = Answer::Granted {
                 session: id,
+                process: open.process,
                 sent: queued.sent,
                 terms: state.config().lease,
                 floor: open.floor,

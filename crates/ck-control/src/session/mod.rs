@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use desk::Desk;
 pub use lease::Lease;
 
-use crate::{LeaseTerms, MemberNumber, Position, SessionId, SwitchId, Time, TransferId};
+use crate::{LeaseTerms, MemberNumber, Nonce, Position, SessionId, SwitchId, Time, TransferId};
 
 /// Most reports in one renewal; the others wait for the next.
 pub const REPORTS_MAX: usize = 1_024;
@@ -24,6 +24,8 @@ pub struct Renewal {
     pub member: MemberNumber,
     /// Its session.
     pub session: SessionId,
+    /// The process that asks: a session is the one's that registered it.
+    pub process: Nonce,
     /// The node's clock, read before sending; the answer echoes it.
     pub sent: Time,
     /// The newest entry the node has applied.
@@ -98,6 +100,8 @@ pub enum Answer {
     Granted {
         /// The session.
         session: SessionId,
+        /// The process that asked.
+        process: Nonce,
         /// The renewal's clock reading, echoed.
         sent: Time,
         /// Lease and ρ as the leader's table has them.
@@ -107,9 +111,11 @@ pub enum Answer {
         /// Whether roles of a session that is about to stop are still to be handed over.
         handing_over: bool,
     },
-    /// The session has ended for good; the node registers anew.
+    /// The session has ended for good, or is another process's; the node registers anew.
     Fenced {
         /// The session.
         session: SessionId,
+        /// The process that asked. The answer is nobody else's.
+        process: Nonce,
     },
 }

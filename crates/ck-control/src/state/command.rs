@@ -11,12 +11,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::state::{Halt, InSyncChange, RebalanceCommand, TransferCommand, octets};
 use crate::{
-    ClusterId, Config, ConfigChange, Generation, Incarnation, LeaseTerms, MemberNumber, Mode,
+    ClusterId, Config, ConfigChange, Generation, Home, Incarnation, LeaseTerms, MemberNumber, Mode,
     Nonce, OfficeId, Position, SessionId, StoreId,
 };
 
 /// The highest command version this build understands.
 pub const COMMAND_VERSION: u16 = 1;
+
+/// Most homes of a store that a registration names; older ones are forgotten.
+pub const HOMES_MAX: usize = 32;
 
 /// A command on its way into the log.
 ///
@@ -206,6 +209,13 @@ pub enum Command {
         /// The new terms.
         terms: LeaseTerms,
     },
+    /// A longer lease of before has run out everywhere: leaders wait for the present one alone.
+    LeaseSettled {
+        /// The office that waited.
+        office: OfficeId,
+        /// Position of the entry that made the lease shorter.
+        since: Position,
+    },
 }
 
 impl Command {
@@ -233,6 +243,7 @@ impl Command {
             Self::SetMode { .. } => "set-mode",
             Self::ModeApplied { .. } => "mode-applied",
             Self::SetLease { .. } => "set-lease",
+            Self::LeaseSettled { .. } => "lease-settled",
         }
     }
 }
@@ -261,6 +272,22 @@ pub struct Founder {
     pub store: StoreId,
 }
 
+impl Registration {
+    /// Where the process holds the lock of its store.
+    pub(super) fn home(&self) -> Option<Home> {
+        self.homes.last().map(|(home, _)| *home)
+    }
+}
+
+/// What a clean stop leaves in its own store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StopMark {
+    /// The session that was stopped: its lease had ended, and nothing was acknowledged after.
+    pub session: SessionId,
+    /// The start of the node that it belonged to.
+    pub start: Generation,
+}
+
 /// A node coming in or coming back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -276,12 +303,21 @@ pub struct Registration {
     pub member: Option<MemberNumber>,
     /// Compare-and-set: the node's newest session, open or ended; absent when it never had one.
     pub previous: Option<SessionId>,
-    /// Whether it holds the exclusive lock on the same store as its previous process, on a local
-    /// file system; this proves that process dead.
-    pub holds_store: bool,
+    /// The homes of its store, oldest first, each with the last start there, at most
+    /// [`HOMES_MAX`]; in the last one it holds the exclusive lock. Empty where the system does not tell.
+    ///
+    /// The home of the previous session, at a later start, proves that session's process dead. A store
+    /// that does not know that home is a copy from before that session.
+    pub homes: Vec<(Home, Generation)>,
+    /// The process, which alone may renew the session.
+    pub process: Nonce,
     /// Whether everything it acknowledged before is on its disk, as it is for a node without an
     /// application.
     pub durable: bool,
+    /// The mark of a clean stop in its store. It is as good as the entry of that stop where it is of
+    /// the member's newest session, and this is the very next start: one between may have taken
+    /// writes that it has lost.
+    pub stopped: Option<StopMark>,
     /// Whether its previous session ever told an outside process what it owns.
     pub served: bool,
     /// Where peers reach it, `host:port`, 1 to 256 bytes; no other member's.

@@ -7,7 +7,7 @@ use ck_core::{Domain, NodeId, NodeState};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Generation, MemberNumber, Nonce, OfficeId, Position, SessionId, StoreId};
+use crate::{Generation, Home, MemberNumber, Nonce, OfficeId, Position, SessionId, StoreId};
 
 /// A node that belongs to the cluster, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Member {
     pub closing: bool,
     /// Its store.
     pub store: StoreId,
+    /// Where its newest registration found its store.
+    pub home: Option<Home>,
     /// Starts of the node so far.
     pub generation: Generation,
     /// Its open session.
@@ -65,6 +67,8 @@ pub struct Session {
     pub member: MemberNumber,
     /// The start of the node it belongs to.
     pub generation: Generation,
+    /// The process it belongs to.
+    pub process: Nonce,
     /// The last position at which something was taken from it without its consent; a lease counts
     /// only while the node has applied it. At first the registration's own.
     pub floor: Position,

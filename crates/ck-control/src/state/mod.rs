@@ -19,8 +19,8 @@ pub(crate) mod tests;
 mod transfer;
 
 pub use command::{
-    COMMAND_VERSION, Command, Entry, Founder, Genesis, MemberChange, Proposal, Registration,
-    Trigger,
+    COMMAND_VERSION, Command, Entry, Founder, Genesis, HOMES_MAX, MemberChange, Proposal,
+    Registration, StopMark, Trigger,
 };
 pub use event::{ChangeReason, EndReason, Event, EventKind};
 pub use history::HistoryEntry;

@@ -9,17 +9,16 @@ use core::time::Duration;
 use ck_core::PartitionId;
 
 use crate::bugs::Bugs;
-use crate::state::tests::world::{World, config, genesis, registration, table};
+use crate::state::tests::world::{World, config, genesis, table};
 use crate::{
-    Agent, AgentInput, AgentOutput, Call, Command, Config, FencingToken, Generation, Identity,
-    Leader, LeaderInput, LeaderOutput, MemberNumber, Nonce, Pace, Registration, Round, StoreId,
-    Time, Trigger,
+    Agent, AgentInput, Call, Command, Config, FencingToken, HandlerLimits, Identity, Leader,
+    LeaderInput, MemberNumber, Nonce, Pace, Round, StopMark, StoreId, Time, Trigger,
 };
 
 pub(super) struct Node {
     pub(super) agent: Agent,
     pub(super) leader: Leader,
-    generation: u64,
+    pub(super) generation: u64,
     pub(super) up: bool,
 }
 
@@ -45,9 +44,15 @@ pub(super) struct Cluster {
     pub(super) balks: BTreeSet<u64>,
     /// Every call of a handler.
     pub(super) calls: Vec<(u64, Call)>,
+    /// The marks of clean stops in their stores.
+    pub(super) marks: BTreeMap<u64, StopMark>,
+    /// Whose store does not get rid of it yet.
+    pub(super) keeps: BTreeSet<u64>,
     /// Proposals of leaders that are lost.
     pub(super) deny: bool,
     pub(super) lost: Vec<Command>,
+    /// What processes started from now on ask of their handlers at once.
+    pub(super) limits: HandlerLimits,
     /// Rules that processes started from now on, and nobody's state, break.
     pub(super) bugs: Bugs,
     pub(super) plans: BTreeSet<Trigger>,
@@ -55,13 +60,24 @@ pub(super) struct Cluster {
     pub(super) refusals: Vec<String>,
 }
 
+/// The process that is the `generation`th of node n.
+pub(super) const fn process_of(n: u64, generation: u64) -> Nonce {
+    Nonce(n * 1_000 + generation)
+}
+
 pub(super) const MS: Duration = Duration::from_millis(1);
 
 impl Cluster {
     /// Nodes 1 to `nodes`, node-1 leading, with a partition for each row.
     pub(super) fn with_rows(nodes: u64, rows: &[&str]) -> Self {
-        let base = config(rows.len() as u32, 3);
-        let mut cluster = Self::of(nodes, base);
+        Self::limited(nodes, rows, HandlerLimits::default())
+    }
+
+    /// As `with_rows`, with limits to what is asked of handlers.
+    pub(super) fn limited(nodes: u64, rows: &[&str], limits: HandlerLimits) -> Self {
+        let mut cluster = Self::empty();
+        cluster.limits = limits;
+        cluster.form(nodes, config(rows.len() as u32, 3));
         cluster.propose(Command::CreatePartitions {
             table: table(rows),
             strategy: None,
@@ -70,8 +86,8 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn of(nodes: u64, config: Config) -> Self {
-        let mut cluster = Self {
+    fn empty() -> Self {
+        Self {
             world: World::empty(),
             nodes: BTreeMap::new(),
             now: Time(1_000_000_000),
@@ -87,33 +103,39 @@ impl Cluster {
             fails: BTreeSet::new(),
             balks: BTreeSet::new(),
             calls: Vec::new(),
+            marks: BTreeMap::new(),
+            keeps: BTreeSet::new(),
             deny: false,
             lost: Vec::new(),
+            limits: HandlerLimits::default(),
             bugs: Bugs::default(),
             plans: BTreeSet::new(),
             refusals: Vec::new(),
-        };
-        cluster.propose(genesis(config));
-        for n in 1..=nodes {
-            cluster.start(n, 1);
-            if n == 1 {
-                cluster.elect(1);
-            }
-            cluster.run(50);
         }
-        cluster
+    }
+
+    fn form(&mut self, nodes: u64, config: Config) {
+        self.propose(genesis(config));
+        for n in 1..=nodes {
+            self.start(n, 1);
+            if n == 1 {
+                self.elect(1);
+            }
+            self.run(50);
+        }
     }
 
     /// Starts a process of node n, which is its `generation`th.
     pub(super) fn start(&mut self, n: u64, generation: u64) {
         let identity = Identity {
             store: StoreId(n.into()),
-            generation: Generation(generation),
+            process: process_of(n, generation),
+            stopped: self.marks.get(&n).copied(),
         };
         let terms = self.world.state.config().lease;
-        let nonce = Nonce(n * 1_000 + generation);
+        let nonce = process_of(n, generation);
         let mut node = Node {
-            agent: Agent::new(identity, self.bugs),
+            agent: Agent::new(identity, self.limits, self.bugs),
             leader: Leader::new(MemberNumber(n), nonce, Pace::scaled(&terms), self.bugs),
             generation,
             up: true,
@@ -194,103 +216,6 @@ impl Cluster {
             if idle {
                 return;
             }
-        }
-    }
-
-    fn agent_output(&mut self, n: u64, output: AgentOutput) {
-        let now = self.now;
-        match output {
-            AgentOutput::Renew(renewal) => {
-                if let Some(leader) = self.leading.filter(|_| !self.mute.contains(&n)) {
-                    self.node(leader)
-                        .leader
-                        .handle(LeaderInput::Renewal(renewal), now);
-                }
-            }
-            AgentOutput::Register { previous } => {
-                let store = StoreId(n.into());
-                let state = self.world.state.clone();
-                let mut members = state.members();
-                let member = members.find(|one| one.store == store).map(|one| one.number);
-                let registration = Registration {
-                    generation: Generation(self.nodes[&n].generation),
-                    previous,
-                    member,
-                    served: true,
-                    ..registration(n)
-                };
-                if self.leading.is_some() && !self.mute.contains(&n) {
-                    let _ = self.world.apply(Command::Register(registration));
-                    self.publish();
-                }
-            }
-            AgentOutput::StopSession { member, session } => {
-                if self.leading.is_some() {
-                    let _ = self.world.apply(Command::Stop { member, session });
-                    self.publish();
-                }
-            }
-            AgentOutput::Shut { token } => {
-                if !self.holds.contains(&n) {
-                    let input = AgentInput::Drained { token };
-                    self.node(n).agent.handle(input, now);
-                }
-            }
-            AgentOutput::Call { id, call, .. } => {
-                self.calls.push((n, call));
-                let slow = matches!(call, Call::Release { .. } | Call::Prepare { .. });
-                let dull = matches!(call, Call::BecomePrimary { .. }) && self.dull.contains(&n);
-                let hangs = dull || (slow && self.hangs.contains(&n));
-                let begins = matches!(call, Call::BecomePrimary { .. });
-                let balks = begins && self.balks.contains(&n);
-                let fails = matches!(call, Call::Release { .. }) && self.fails.contains(&n);
-                if !hangs {
-                    let input = AgentInput::CallEnded {
-                        call: id,
-                        succeeded: !fails && !balks,
-                    };
-                    self.node(n).agent.handle(input, now);
-                }
-            }
-            AgentOutput::Cancel { id } => {
-                let input = AgentInput::CallEnded {
-                    call: id,
-                    succeeded: false,
-                };
-                self.node(n).agent.handle(input, now);
-            }
-            AgentOutput::Open { .. } | AgentOutput::Lapsed => {}
-        }
-    }
-
-    fn leader_output(&mut self, n: u64, output: LeaderOutput) {
-        let now = self.now;
-        match output {
-            LeaderOutput::Confirm { round, term } => {
-                if self.quorum && self.leading == Some(n) {
-                    self.confirm(n, round, term);
-                } else {
-                    self.kept.push((round, term));
-                }
-            }
-            LeaderOutput::Answer { to, answer } => {
-                if !self.deaf.contains(&to.0) && self.nodes[&to.0].up {
-                    self.node(to.0)
-                        .agent
-                        .handle(AgentInput::Answered(answer), now);
-                }
-            }
-            LeaderOutput::Propose(command) => {
-                if self.deny {
-                    self.lost.push(command);
-                } else if self.leading == Some(n) {
-                    if let Err(refused) = self.world.apply(command) {
-                        self.refusals.push(refused.to_string());
-                    }
-                    self.publish();
-                }
-            }
-            LeaderOutput::Plan { trigger } => drop(self.plans.insert(trigger)),
         }
     }
 

@@ -1,11 +1,14 @@
-//! Two interleavings that random runs rarely meet, step by step; and that each is a double owner
+//! Interleavings that random runs rarely meet, step by step; and that each is a double owner
 //! where its rule is broken.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::cluster::Cluster;
-use crate::{Bugs, Command, LeaderInput, MemberNumber, Renewal};
+use crate::{
+    Agent, AgentInput, AgentOutput, Answer, Bugs, Command, HandlerLimits, Identity, LeaderInput,
+    LeaderOutput, MemberNumber, Nonce, Renewal, StoreId,
+};
 
 /// A leader decides an expiry that is not committed, restarts in its term, and answers the session
 /// it had condemned; then the old entry commits. Node-2 does not hear of it.
@@ -98,6 +101,7 @@ fn a_confirmation_begun_before_the_arrival(bugs: Bugs) -> bool {
     let renewal = Renewal {
         member: MemberNumber(2),
         session: agent.session().expect("node-2 is registered"),
+        process: crate::Nonce(2_001),
         sent: now,
         applied: agent.state().applied(),
         unanswered: Duration::ZERO,
@@ -109,6 +113,54 @@ fn a_confirmation_begun_before_the_arrival(bugs: Bugs) -> bool {
     cluster.confirm(1, round, term);
     cluster.run(0);
     cluster.node(2).agent.lease_ends() != before
+}
+
+#[test]
+fn the_process_of_a_copied_store_is_fenced_and_the_other_one_is_not() {
+    let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
+    let (now, session) = (cluster.now, cluster.world.session(2));
+    // A copy of node-2's data directory, on another machine, started as often as node-2.
+    let copied = Identity {
+        store: StoreId(2),
+        process: Nonce(99),
+        stopped: None,
+    };
+    let mut copy = Agent::new(copied, HandlerLimits::default(), Bugs::default());
+    let state = cluster.world.state.clone();
+    copy.handle(AgentInput::Applied(state.clone()), now);
+    assert_eq!(copy.session(), None, "the session is the other process's");
+    // What an answer to the other brings it nothing, nor does it to renew by force.
+    let renewal = Renewal {
+        member: MemberNumber(2),
+        session,
+        process: Nonce(99),
+        sent: now,
+        applied: state.applied(),
+        unanswered: Duration::ZERO,
+        leaving: true,
+        reports: Vec::new(),
+    };
+    let leader = &mut cluster.node(1).leader;
+    leader.handle(LeaderInput::Renewal(renewal), now);
+    let fenced = Answer::Fenced {
+        session,
+        process: Nonce(99),
+    };
+    let to = MemberNumber(2);
+    let answer = LeaderOutput::Answer { to, answer: fenced };
+    assert_eq!(leader.poll_output(), Some(answer));
+    assert_eq!(leader.poll_output(), None, "nothing is handed over for it");
+    let agent = &mut cluster.node(2).agent;
+    agent.handle(AgentInput::Answered(fenced), now);
+    assert_eq!(agent.session(), Some(session), "it was not for this one");
+    copy.handle(AgentInput::Tick, now.after(Duration::from_secs(1)));
+    let asked = core::iter::from_fn(|| copy.poll_output()).any(|output| {
+        let previous = Some(session);
+        let stopped = None;
+        output == AgentOutput::Register { previous, stopped }
+    });
+    assert!(asked, "it waits for the end of the session");
+    assert_eq!(cluster.show(0), "2@1");
 }
 
 #[test]

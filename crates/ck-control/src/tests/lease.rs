@@ -183,10 +183,12 @@ fn a_lease_counts_only_once_its_floor_is_applied() {
     let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
     let state = cluster.world.state.clone();
     let session = cluster.world.session(2);
+    let process = crate::Nonce(2_001);
     let now = cluster.now;
     let agent = &mut cluster.node(2).agent;
     let answer = Answer::Granted {
         session,
+        process,
         sent: now,
         terms: state.config().lease,
         floor: crate::Position(state.applied().0 + 5),
@@ -201,7 +203,7 @@ fn a_lease_counts_only_once_its_floor_is_applied() {
 fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
     let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
     let session = cluster.world.session(2);
-    let terms = LeaseTerms::of(Profile::Lan);
+    let (terms, process) = (LeaseTerms::of(Profile::Lan), crate::Nonce(2_001));
     let (now, before) = (cluster.now, cluster.node(2).agent.lease_ends());
     for (session, sent) in [
         (session, crate::Time(1)),
@@ -211,6 +213,7 @@ fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
         let floor = crate::Position(1);
         let answer = Answer::Granted {
             session,
+            process,
             sent,
             terms,
             floor,
@@ -222,7 +225,8 @@ fn answers_that_are_stale_doubled_or_of_another_session_are_ignored() {
     }
     let session = SessionId(1);
     let agent = &mut cluster.node(2).agent;
-    agent.handle(AgentInput::Answered(Answer::Fenced { session }), now);
+    let fenced = Answer::Fenced { session, process };
+    agent.handle(AgentInput::Answered(fenced), now);
     assert_eq!(agent.lease_ends(), before);
 }
 
@@ -237,6 +241,28 @@ fn a_shorter_lease_binds_the_leader_when_the_longer_has_run_out() {
     cluster.until(0, "3@2", 1_500);
     cluster.mute.insert(3);
     let taken = cluster.until(0, "1@3", 3_000);
+    assert!(taken <= 700, "{taken}");
+}
+
+#[test]
+fn a_longer_lease_that_has_run_out_is_waited_for_by_no_later_leader() {
+    let mut cluster = Cluster::with_rows(3, &["2 3 1"]);
+    let terms = LeaseTerms::of(Profile::Fast);
+    cluster.propose(Command::SetLease { terms });
+    let past = |cluster: &Cluster| cluster.world.state.past_lease().copied();
+    let longer = past(&cluster).expect("it was longer").terms.waits_for();
+    let longer = u32::try_from(longer.as_millis()).unwrap();
+    // A leader before its time is up knows no better, and begins to wait anew.
+    cluster.run(longer / 2);
+    cluster.elect(3);
+    cluster.run(longer - 100);
+    assert!(past(&cluster).is_some(), "not since that office began");
+    cluster.run(400);
+    assert_eq!(past(&cluster), None);
+    assert!(cluster.refusals.is_empty(), "{:?}", cluster.refusals);
+    cluster.elect(1);
+    cluster.mute.insert(2);
+    let taken = cluster.until(0, "3@2", 3_000);
     assert!(taken <= 700, "{taken}");
 }
 

@@ -93,3 +93,51 @@ fn a_stop_waits_for_a_copy_that_is_being_brought_up_to_date() {
     cluster.run(500);
     assert!(is_handed_over(&mut cluster, 1));
 }
+
+/// All stop at once, so that no stop is committed, and start again, node-1 leading.
+fn all_stop_and_start(cluster: &mut Cluster) {
+    cluster.leading = None;
+    for n in 1..=3 {
+        let now = cluster.now;
+        cluster.node(n).agent.handle(AgentInput::Stop, now);
+    }
+    cluster.run(10);
+    assert_eq!(cluster.marks.len(), 3);
+    for n in 1..=3 {
+        cluster.kill(n);
+        cluster.restart(n);
+    }
+    cluster.elect(1);
+}
+
+#[test]
+fn a_stop_of_all_that_nobody_could_commit_is_known_by_the_marks() {
+    let mut cluster = Cluster::with_rows(3, &ROWS);
+    all_stop_and_start(&mut cluster);
+    // Their acknowledgements are not durable, and nobody gives an order; no lease is waited for.
+    let took = cluster.until(0, "1@2", 1_000);
+    cluster.until(2, "2@2", 1_000);
+    assert!(took < 1_000, "{took} ms");
+    assert!(cluster.marks.is_empty(), "they have acted since");
+    for partition in 0..4 {
+        let partition = ck_core::PartitionId(partition);
+        let control = cluster.world.state.partition(partition);
+        assert_eq!(control.unwrap().in_sync.len(), 3);
+    }
+}
+
+#[test]
+fn a_session_acts_on_nothing_while_the_mark_of_the_stop_before_is_in_its_store() {
+    let mut cluster = Cluster::with_rows(3, &ROWS);
+    cluster.keeps.insert(2);
+    all_stop_and_start(&mut cluster);
+    cluster.run(10_000);
+    assert_eq!(cluster.show(2), "-");
+    let now = cluster.now;
+    assert_eq!(cluster.node(2).agent.lease_ends(), crate::Time::ZERO);
+    let session = cluster.world.session(2);
+    assert_eq!(cluster.node(2).agent.session(), Some(session), "it renews");
+    cluster.keeps.clear();
+    cluster.until(2, "2@2", 1_000);
+    assert!(cluster.now > now);
+}

@@ -1,5 +1,6 @@
 //! Agents and leaders together, over one log and a network without delay.
 
+mod calls;
 mod cluster;
 mod crash;
 mod interleavings;
@@ -7,5 +8,6 @@ mod lease;
 mod leaving;
 mod lost;
 mod moving;
+mod performing;
 mod plans;
 mod progress;

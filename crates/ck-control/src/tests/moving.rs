@@ -214,7 +214,10 @@ fn a_target_that_is_behind_keeps_its_copy_when_its_session_ends() {
         .in_sync;
     assert!(in_sync.contains(&MemberNumber(4)), "{in_sync:?}");
     let session = cluster.world.session(4);
-    let answer = crate::Answer::Fenced { session };
+    let answer = crate::Answer::Fenced {
+        session,
+        process: crate::Nonce(4_001),
+    };
     let now = cluster.now;
     let agent = &mut cluster.node(4).agent;
     agent.handle(crate::AgentInput::Answered(answer), now);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ck_control::{BoxFuture, Call, CallId, Copying, HandlerError, MemberNumber, State, TransferId};
@@ -11,14 +11,21 @@ use ck_core::PartitionId;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::Input;
 use super::context::{CallContext, Over};
+use super::{Input, tasks};
 use crate::shared::Shared;
+
+/// A call that runs.
+struct Running {
+    cancelled: Over,
+    /// Set before it is cancelled for having taken longer than this.
+    overdue: Arc<OnceLock<Duration>>,
+}
 
 pub(super) struct Calls {
     node: Arc<Shared>,
     line: mpsc::Sender<Input>,
-    running: BTreeMap<CallId, Over>,
+    running: BTreeMap<CallId, Running>,
     /// The node has ended.
     ended: Over,
 }
@@ -45,12 +52,17 @@ impl Calls {
     /// Begins a call.
     pub(super) fn begin(&mut self, id: CallId, partition: PartitionId, call: Call, state: &State) {
         let cancelled = Over::new();
-        self.running.insert(id, cancelled.clone());
+        let overdue = Arc::new(OnceLock::new());
+        let running = Running {
+            cancelled: cancelled.clone(),
+            overdue: Arc::clone(&overdue),
+        };
+        self.running.insert(id, running);
         let context = self.context(Some(partition), &cancelled);
         let copying = copying(state, partition, call);
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
+        let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
         let over = (cancelled.said(), self.ended.said());
-        tokio::spawn(async move {
+        let run = async move {
             let reports = &node.reports;
             reports.begun(partition, name(call));
             // The handler may panic before it returns its future, too.
@@ -62,7 +74,7 @@ impl Calls {
                 () = over.0 => None,
                 () = over.1 => None,
             };
-            let succeeded = match result {
+            match result {
                 Some(Ok(Ok(()))) => {
                     reports.succeeded(partition);
                     true
@@ -76,23 +88,35 @@ impl Calls {
                     false
                 }
                 None => {
-                    reports.cancelled(partition);
+                    match overdue.get() {
+                        Some(limit) => reports.failed(partition, name(call), &too_long(*limit)),
+                        None => reports.cancelled(partition),
+                    }
                     false
                 }
-            };
-            let _ = line
-                .send(Input::CallEnded {
-                    call: id,
-                    succeeded,
-                })
-                .await;
+            }
+        };
+        tasks::run(&self.line, run, move |ended| {
+            let succeeded = ended.unwrap_or_else(|source| {
+                // What the handler's future drops may panic as well.
+                let why = format!("panicked when it was dropped: {source}");
+                after.reports.failed(partition, name(call), &why);
+                false
+            });
+            Input::CallEnded {
+                call: id,
+                succeeded,
+            }
         });
     }
 
     /// The call's result is no longer wanted: its future is dropped.
-    pub(super) fn cancel(&self, id: CallId) {
+    pub(super) fn cancel(&self, id: CallId, overdue: Option<Duration>) {
         if let Some(running) = self.running.get(&id) {
-            running.say();
+            if let Some(limit) = overdue {
+                let _ = running.overdue.set(limit);
+            }
+            running.cancelled.say();
         }
     }
 
@@ -121,6 +145,10 @@ impl Calls {
     pub(super) fn end(&self) {
         self.ended.say();
     }
+}
+
+fn too_long(limit: Duration) -> String {
+    format!("has not returned within {limit:?}; it was cancelled, and is called again")
 }
 
 fn name(call: Call) -> &'static str {

@@ -8,6 +8,7 @@ mod calls;
 mod context;
 mod perform;
 mod renewals;
+mod tasks;
 
 pub(crate) use perform::CONTROLLER;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use ck_control::{
     Agent, AgentInput, Answer, Bugs, CallId, FencingToken, Identity, Leader, LeaderInput,
-    MemberNumber, OfficeId, Renewal, Round, SessionId, Time,
+    MemberNumber, OfficeId, Rejection, Renewal, Round, SessionId, Time,
 };
 use ck_core::PartitionId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -37,6 +38,10 @@ const BATCH_MAX: usize = 256;
 
 /// Longest the loop sleeps.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Leases after which a session that stays open, though this process does not renew it, is another
+/// process's. One is enough, but for leaders that change or stall.
+const TWIN_AFTER_LEASES: u32 = 8;
 
 /// How often the members that are lost are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(50);
@@ -64,6 +69,8 @@ pub(crate) enum Input {
     Registered(Result<(), OperationError>),
     /// An attempt to end the session has ended.
     SessionStopped,
+    /// The store has no mark of a clean stop any more; or, with `false`, it could not be written.
+    StopForgotten(bool),
     /// An attempt to plan has ended.
     Planned,
     /// The node is about to stop.
@@ -111,7 +118,11 @@ pub(crate) struct Control {
     /// When the stop began.
     stopping_since: Option<Time>,
     registering: bool,
+    /// The session of this member that stands in the way of its registration, and since when.
+    barred: Option<(SessionId, Time)>,
     ending_session: bool,
+    /// The mark of a clean stop is being taken out of the store.
+    forgetting: bool,
     planning: bool,
     /// Renewals of this node under way.
     renewing: Arc<Semaphore>,
@@ -171,14 +182,14 @@ pub(crate) async fn run(node: Arc<Shared>, consensus: Arc<Consensus>) -> Result<
 
 impl Control {
     fn new(node: Arc<Shared>, consensus: Arc<Consensus>, member: MemberNumber) -> Self {
-        let (store, generation) = {
-            let identity = node.identity.lock();
-            (identity.store, identity.generation)
+        let identity = Identity {
+            store: node.identity.lock().store,
+            process: node.nonce,
+            stopped: node.before.stopped,
         };
-        let identity = Identity { store, generation };
         let line = node.line.clone();
         Self {
-            agent: Agent::new(identity, Bugs::default()),
+            agent: Agent::new(identity, node.config.handler_limits, Bugs::default()),
             leader: Leader::new(member, node.nonce, node.config.pace, Bugs::default()),
             waiting: Waiting::default(),
             calls: Calls::new(Arc::clone(&node), line.clone()),
@@ -190,7 +201,9 @@ impl Control {
             distrusted: None,
             stopping_since: None,
             registering: false,
+            barred: None,
             ending_session: false,
+            forgetting: false,
             planning: false,
             renewing: Arc::new(Semaphore::new(perform::RENEWALS_MAX)),
             proposing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),
@@ -257,9 +270,16 @@ impl Control {
             }
             Input::Registered(result) => {
                 self.registering = false;
+                self.look_for_twin(&result, now)?;
                 crate::driver::settle_refusal(&self.node, result)?;
             }
             Input::SessionStopped => self.ending_session = false,
+            Input::StopForgotten(done) => {
+                self.forgetting = false;
+                if done {
+                    self.agent.handle(AgentInput::StopForgotten, now);
+                }
+            }
             Input::Planned => self.planning = false,
             Input::Leave => self.agent.handle(AgentInput::Leave, now),
             Input::Stop => {
@@ -268,6 +288,38 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// A session of this member that stays open for much longer than a lease is renewed by somebody:
+    /// another process has the same identity, and this one must not vote under it either.
+    fn look_for_twin(
+        &mut self,
+        registered: &Result<(), OperationError>,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        let Err(OperationError::Rejected(Rejection::SessionOpen { session, .. })) = registered
+        else {
+            self.barred = None;
+            return Ok(());
+        };
+        let since = match self.barred {
+            Some((open, since)) if open == *session => since,
+            _ => self.barred.insert((*session, now)).1,
+        };
+        let state = self.agent.state();
+        let past = state.past_lease().map(|past| past.terms.waits_for());
+        let waits = state
+            .config()
+            .lease
+            .waits_for()
+            .max(past.unwrap_or_default());
+        if now.since(since) < waits.saturating_mul(TWIN_AFTER_LEASES) {
+            return Ok(());
+        }
+        Err(NodeError::Twin {
+            node: self.node.config.node.clone(),
+            session: *session,
+        })
     }
 
     /// Feeds both machines what has been applied since.

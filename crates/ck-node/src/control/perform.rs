@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use ck_control::{
     AgentOutput, Command, FencingToken, LeaderOutput, MemberNumber, Mode, Renewal, Round,
-    SessionId, Time, TransferCommand, Trigger,
+    SessionId, StopMark, Time, TransferCommand, Trigger,
 };
 use tokio::sync::oneshot;
 
-use super::renewals;
 use super::{Control, Input};
+use super::{renewals, tasks};
 use crate::consensus::Substrate;
 use crate::execute::{self, propose};
-use crate::operation::Operation;
+use crate::operation::{Operation, OperationError};
 use crate::planning;
+use crate::relay;
 
 /// Renewals of this node that may be under way: a lease has five.
 pub(super) const RENEWALS_MAX: usize = 8;
@@ -58,7 +59,8 @@ impl Control {
     fn perform_one(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::Renew(renewal) => self.renew(renewal),
-            AgentOutput::Register { previous } => self.register(previous),
+            AgentOutput::Register { previous, stopped } => self.register(previous, stopped),
+            AgentOutput::ForgetStop => self.forget_stop(),
             AgentOutput::StopSession { member, session } => self.stop_session(member, session),
             AgentOutput::Open { token } => {
                 self.draining.remove(&token.partition);
@@ -73,7 +75,7 @@ impl Control {
                 let state = self.agent.state().clone();
                 self.calls.begin(id, partition, call, &state);
             }
-            AgentOutput::Cancel { id } => self.calls.cancel(id),
+            AgentOutput::Cancel { id, overdue } => self.calls.cancel(id, overdue),
             AgentOutput::Lapsed => self.calls.lapsed(),
         }
     }
@@ -104,7 +106,7 @@ impl Control {
             });
             return;
         }
-        let Some(leader) = execute::leader_address(&self.node) else {
+        let Some(leader) = relay::leader_address(&self.node) else {
             return;
         };
         let node = Arc::clone(&self.node);
@@ -116,16 +118,36 @@ impl Control {
         });
     }
 
-    fn register(&mut self, previous: Option<SessionId>) {
+    fn register(&mut self, previous: Option<SessionId>, stopped: Option<StopMark>) {
         // A session opened while the clock is behind could not be renewed, and would only expire.
         if self.registering || self.went_back || self.stopping_since.is_some() {
             return;
         }
         self.registering = true;
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
-            let result = crate::driver::register(&node, previous).await;
-            let _ = line.send(Input::Registered(result)).await;
+        let node = Arc::clone(&self.node);
+        let register = async move { crate::driver::register(&node, previous, stopped).await };
+        tasks::run(&self.line, register, |ended| {
+            // A task that died may have registered.
+            let died = |_| Err(OperationError::Unknown { after_ms: 0 });
+            Input::Registered(ended.unwrap_or_else(died))
+        });
+    }
+
+    /// A session has begun that may act: the mark of the stop before it goes first.
+    fn forget_stop(&mut self) {
+        if std::mem::replace(&mut self.forgetting, true) {
+            return;
+        }
+        let node = Arc::clone(&self.node);
+        let forget = async move {
+            let forgotten = node.mark_stopped(None).await;
+            if let Err(source) = &forgotten {
+                tracing::warn!(%source, "nothing is owned until the mark of the last stop is gone");
+            }
+            forgotten.is_ok()
+        };
+        tasks::run(&self.line, forget, |ended| {
+            Input::StopForgotten(ended.unwrap_or(false))
         });
     }
 
@@ -138,15 +160,18 @@ impl Control {
         if !self.draining.is_empty() || std::mem::replace(&mut self.ending_session, true) {
             return;
         }
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
+        let node = Arc::clone(&self.node);
+        let stop = async move {
+            if let Err(source) = node.mark_stopped(Some(session)).await {
+                tracing::warn!(%source, "the clean stop is not written down");
+            }
             let actor = node.config.node.as_str().to_owned();
             let stop = Operation::Stop { member, session };
             if let Err(source) = execute::execute(&node, stop, &actor).await {
                 tracing::debug!(%source, "the end of the session is not committed yet");
             }
-            let _ = line.send(Input::SessionStopped).await;
-        });
+        };
+        tasks::run(&self.line, stop, |_| Input::SessionStopped);
     }
 
     fn perform_as_leader(&mut self, output: LeaderOutput) {
@@ -212,13 +237,13 @@ impl Control {
         if std::mem::replace(&mut self.planning, true) {
             return;
         }
-        let (node, line) = (Arc::clone(&self.node), self.line.clone());
-        tokio::spawn(async move {
+        let node = Arc::clone(&self.node);
+        let plan = async move {
             if let Err(source) = planning::rebalance(&node, trigger, false, CONTROLLER).await {
                 tracing::debug!(%source, %trigger, "no rebalance yet");
             }
-            let _ = line.send(Input::Planned).await;
-        });
+        };
+        tasks::run(&self.line, plan, |_| Input::Planned);
     }
 }
 

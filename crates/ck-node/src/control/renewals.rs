@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_control::{Answer, Renewal, SessionId, Time};
+use ck_control::{Answer, Nonce, Renewal, SessionId, Time};
 use ck_transport::{Address, Request};
 use tokio::sync::oneshot;
 
@@ -20,10 +20,13 @@ const WAITING_MAX: usize = 8;
 /// Sessions that may wait before those that have given up are looked for.
 const SWEPT_AT_LEAST: usize = 64;
 
+/// When a renewal was sent, on its node's clock, and whom its answer goes to.
+type Asked = (Time, oneshot::Sender<Answer>);
+
 /// Members that wait for the leader's answer.
 #[derive(Default)]
 pub(super) struct Waiting {
-    sessions: BTreeMap<SessionId, Vec<(Time, oneshot::Sender<Answer>)>>,
+    sessions: BTreeMap<(SessionId, Nonce), Vec<Asked>>,
     /// How many sessions may wait until they are swept again.
     sweep_at: usize,
 }
@@ -38,7 +41,10 @@ impl Waiting {
             });
             self.sweep_at = (self.sessions.len() * 2).max(SWEPT_AT_LEAST);
         }
-        let waiting = self.sessions.entry(renewal.session).or_default();
+        let waiting = self
+            .sessions
+            .entry((renewal.session, renewal.process))
+            .or_default();
         if waiting.len() >= WAITING_MAX {
             waiting.remove(0);
         }
@@ -47,11 +53,16 @@ impl Waiting {
 
     /// Passes the leader's answer to whoever waits for it.
     pub(super) fn answer(&mut self, answer: Answer) {
-        let (session, sent) = match answer {
-            Answer::Granted { session, sent, .. } => (session, Some(sent)),
-            Answer::Fenced { session } => (session, None),
+        let (asked, sent) = match answer {
+            Answer::Granted {
+                session,
+                process,
+                sent,
+                ..
+            } => ((session, process), Some(sent)),
+            Answer::Fenced { session, process } => ((session, process), None),
         };
-        let Some(waiting) = self.sessions.get_mut(&session) else {
+        let Some(waiting) = self.sessions.get_mut(&asked) else {
             return;
         };
         // An earlier one is never answered any more, and Fenced is for all of them.
@@ -67,7 +78,7 @@ impl Waiting {
         }
         *waiting = kept;
         if waiting.is_empty() {
-            self.sessions.remove(&session);
+            self.sessions.remove(&asked);
         }
     }
 }
@@ -99,6 +110,7 @@ mod tests {
         Renewal {
             member: MemberNumber(1),
             session: SessionId(session),
+            process: Nonce(1),
             sent: Time(sent),
             applied: Position(0),
             unanswered: Duration::ZERO,
@@ -110,6 +122,7 @@ mod tests {
     fn granted(session: u64, sent: u64) -> Answer {
         Answer::Granted {
             session: SessionId(session),
+            process: Nonce(1),
             sent: Time(sent),
             terms: LeaseTerms::of(Profile::Lan),
             floor: Position(0),
@@ -134,9 +147,13 @@ mod tests {
         assert_eq!(second.try_recv(), Ok(granted(5, 20)));
         assert_eq!(third.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         assert_eq!(other.try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        let fenced = Answer::Fenced {
+        let fenced = |process| Answer::Fenced {
             session: SessionId(5),
+            process: Nonce(process),
         };
+        waiting.answer(fenced(2));
+        assert_eq!(third.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        let fenced = fenced(1);
         waiting.answer(fenced);
         assert_eq!(third.try_recv(), Ok(fenced));
     }
@@ -150,7 +167,10 @@ mod tests {
             waiting.wait(&renewal(5, sent), sender);
             receivers.push(receiver);
         }
-        assert_eq!(waiting.sessions[&SessionId(5)].len(), WAITING_MAX);
+        assert_eq!(
+            waiting.sessions[&(SessionId(5), Nonce(1))].len(),
+            WAITING_MAX
+        );
         for session in 0..10_000 {
             let (sender, receiver) = oneshot::channel();
             waiting.wait(&renewal(session, 0), sender);

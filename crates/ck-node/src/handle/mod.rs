@@ -157,7 +157,8 @@ impl Handle {
     }
 
     /// Stops the node: hands its primary roles over, ends its session, then consensus. It stays a
-    /// member, and comes back with its data. Returns whether the end of the session was committed.
+    /// member, and comes back with its data. Returns whether the end of the session was committed; where
+    /// no majority takes it, it is known by a mark in the store at the next start.
     ///
     /// Roles that nobody could take within [`Config::stop_timeout`](crate::Config::stop_timeout)
     /// fail over with the end of the session.

@@ -11,8 +11,8 @@ pub use error::OperationError;
 use std::collections::BTreeMap;
 
 use ck_control::{
-    ClusterId, ConfigChange, Generation, InSyncChange, Incarnation, LeaseTerms, MemberChange,
-    MemberNumber, Mode, SessionId, StoreId, Trigger,
+    ClusterId, ConfigChange, Generation, Home, InSyncChange, Incarnation, LeaseTerms, MemberChange,
+    MemberNumber, Mode, Nonce, SessionId, StopMark, StoreId, Trigger,
 };
 use ck_core::{Domain, Epoch, NodeId, PartitionId, Table, Version};
 use serde::{Deserialize, Serialize};
@@ -155,12 +155,19 @@ pub struct Itself {
     pub store: StoreId,
     /// Its starts so far.
     pub generation: Generation,
+    /// The homes of its store, oldest first, each with the last start there; empty where the system
+    /// does not tell.
+    pub homes: Vec<(Home, Generation)>,
+    /// Drawn by its process at this start.
+    pub process: Nonce,
     /// Its member number, when it has one.
     pub member: Option<MemberNumber>,
     /// The session it knows to be its last.
     pub previous: Option<SessionId>,
     /// Whether acknowledgements of its application are durable.
     pub durable: bool,
+    /// The session that its store was stopped cleanly in, by the mark in it.
+    pub stopped: Option<StopMark>,
     /// Its newest earlier start that told an outside process what it may act on.
     pub served: Option<Generation>,
     /// Configuration values it names; absent ones are adopted.

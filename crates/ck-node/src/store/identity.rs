@@ -1,7 +1,8 @@
-use ck_control::{ClusterId, Generation, MemberNumber, StoreId};
+use ck_control::{ClusterId, Generation, HOMES_MAX, Home, MemberNumber, StoreId};
 use ck_core::NodeId;
 use serde::{Deserialize, Serialize};
 
+use super::home::Place;
 use super::{Store, StoreError, key};
 
 /// Whose store this is.
@@ -13,6 +14,11 @@ pub(crate) struct Identity {
     pub(crate) store: StoreId,
     /// Starts so far, this one included.
     pub(crate) generation: Generation,
+    /// Where this start found it.
+    pub(crate) place: Option<Place>,
+    /// What was drawn when a start found it where the one before had not, each with the last start
+    /// there, oldest first; the last one is for `place`, empty when that is not known.
+    pub(crate) homes: Vec<(Home, Generation)>,
     /// The cluster it belongs to, once it does.
     pub(crate) membership: Option<Membership>,
 }
@@ -23,6 +29,26 @@ pub(crate) struct Membership {
     pub(crate) cluster: ClusterId,
     pub(crate) cluster_name: String,
     pub(crate) member: MemberNumber,
+}
+
+impl Identity {
+    /// Notes this start where it found the store.
+    fn settle(&mut self, place: Option<Place>) {
+        if place.is_none() {
+            self.homes.clear();
+        } else if self.place == place
+            && let Some((_, last)) = self.homes.last_mut()
+        {
+            *last = self.generation;
+        } else {
+            // Somewhere else than the start before: a copy, or a machine that was booted anew.
+            let home = Home(uuid::Uuid::new_v4().as_u64_pair().0);
+            self.homes.push((home, self.generation));
+            let beyond = self.homes.len().saturating_sub(HOMES_MAX);
+            self.homes.drain(..beyond);
+        }
+        self.place = place;
+    }
 }
 
 impl Store {
@@ -40,11 +66,13 @@ impl Store {
         node: &NodeId,
         cluster_name: &str,
     ) -> Result<Identity, StoreError> {
-        let identity = match self.identity()? {
+        let mut identity = match self.identity()? {
             None => Identity {
                 node: node.clone(),
                 store: StoreId(uuid::Uuid::new_v4().as_u128()),
                 generation: Generation(1),
+                place: None,
+                homes: Vec::new(),
                 membership: None,
             },
             Some(found) if found.node != *node => {
@@ -69,6 +97,7 @@ impl Store {
                 found
             }
         };
+        identity.settle(Place::of(self.path()));
         self.write(key::IDENTITY, &identity).await?;
         Ok(identity)
     }

@@ -5,6 +5,7 @@
 //! method says otherwise. After a failed write nothing more is accepted: what the disk holds is
 //! then unknown, and only a restart finds out.
 
+mod home;
 mod identity;
 mod log;
 mod open;
@@ -40,6 +41,8 @@ pub(crate) mod key {
     pub(crate) const IDENTITY: &str = "identity";
     /// The newest start that told an outside process what it may act on.
     pub(crate) const SERVED: &str = "served";
+    /// The session that was stopped cleanly, until the next one may act.
+    pub(crate) const STOPPED: &str = "stopped";
     pub(crate) const VOTE: &str = "vote";
     pub(crate) const COMMITTED: &str = "committed";
     pub(crate) const PURGED: &str = "purged";

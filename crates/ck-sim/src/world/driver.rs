@@ -1,13 +1,16 @@
 //! Performs what the machines ask for. It decides nothing.
 
 use ck_control::{
-    AgentInput, AgentOutput, Command, Leader, LeaderInput, LeaderOutput, Registration, Report,
-    SessionId, Time,
+    AgentInput, AgentOutput, Command, Home, Leader, LeaderInput, LeaderOutput, Nonce, Registration,
+    Report, SessionId, StopMark, Time,
 };
 
-use crate::clock::SECOND;
+use crate::clock::{Instant, SECOND};
 use crate::invariants::Observation;
 use crate::world::{Event, Message, World};
+
+/// Time a stop waits for its entry to be committed.
+const STOP_PATIENCE: Instant = 2 * SECOND;
 
 impl World {
     pub(super) fn deliver(&mut self, to: usize, from: usize, message: Message) {
@@ -208,8 +211,12 @@ impl World {
                     self.send(place, leader, Message::Renewal(renewal));
                 }
             }
-            AgentOutput::Register { previous } => self.register(place, previous),
+            AgentOutput::Register { previous, stopped } => self.register(place, previous, stopped),
+            AgentOutput::ForgetStop => self.forget_stop(place),
             AgentOutput::StopSession { member, session } => {
+                let here = &mut self.places[place];
+                let start = here.generation;
+                here.stopped = Some(StopMark { session, start });
                 let command = Command::Stop { member, session };
                 self.propose(place, command);
             }
@@ -232,7 +239,7 @@ impl World {
                 partition,
                 call,
             } => self.call(place, id, partition, call),
-            AgentOutput::Cancel { id } => self.cancel(place, id),
+            AgentOutput::Cancel { id, .. } => self.cancel(place, id),
             AgentOutput::Lapsed => self.lapse_guest(place),
         }
     }
@@ -266,7 +273,15 @@ impl World {
         }
     }
 
-    fn register(&mut self, place: usize, previous: Option<SessionId>) {
+    fn forget_stop(&mut self, place: usize) {
+        let now = self.clock(place);
+        self.places[place].stopped = None;
+        if let Some(process) = &mut self.places[place].process {
+            process.agent.handle(AgentInput::StopForgotten, now);
+        }
+    }
+
+    fn register(&mut self, place: usize, previous: Option<SessionId>, stopped: Option<StopMark>) {
         let here = &self.places[place];
         let Some(process) = &here.process else {
             return;
@@ -286,9 +301,11 @@ impl World {
                 .find(|one| one.store == here.store)
                 .map(|one| one.number),
             previous,
-            holds_store: here.generation.0 > 1,
-            // A clean stop before this start is the log's to know.
+            // The disk stays where it is for as long as it lives.
+            homes: vec![(Home(here.store.0 as u64), here.generation)],
+            process: Nonce(process.nonce),
             durable: here.durable,
+            stopped,
             served: here.served,
             peer_address: format!("{}:1", here.node),
             http_address: String::new(),
@@ -341,7 +358,9 @@ impl World {
             return;
         };
         let waited = process.leaves_until.is_some_and(|until| self.now >= until);
-        if !process.stopping && (waited || process.agent.is_handed_over(now)) {
+        if process.stops_by.is_some_and(|by| self.now >= by) {
+            self.end_cleanly(place);
+        } else if !process.stopping && (waited || process.agent.is_handed_over(now)) {
             self.stop(place);
         }
     }
@@ -351,6 +370,7 @@ impl World {
         let now = self.clock(place);
         if let Some(process) = &mut self.places[place].process {
             process.stopping = true;
+            process.stops_by.get_or_insert(self.now + STOP_PATIENCE);
             process.agent.handle(AgentInput::Stop, now);
             self.say(|| format!("node-{} is told to stop", place + 1));
             self.pump(place);

@@ -11,6 +11,7 @@ use crate::world::place::Writes;
 
 /// What travels.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a message travels in a box")]
 pub(crate) enum Message {
     Append(Append),
     /// Entries that are the same, or from where to try again.

@@ -198,7 +198,7 @@ impl World {
                 } else {
                     self.stop(place);
                 }
-                if let Some(other) = self.together(place) {
+                for other in self.stop_with(place) {
                     self.stop(other);
                     self.after(lasts, Event::Start { place: other });
                 }
@@ -308,6 +308,16 @@ impl World {
     fn together(&mut self, place: usize) -> Option<usize> {
         let other = (place + 1) % self.places.len();
         (other != place && self.random.permille(400)).then_some(other)
+    }
+
+    /// The places that stop at the same time: none, the next one, or all of them.
+    fn stop_with(&mut self, place: usize) -> Vec<usize> {
+        if self.random.permille(250) {
+            let all = 0..self.places.len();
+            let runs = |other: &usize| self.places[*other].process.is_some();
+            return all.filter(|other| *other != place && runs(other)).collect();
+        }
+        self.together(place).into_iter().collect()
     }
 
     fn drift(&mut self, place: usize) {

@@ -1,18 +1,25 @@
 //! Starts and ends of processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ck_control::{
-    Agent, AgentInput, Bugs, Generation, Identity, Leader, MemberNumber, Nonce, Snapshot, State,
-    StoreId, Time,
+    Agent, AgentInput, Bugs, Generation, HandlerLimits, Identity, Leader, MemberNumber, Nonce,
+    Snapshot, State, StoreId, Time,
 };
 use ck_core::NodeId;
 
 use crate::clock::{Clock, MS, SECOND};
 use crate::invariants::Observation;
 use crate::log::Log;
-use crate::world::place::{Application, Place, Process};
+use crate::world::place::{Application, Place, Process, Writes};
 use crate::world::{Event, World};
+
+/// So little at once that calls wait for each other, and as short as a slow call at times takes.
+const LIMITS: HandlerLimits = HandlerLimits {
+    calls_max: 4,
+    become_primary: Duration::from_secs(4),
+};
 
 impl World {
     /// Lays out the places; the first ones start within half a second.
@@ -31,6 +38,7 @@ impl World {
                 votes: index < self.setting.voters,
                 durable: durable_only || self.random.permille(300),
                 served: self.random.permille(500),
+                stopped: None,
                 leaving: false,
                 removed: false,
                 started: false,
@@ -87,12 +95,13 @@ impl World {
         here.deferred.clear();
         let identity = Identity {
             store: here.store,
-            generation: here.generation,
+            process: Nonce(nonce),
+            stopped: here.stopped,
         };
         let first = !here.started;
         here.started = true;
         here.process = Some(Process {
-            agent: Agent::new(identity, bugs),
+            agent: Agent::new(identity, LIMITS, bugs),
             leader: None,
             nonce,
             leading: None,
@@ -106,6 +115,7 @@ impl World {
             application: Application::default(),
             hosted: None,
             stopping: false,
+            stops_by: None,
             leaves_until: None,
             released: BTreeSet::new(),
         });
@@ -185,8 +195,10 @@ impl World {
             .saturating_sub(usize::try_from(behind).unwrap_or(0))
             .max(here.kept.min(process.applied));
         // Before it asks for its stop it brings everything to its disk.
-        if !here.durable && !process.stopping {
-            for copy in here.copies.values_mut() {
+        for copy in here.copies.values_mut() {
+            if process.stopping {
+                copy.sync();
+            } else if !here.durable {
                 copy.lose(mask);
             }
         }
@@ -202,6 +214,7 @@ impl World {
         };
         here.life += 1;
         here.kept = process.applied;
+        here.copies.values_mut().for_each(Writes::sync);
         self.gone(place);
         self.say(|| format!("node-{} has stopped", place + 1));
         if self.healed.is_some() {
@@ -231,6 +244,7 @@ impl World {
         here.generation = Generation(0);
         here.member = None;
         here.kept = 0;
+        here.stopped = None;
         here.copies.clear();
     }
 

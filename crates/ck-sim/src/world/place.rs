@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ck_control::{
-    Agent, CallId, FencingToken, Generation, Leader, MemberNumber, Round, StoreId, SwitchId,
-    TransferId,
+    Agent, CallId, FencingToken, Generation, Leader, MemberNumber, Round, StopMark, StoreId,
+    SwitchId, TransferId,
 };
 use ck_core::{Epoch, NodeId, PartitionId};
 
@@ -15,47 +15,56 @@ use crate::world::guest::Hosted;
 
 /// Writes a copy has, by their number.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Writes(Vec<u64>);
+pub(crate) struct Writes {
+    have: Vec<u64>,
+    /// Those of them that a crash does not take.
+    disk: Vec<u64>,
+}
 
 impl Writes {
     pub(crate) fn add(&mut self, write: usize) {
         let word = write / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
+        if self.have.len() <= word {
+            self.have.resize(word + 1, 0);
         }
-        self.0[word] |= 1 << (write % 64);
+        self.have[word] |= 1 << (write % 64);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
+        if self.have.len() < other.have.len() {
+            self.have.resize(other.have.len(), 0);
         }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+        for (mine, theirs) in self.have.iter_mut().zip(&other.have) {
             *mine |= theirs;
         }
     }
 
     pub(crate) fn keep_only(&mut self, other: &Self) {
-        for (at, mine) in self.0.iter_mut().enumerate() {
-            *mine &= other.0.get(at).copied().unwrap_or_default();
+        for (at, mine) in self.have.iter_mut().enumerate() {
+            *mine &= other.have.get(at).copied().unwrap_or_default();
         }
     }
 
     /// How many of `wanted` are not here.
     pub(crate) fn missing(&self, wanted: &Self) -> usize {
-        let words = wanted.0.iter().enumerate();
+        let words = wanted.have.iter().enumerate();
         words
             .map(|(at, word)| {
-                let mine = self.0.get(at).copied().unwrap_or_default();
+                let mine = self.have.get(at).copied().unwrap_or_default();
                 (word & !mine).count_ones() as usize
             })
             .sum()
     }
 
+    /// Brings everything to the disk.
+    pub(crate) fn sync(&mut self) {
+        self.disk.clone_from(&self.have);
+    }
+
     /// A crash: about half of what was not on the disk is gone.
     pub(crate) fn lose(&mut self, mask: u64) {
-        for word in &mut self.0 {
-            *word &= mask;
+        for (at, word) in self.have.iter_mut().enumerate() {
+            *word &= mask | self.disk.get(at).copied().unwrap_or_default();
         }
     }
 }
@@ -106,6 +115,8 @@ pub(crate) struct Process {
     /// The guest's handler, where one runs.
     pub(crate) hosted: Option<Hosted>,
     pub(crate) stopping: bool,
+    /// When a stop that is not committed is given up, and the process ends with its mark alone.
+    pub(crate) stops_by: Option<Instant>,
     /// Until when it hands its roles over before it stops.
     pub(crate) leaves_until: Option<Instant>,
     /// Acknowledgements sent, so that each is observed once.
@@ -125,6 +136,8 @@ pub(crate) struct Place {
     /// Whether everything it acknowledges is on its disk.
     pub(crate) durable: bool,
     pub(crate) served: bool,
+    /// The session that its disk says was stopped cleanly.
+    pub(crate) stopped: Option<StopMark>,
     /// Whether an operator has asked for its removal.
     pub(crate) leaving: bool,
     pub(crate) removed: bool,

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
-use crate::state::{Registration, Rejection};
+use crate::state::{HOMES_MAX, Registration, Rejection};
 
 /// Most services, or labels, of a node.
 const ITEMS_MAX: usize = 64;
@@ -92,6 +92,13 @@ pub(super) fn registration(registration: &Registration) -> Result<(), Rejection>
     address("peer_address", &registration.peer_address, 1)?;
     address("http_address", &registration.http_address, 0)?;
     weight(registration.weight)?;
+    if registration.homes.len() > HOMES_MAX {
+        return Err(Rejection::Count {
+            field: "homes".to_string(),
+            got: registration.homes.len() as u64,
+            max: HOMES_MAX as u64,
+        });
+    }
     items("services", &registration.services)?;
     items("labels", &registration.labels)
 }

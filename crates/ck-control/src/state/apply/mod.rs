@@ -220,6 +220,7 @@ impl State {
             }
             Command::ModeApplied { since, sessions } => self.mode_applied(step, *since, sessions),
             Command::SetLease { terms } => self.set_lease(step, *terms),
+            Command::LeaseSettled { office, since } => self.lease_settled(step, *office, *since),
             other => unreachable!("{} is dispatched before", other.name()),
         }
     }

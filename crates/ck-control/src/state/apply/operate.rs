@@ -1,6 +1,7 @@
 //! In-sync sets by their primaries, and what operators and the leader decide beside moves.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -292,6 +293,22 @@ impl State {
             return;
         }
         step.publish();
+    }
+
+    pub(super) fn lease_settled(
+        &mut self,
+        step: &mut Step<'_>,
+        office: OfficeId,
+        since: Position,
+    ) -> Result<(), Rejection> {
+        self.check_office(office)?;
+        if self.past_lease.is_none_or(|past| past.since != since) {
+            return Err(MoveRejection::NoPastLease { since }.into());
+        }
+        self.past_lease = None;
+        step.publish();
+        step.summary = String::from("the longer lease of before has run out");
+        Ok(())
     }
 
     pub(super) fn set_lease(

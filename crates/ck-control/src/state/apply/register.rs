@@ -12,7 +12,7 @@ use crate::state::apply::{Step, fields};
 use crate::state::{
     ChangeReason, EndReason, EventKind, Holder, Member, Registration, Rejection, Session, State,
 };
-use crate::{MemberNumber, SessionId};
+use crate::{Generation, Home, MemberNumber, SessionId};
 
 impl State {
     pub(super) fn register(
@@ -172,7 +172,8 @@ impl State {
         let at_ms = step.at_ms();
         let last_seen_ms = member.last_ended_at_ms.filter(|_| member.session.is_none());
         let partitions_before = self.copies_of(number);
-        let clean = member.session.is_none() && member.stopped_cleanly;
+        let clean = (member.session.is_none() && member.stopped_cleanly)
+            || self.is_marked(member, registration);
         let proven = registration.durable || clean;
         if self.bugs.has(Bug::RejoinWithoutCatchUp) {
             self.count_in_sync(number);
@@ -263,8 +264,20 @@ impl State {
                 newest: member.last_session,
             });
         }
-        // The lock on the store proves an earlier process dead, never the one that holds it.
-        let proves = registration.holds_store && !registration.served && got > known;
+        if let Some(home) = member.home
+            && !registration.homes.is_empty()
+            && !knows_start(&registration.homes, home, known)
+        {
+            return Err(Rejection::StoreOld {
+                node: node(),
+                known,
+            });
+        }
+        // The lock on a store proves an earlier process of the same home dead, never the one that
+        // holds it, and never one with a copy of the store elsewhere.
+        let same_home = member.home.is_some() && registration.home() == member.home;
+        let dead = same_home && !registration.served && got > known;
+        let proves = dead || self.is_marked(member, registration);
         match member.session {
             Some(session) if !proves => Err(Rejection::SessionOpen {
                 node: node(),
@@ -272,6 +285,16 @@ impl State {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the store has the mark of a clean stop of the member's newest session: that ended its
+    /// own lease before, and acknowledged nothing after.
+    fn is_marked(&self, member: &Member, registration: &Registration) -> bool {
+        let any = self.bugs.has(Bug::StaleStopMark);
+        registration.stopped.is_some_and(|mark| {
+            let newest = Some(mark.session) == member.last_session;
+            any || (newest && mark.start.next() == registration.generation)
+        })
     }
 
     /// Writes the member down and opens its session.
@@ -300,6 +323,7 @@ impl State {
             state: known.map_or(NodeState::Active, |member| member.state),
             closing: false,
             store: registration.store,
+            home: registration.home(),
             generation: registration.generation,
             session: Some(id),
             last_session: Some(id),
@@ -314,6 +338,7 @@ impl State {
             id,
             member: number,
             generation: registration.generation,
+            process: registration.process,
             floor: step.position(),
             closing: false,
             opened_at_ms: at_ms,
@@ -321,4 +346,9 @@ impl State {
         Arc::make_mut(&mut self.sessions).insert(id, session);
         step.publish();
     }
+}
+
+/// Whether a store has seen a start: it was in that home, at least up to then.
+fn knows_start(homes: &[(Home, Generation)], home: Home, start: Generation) -> bool {
+    homes.iter().any(|(at, last)| *at == home && *last >= start)
 }

@@ -19,6 +19,7 @@ impl Rejection {
             Self::NodeInUse { .. } => "node-in-use",
             Self::StoreInUse { .. } => "store-in-use",
             Self::Generation { .. } => "generation-old",
+            Self::StoreOld { .. } => "store-old",
             Self::PreviousSession { .. } => "previous-session",
             Self::SessionOpen { .. } => "session-open",
             Self::SessionEnded { .. } => "session-ended",

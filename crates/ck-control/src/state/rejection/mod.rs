@@ -117,6 +117,17 @@ pub enum Rejection {
         /// The newest known.
         known: Generation,
     },
+    /// The store has not seen the node's newest start: a copy from before it.
+    #[error(
+        "the store of {node:?} is a copy from before its start {known}; start it with the original, \
+         or `ck remove {node}` and start it with an empty data directory"
+    )]
+    StoreOld {
+        /// The node.
+        node: NodeId,
+        /// Its newest start.
+        known: Generation,
+    },
     /// The compare-and-set on the node's previous session failed.
     #[error("{node:?}: the newest session is {}, not {}; read it and try again",
         shown(*.newest), shown(*.got))]

@@ -166,6 +166,12 @@ pub enum MoveRejection {
         /// The raise as given.
         since: Position,
     },
+    /// No longer lease of before is waited for, or it is another.
+    #[error("no lease that was shortened at {since} is waited for; it has run out")]
+    NoPastLease {
+        /// The change of the lease as given.
+        since: Position,
+    },
 }
 
 impl MoveRejection {
@@ -192,6 +198,7 @@ impl MoveRejection {
             Self::RebalanceUnderWay { .. } => "rebalance-under-way",
             Self::NoRebalance => "no-rebalance",
             Self::NoRaise { .. } => "no-raise",
+            Self::NoPastLease { .. } => "no-past-lease",
         }
     }
 

@@ -166,7 +166,9 @@ fn the_rest(log: &mut Log) {
     let sessions = log.world.state.sessions().map(|one| one.id).collect();
     log.ok(Command::ModeApplied { since, sessions });
     let terms = LeaseTerms::of(Profile::Fast);
-    log.ok(Command::SetLease { terms });
+    let since = Position(log.ok(Command::SetLease { terms }));
+    let office = log.world.office();
+    log.ok(Command::LeaseSettled { office, since });
 }
 
 fn log() -> Vec<Entry> {

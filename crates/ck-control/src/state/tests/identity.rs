@@ -1,12 +1,13 @@
 //! Who a registration is of, and when it takes an open session's place.
 
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use ck_core::NodeState;
 
 use super::world::{World, config, node, registration};
-use crate::state::{Command, EventKind, MemberChange, Registration, Rejection};
-use crate::{Generation, MemberNumber, SessionId, StoreId};
+use crate::state::{Command, EventKind, HOMES_MAX, MemberChange, Registration, Rejection};
+use crate::{Generation, Home, MemberNumber, SessionId, StoreId};
 
 #[test]
 fn a_newcomer_has_no_previous_session() {
@@ -76,10 +77,15 @@ fn an_open_session_ends_only_by_proof_that_its_process_is_dead() {
     };
     let proof = world.restart(2);
     let unlocked = Registration {
-        holds_store: false,
+        homes: Vec::new(),
         ..proof.clone()
     };
     assert_eq!(world.refused(Command::Register(unlocked)), open);
+    let copied = Registration {
+        homes: Vec::from([(Home(2), Generation(1)), (Home(99), Generation(2))]),
+        ..proof.clone()
+    };
+    assert_eq!(world.refused(Command::Register(copied)), open);
     let served = Registration {
         served: true,
         ..proof.clone()
@@ -93,6 +99,94 @@ fn an_open_session_ends_only_by_proof_that_its_process_is_dead() {
     assert!(open.is_retryable());
     world.ok(Command::Register(proof));
     assert!(world.state.session(session).is_none());
+}
+
+#[test]
+fn two_homes_of_one_store_prove_nothing_of_each_other() {
+    let mut world = World::of(2, config(4, 3));
+    world.expire(&[2]);
+    let copy = Registration {
+        homes: Vec::from([(Home(2), Generation(1)), (Home(99), Generation(2))]),
+        ..world.restart(2)
+    };
+    world.ok(Command::Register(copy));
+    let session = world.session(2);
+    // The original holds its own lock, and has started more often than the copy; but what it has
+    // is not what the copy has been told since.
+    let original = Registration {
+        generation: Generation(9),
+        homes: Vec::from([(Home(2), Generation(9))]),
+        ..world.restart(2)
+    };
+    let old = |known| Rejection::StoreOld {
+        node: node(2),
+        known: Generation(known),
+    };
+    let refused = world.refused(Command::Register(original.clone()));
+    assert_eq!(refused, old(2));
+    assert!(!refused.is_retryable());
+    // Nor does it come in once the copy has ended.
+    world.stop(2);
+    let original = Registration {
+        previous: Some(session),
+        ..original
+    };
+    assert_eq!(world.refused(Command::Register(original)), old(2));
+    assert!(
+        refused.to_string().contains("`ck remove node-2`"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_store_that_was_moved_or_booted_anew_comes_back_once_its_old_session_is_over() {
+    let mut world = World::of(2, config(4, 3));
+    let session = world.session(2);
+    let moved = Registration {
+        homes: Vec::from([(Home(2), Generation(1)), (Home(98), Generation(2))]),
+        ..world.restart(2)
+    };
+    let open = Rejection::SessionOpen {
+        node: node(2),
+        session,
+    };
+    assert_eq!(world.refused(Command::Register(moved.clone())), open);
+    world.expire(&[2]);
+    world.ok(Command::Register(moved));
+}
+
+#[test]
+fn where_the_system_tells_no_home_nothing_proves_a_process_dead() {
+    let mut world = World::of(2, config(4, 3));
+    world.stop(2);
+    let nowhere = |world: &World| Registration {
+        homes: Vec::new(),
+        ..world.restart(2)
+    };
+    let first = nowhere(&world);
+    world.ok(Command::Register(first));
+    let second = nowhere(&world);
+    let refused = world.refused(Command::Register(second.clone()));
+    assert!(
+        matches!(refused, Rejection::SessionOpen { .. }),
+        "{refused}"
+    );
+    world.expire(&[2]);
+    world.ok(Command::Register(second));
+}
+
+#[test]
+fn homes_are_bounded() {
+    let mut world = World::of(2, config(4, 3));
+    world.stop(2);
+    let many = Registration {
+        homes: (0..=HOMES_MAX as u64)
+            .map(|home| (Home(home), Generation(1)))
+            .collect(),
+        ..world.restart(2)
+    };
+    let refused = world.refused(Command::Register(many));
+    assert!(refused.to_string().starts_with("homes: 33"), "{refused}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod form;
 mod golden;
 mod golden_moves;
 mod identity;
+mod leases;
 mod leave;
 mod ops;
 mod plan;

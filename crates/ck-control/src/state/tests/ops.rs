@@ -273,10 +273,15 @@ fn session_command(world: &World, op: Op) -> Command {
         } => {
             let next = returning(world, n);
             let generation = Generation((next.generation.0 + starts).saturating_sub(1));
-            let holds_store = holds;
+            let homes = next
+                .homes
+                .iter()
+                .filter(|_| holds)
+                .map(|(home, _)| (*home, generation));
+            let homes = homes.collect();
             Command::Register(Registration {
                 durable,
-                holds_store,
+                homes,
                 served,
                 generation,
                 ..next

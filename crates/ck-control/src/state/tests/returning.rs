@@ -1,7 +1,9 @@
 //! Which partitions a node has when it comes back.
 
 use super::world::{World, config, table};
-use crate::state::{ChangeReason, Command, EndReason, EventKind, Registration};
+use crate::state::{ChangeReason, Command, EndReason, EventKind, Registration, StopMark};
+use crate::{Generation, Home, SessionId};
+use alloc::vec::Vec;
 
 #[test]
 fn killing_and_restarting_all_nodes_gives_the_same_rows() {
@@ -186,4 +188,112 @@ fn a_return_with_another_weight_makes_plans_stale() {
     };
     world.ok(Command::Register(heavier));
     assert_eq!(world.state.placement_version(), world.version());
+}
+
+/// The next registration of node n, whose store has the mark of a clean stop of `session`.
+fn marked(world: &World, n: u64, session: SessionId) -> Command {
+    let start = world
+        .state
+        .session(session)
+        .map_or(Generation(1), |one| one.generation);
+    let mark = StopMark { session, start };
+    Command::Register(Registration {
+        stopped: Some(mark),
+        durable: false,
+        ..world.restart(n)
+    })
+}
+
+#[test]
+fn the_last_of_a_planned_stop_of_all_comes_back_by_its_mark() {
+    let mut world = World::with_rows(3, &["1 2 3", "2 3 1"]);
+    world.stop(1);
+    world.stop(2);
+    // The entry of the third's own stop found no majority.
+    let session = world.session(3);
+    world.come_back(1, false);
+    world.check(&[
+        "3 1 2 epoch 2 held 3 sync 3 degraded",
+        "3 2 1 epoch 2 held 3 sync 3 degraded",
+    ]);
+    let back = marked(&world, 3, session);
+    world.ok(back);
+    world.check(&[
+        "3 1 2 epoch 3 held 3 sync 3 degraded",
+        "3 2 1 epoch 3 held 3 sync 3 degraded",
+    ]);
+}
+
+#[test]
+fn a_mark_proves_its_process_gone_wherever_the_store_is_now() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let session = world.session(1);
+    let elsewhere = Registration {
+        stopped: Some(StopMark {
+            session,
+            start: Generation(1),
+        }),
+        served: true,
+        homes: Vec::from([(Home(1), Generation(1)), (Home(77), Generation(2))]),
+        ..world.restart(1)
+    };
+    world.ok(Command::Register(elsewhere));
+    world.check(&["1 2 3 epoch 2 held 1 sync 1 2 3 stable"]);
+}
+
+#[test]
+fn a_mark_of_an_earlier_session_is_none() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let session = world.session(1);
+    let back = marked(&world, 1, session);
+    world.ok(back);
+    // It has acted since, and died: what its mark says is past.
+    let again = marked(&world, 1, session);
+    world.ok(again);
+    world.check(&["2 1 3 epoch 3 held 2 sync 2 3 degraded"]);
+}
+
+#[test]
+fn a_mark_counts_in_a_last_known_set_and_not_for_one_that_was_doubted() {
+    let mut world = World::with_rows(3, &["1 2"]);
+    let sessions = [world.session(1), world.session(2)];
+    world.expire(&[1, 2]);
+    let back = marked(&world, 2, sessions[1]);
+    world.come_back(1, false);
+    world.check(&["1 2 epoch 1 lost 1 known 1 2 unproven 1 unavailable"]);
+    // A clean stop of the doubted one's new session says nothing of the old.
+    let doubted = world.session(1);
+    let again = marked(&world, 1, doubted);
+    world.ok(again);
+    world.check(&["1 2 epoch 1 lost 1 known 1 2 unproven 1 unavailable"]);
+    world.ok(back);
+    world.check(&["2 1 epoch 2 held 2 sync 2 degraded"]);
+}
+
+#[test]
+fn a_mark_gives_nothing_back_that_others_went_on_with() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let session = world.session(1);
+    world.expire(&[1]);
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
+    let back = marked(&world, 1, session);
+    world.ok(back);
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
+}
+
+#[test]
+fn a_mark_is_the_next_starts_alone() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let session = world.session(1);
+    let Command::Register(back) = marked(&world, 1, session) else {
+        unreachable!("it is a registration");
+    };
+    // A start between followed writes of others, and lost them when it died.
+    let second = Registration {
+        generation: Generation(3),
+        homes: Vec::from([(Home(1), Generation(3))]),
+        ..back
+    };
+    world.ok(Command::Register(second));
+    world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
 }

@@ -12,8 +12,8 @@ use crate::state::{
     Rejection, State, Trigger,
 };
 use crate::{
-    ClusterId, Config, Generation, Incarnation, MemberNumber, Nonce, OfficeId, Position, SessionId,
-    StoreId,
+    ClusterId, Config, Generation, Home, Incarnation, MemberNumber, Nonce, OfficeId, Position,
+    SessionId, StoreId,
 };
 
 pub(crate) struct World {
@@ -53,8 +53,10 @@ pub(crate) fn registration(n: u64) -> Registration {
         generation: Generation(1),
         member: None,
         previous: None,
-        holds_store: false,
+        homes: Vec::from([(Home(n), Generation(1))]),
+        process: Nonce(n * 1_000 + 1),
         durable: false,
+        stopped: None,
         served: false,
         peer_address: format!("127.0.0.1:{}", 10_000 + n),
         http_address: format!("127.0.0.1:{}", 8_000 + n),
@@ -184,7 +186,8 @@ impl World {
             generation: member.generation.next(),
             member: Some(member.number),
             previous: member.last_session,
-            holds_store: true,
+            process: Nonce(n * 1_000 + member.generation.next().0),
+            homes: Vec::from([(Home(n), member.generation.next())]),
             weight: member.weight,
             ..registration(n)
         }

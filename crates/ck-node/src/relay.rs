@@ -1,0 +1,78 @@
+//! Passing an operation on to the node that can carry it out.
+
+use bytes::Bytes;
+use ck_transport::{Address, Request, TransportError};
+
+use crate::codec;
+use crate::execute::RETRY_EVERY;
+use crate::operation::OperationError;
+use crate::shared::Shared;
+use crate::wire::{Forward, Forwarded, kind, refusal};
+
+/// Where the leader is, when one is known and it is another node.
+pub(crate) fn leader_address(node: &Shared) -> Option<Address> {
+    let leader = node
+        .status()
+        .leader
+        .filter(|leader| Some(*leader) != node.member())?;
+    let published = node.publisher.current();
+    let member = published.state.member(leader)?;
+    Some(Address::member(member.peer_address.clone(), leader.0))
+}
+
+/// Another member, each in its turn.
+pub(crate) fn any_member(node: &Shared) -> Option<Address> {
+    let published = node.publisher.current();
+    let others = published.state.members();
+    let others: Vec<_> = others
+        .filter(|member| Some(member.number) != node.member())
+        .collect();
+    let turn = usize::try_from(node.started.elapsed().as_millis() / RETRY_EVERY.as_millis());
+    let member = others.get(turn.unwrap_or(0) % others.len().max(1))?;
+    let address = member.peer_address.clone();
+    Some(Address::member(address, member.number.0))
+}
+
+/// Passes an operation on to the node at `to`.
+pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forwarded {
+    let timeout = node.config.operation_timeout;
+    let unheard = |reason: String| OperationError::NoLeader {
+        reason,
+        voters: node.status().voters.len() as u64,
+    };
+    let after_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let unknown = || OperationError::Unknown { after_ms };
+    let payload = codec::encode(&forward).map_err(|source| unheard(source.to_string()))?;
+    let request = Request::new(kind::OPERATE, Bytes::from(payload));
+    match node.transport().call(to, request, timeout).await {
+        Ok((_, reply)) => codec::decode(&reply.payload).unwrap_or_else(|source| {
+            tracing::warn!(%source, to = %to, "the answer to an operation is not understood");
+            Err(unknown())
+        }),
+        Err(source) if never_ran(&source) => Err(unheard(source.to_string())),
+        // The rest may come after it was carried out.
+        Err(source) => {
+            tracing::warn!(%source, to = %to, "the answer to an operation was lost");
+            Err(unknown())
+        }
+    }
+}
+
+/// Whether a call that failed so certainly did not reach the operation.
+fn never_ran(source: &TransportError) -> bool {
+    match source {
+        TransportError::Unreachable { .. }
+        | TransportError::WrongPeer { .. }
+        | TransportError::OtherCluster { .. }
+        | TransportError::Version { .. }
+        | TransportError::Busy { .. } => true,
+        TransportError::Refused { code, .. } => [
+            refusal::MALFORMED,
+            refusal::KIND,
+            refusal::NOT_RUNNING,
+            refusal::STRANGER,
+        ]
+        .contains(code),
+        _ => false,
+    }
+}
