@@ -1,0 +1,3 @@
+//! A sharded SQL database.
+
+pub mod file;
