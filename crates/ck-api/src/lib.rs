@@ -54,5 +54,9 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Response header of `GET /custom/{key}`: the value's version, for compare-and-set.
 pub const CK_VALUE_VERSION: &str = "ck-value-version";
 
+/// Request header of a data plane: the fencing token of the grant the caller knows,
+/// `incarnation.partition.epoch`.
+pub const CK_FENCE: &str = "ck-fence";
+
 /// Response header that carries `incarnation.version` of the table an answer was made from.
 pub const CK_VERSION: &str = "ck-version";

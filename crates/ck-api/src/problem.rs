@@ -80,6 +80,10 @@ codes! {
     MethodNotAllowed = "method-not-allowed", 405, "The path does not take this method";
     /// The body did not arrive in time.
     BodyTimeout = "body-timeout", 408, "The body did not arrive in time";
+    /// The caller's fencing token is of an earlier grant; `newest` has the present epoch.
+    EpochOld = "epoch-old", 409, "The fencing token is of an earlier grant";
+    /// The cluster's mode is advisory: it gives routes and no right to act.
+    Advisory = "advisory", 409, "The cluster gives no right to act";
     /// The partitions have not been created yet.
     NoPartitions = "no-partitions", 409, "The partitions have not been created yet";
     /// Fewer nodes than the replication factor.
@@ -114,6 +118,8 @@ codes! {
     UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not supported";
     /// `Host` names none of this server's names.
     HostNotAllowed = "host-not-allowed", 421, "The host name is not one of this server's";
+    /// Another node is the primary of the partition; `newest` names it.
+    NotOwner = "not-owner", 421, "Another node acts on the partition";
     /// A node in the body does not answer at its address.
     NodeUnreachable = "node-unreachable", 422, "The node does not answer at its address";
     /// The header block is too large, or has too many fields.
@@ -130,6 +136,10 @@ codes! {
     Busy = "busy", 503, "Too many operations wait already";
     /// A limit on connections or requests is reached.
     Overloaded = "overloaded", 503, "The server is at one of its limits";
+    /// The partition is being handed over, or its primary may not act at this instant.
+    Moving = "moving", 503, "The partition is moving";
+    /// No node may act on the partition at present.
+    Unavailable = "unavailable", 503, "No node may act on the partition";
     /// The node is stopping.
     Stopping = "stopping", 503, "The node is stopping";
     /// The operation did not finish in time; it may have taken effect, or still do so.
@@ -190,12 +200,18 @@ pub struct Newest {
     /// The node that may act on it; empty when nobody may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary_node: Option<String>,
+    /// The HTTP address of that node, `host:port`; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_address: Option<String>,
     /// Grants of its primary role so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
     /// The open switch of its move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<u64>,
+    /// The HTTP address of the node that takes the primary role next, while a switch is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_address: Option<String>,
 }
 
 /// Longest `value` a problem repeats, in bytes.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use ck_serve::duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
@@ -82,25 +83,6 @@ pub(crate) struct Connection {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// A time with its unit, such as `500ms`, `10s` or `2m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    let ms = number.parse::<u64>().ok().filter(|_| unit_ms > 0);
-    ms.and_then(|number| number.checked_mul(unit_ms))
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is no time; write it as 500ms, 10s, 2m or 1h"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -130,23 +112,5 @@ mod tests {
             }
         }
         check(&Cli::command(), "ck");
-    }
-
-    #[test]
-    fn a_time_has_a_number_and_a_unit() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "1.5s",
-            "-1s",
-            "5 s",
-            "99999999999999999999s",
-            "5d",
-        ] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -26,6 +26,7 @@ mod ownership;
 mod read;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use client::Client;
 pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
@@ -33,3 +34,4 @@ pub use error::ClientError;
 pub use operate::Created;
 pub use ownership::{NodeOrder, PlanOrder};
 pub use read::{CustomValue, PartitionQuery, Readiness};
+pub use token::{TokenFileError, read_token};

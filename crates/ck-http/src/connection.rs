@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Limits;
+use crate::routes::Routes;
 use crate::surface::Surface;
 
 /// Bytes of a head that are parsed at most, as a multiple of `header_bytes_max`: up to here the
@@ -112,8 +113,12 @@ impl Age {
 }
 
 /// Serves one connection until it ends, rests too long, or is told to stop.
-pub(crate) async fn serve<S>(stream: S, surface: Surface, mut stop: watch::Receiver<bool>)
-where
+pub(crate) async fn serve<S>(
+    stream: S,
+    surface: Surface,
+    routes: Option<Arc<dyn Routes>>,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = surface.core.config.limits.clone();
@@ -125,9 +130,10 @@ where
     let noted = Arc::clone(&activity);
     let service = service_fn(move |request| {
         let (surface, noted) = (surface.clone(), Arc::clone(&noted));
+        let routes = routes.clone();
         async move {
             noted.enter(Phase::Serving);
-            let reply = surface.handle(request).await;
+            let reply = surface.handle_with(routes.as_deref(), request).await;
             noted.enter(Phase::Idle);
             Ok::<_, Infallible>(reply)
         }

@@ -8,6 +8,9 @@
 //! the prefix as well, under their old field names. [`routes`] lists them all. Errors are
 //! `application/problem+json` with a stable code.
 //!
+//! An application's own routes are served beside these, under the same limits: [`Routes`]. A data
+//! plane answers who is not the owner with [`admit`].
+//!
 //! What it does *not* do: decide anything (the node does), speak TLS or HTTP/2, allow requests
 //! from pages of other origins.
 #![deny(missing_docs)]
@@ -23,12 +26,14 @@ mod handlers;
 mod moving;
 mod node;
 mod orders;
+mod owner;
 mod plans;
 mod query;
 mod refusal;
 mod render;
 mod reply;
 mod route;
+mod routes;
 mod server;
 mod stream;
 mod surface;
@@ -36,10 +41,21 @@ mod time;
 mod view;
 
 pub use backend::{Backend, BoxFuture, Observed};
+pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};
-pub use reply::Reply;
+pub use owner::{admit, fence, not_owner};
+pub use reply::{Reply, json_reply, problem};
 pub use route::{RouteInfo, routes};
+pub use routes::Routes;
 pub use server::{BindError, Server};
 pub use stream::ReplyBody;
 pub use surface::Surface;
+
+// What an application's routes are written with, so that they need no crate beside this one.
+#[doc(no_inline)]
+pub use bytes::Bytes;
+#[doc(no_inline)]
+pub use ck_api::{Code, Newest, Problem};
+#[doc(no_inline)]
+pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header};

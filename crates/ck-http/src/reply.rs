@@ -35,6 +35,10 @@ impl Refused {
         Problem::new(code, detail).into()
     }
 
+    pub(crate) fn into_problem(self) -> Box<Problem> {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn problem(self) -> Problem {
         *self.0
@@ -46,7 +50,11 @@ impl Refused {
 }
 
 /// A problem as an answer, with `Retry-After` in whole seconds where it says when.
-pub(crate) fn problem(problem: &Problem) -> Reply {
+///
+/// # Panics
+/// Never: a problem is text and numbers.
+#[must_use]
+pub fn problem(problem: &Problem) -> Reply {
     let body = serde_json::to_vec(problem).expect("a problem is text and numbers");
     let mut reply = plain(status(problem.status), PROBLEM, body.into());
     if let Some(after_ms) = problem.retry_after_ms {
@@ -179,6 +187,15 @@ pub(crate) fn done(
         reply.headers_mut().insert(CK_VERSION_NAME, version);
     }
     reply
+}
+
+/// A value as an answer in JSON, for the application's routes.
+///
+/// # Panics
+/// When `value` cannot be written as JSON: a map whose keys are no text, or a `Serialize` that fails.
+#[must_use]
+pub fn json_reply(status: StatusCode, value: &impl Serialize) -> Reply {
+    plain(status, JSON, to_json(value).into())
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::connection;
+use crate::routes::Routes;
 use crate::surface::Surface;
 
 /// Refused connections that are told so at a time; more are closed without a word.
@@ -47,10 +48,10 @@ const REFUSAL: &str = concat!(
 /// server.run(surface, std::future::pending()).await;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    routes: Option<Arc<dyn Routes>>,
 }
 
 /// An address could not be listened on.
@@ -84,7 +85,11 @@ impl Server {
             Err(error) => Err(error),
         };
         match bound {
-            Ok((listener, address)) => Ok(Self { listener, address }),
+            Ok((listener, address)) => Ok(Self {
+                listener,
+                address,
+                routes: None,
+            }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse {
                 address: address.to_owned(),
             }),
@@ -99,6 +104,13 @@ impl Server {
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves the application's routes as well, where the surface has none.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Arc<dyn Routes>) -> Self {
+        self.routes = Some(routes);
+        self
     }
 
     /// Serves until `shutdown` is done, then lets requests under way end, at most `stop_timeout`.
@@ -122,7 +134,7 @@ impl Server {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
                         Ok(place) => {
-                            tasks.spawn(serve(stream, surface.clone(), stopped.clone(), place));
+                            tasks.spawn(serve(stream, surface.clone(), self.routes.clone(), stopped.clone(), place));
                         }
                         Err(_) => {
                             surface.core.counters.connection_refused();
@@ -157,9 +169,18 @@ impl Server {
     }
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
 async fn serve(
     stream: TcpStream,
     surface: Surface,
+    routes: Option<Arc<dyn Routes>>,
     stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
@@ -168,7 +189,7 @@ async fn serve(
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    connection::serve(stream, surface.clone(), stop).await;
+    connection::serve(stream, surface.clone(), routes, stop).await;
 }
 
 /// Counts a connection for as long as it is open, however it ends.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ck_api::{Code, Problem};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
+use hyper::header::Entry;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use tokio::sync::watch;
@@ -16,8 +17,9 @@ use crate::config::{LimitsError, SurfaceConfig};
 use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
-use crate::reply::{Refused, Reply};
+use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Ask, Found, Handler, Order, Route, Router, nothing, other_methods};
+use crate::routes::Routes;
 use crate::view::View;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
@@ -215,6 +217,51 @@ impl Surface {
             .unwrap_or_else(|refused| refused.reply());
         core.counters.answered(reply.status());
         reply
+    }
+
+    /// As [`Surface::handle`], with the application's routes beside these.
+    pub(crate) async fn handle_with(
+        &self,
+        routes: Option<&dyn Routes>,
+        request: Request<Incoming>,
+    ) -> Reply {
+        let path = request.uri().path();
+        let theirs = routes.filter(|routes| !self.serves(path) && routes.serves(path));
+        let Some(routes) = theirs else {
+            return self.handle(request).await;
+        };
+        let core = &self.core;
+        let mut reply = self
+            .offer(routes, request)
+            .await
+            .unwrap_or_else(|refused| refused.reply());
+        if let Entry::Vacant(version) = reply.headers_mut().entry(CK_VERSION_NAME) {
+            version.insert(core.view().version());
+        }
+        core.counters.answered(reply.status());
+        reply
+    }
+
+    async fn offer(
+        &self,
+        routes: &dyn Routes,
+        request: Request<Incoming>,
+    ) -> Result<Reply, Refused> {
+        let core = &self.core;
+        let limits = &core.config.limits;
+        let _slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
+        let (head, body) = request.into_parts();
+        guard::size(&head, limits)?;
+        guard::host(&head, core.config.hosts.as_deref())?;
+        let within = limits.body_timeout + limits.request_timeout;
+        let answering = routes.answer(Request::from_parts(head, body));
+        tokio::time::timeout(within, answering).await.map_err(|_| {
+            let detail = format!(
+                "no answer within {within:?}; what was asked for may have been carried out, look \
+                 before repeating it"
+            );
+            Refused::new(Code::OutcomeUnknown, detail)
+        })
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Result<Reply, Refused>

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use ck_control::Position;
 pub use ck_control::{Event, EventKind};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::handle::Receiver;
-use crate::published::Notice;
+use crate::published::{Notice, Published, Publisher};
 
 /// Events of the cluster, in order, each after it was committed.
 ///
@@ -64,5 +65,37 @@ impl Events {
                 Next::Skipped { upto } => tracing::warn!(%upto, "events came as a snapshot"),
             }
         }
+    }
+}
+
+/// The state, each time it has changed since it was last looked at.
+///
+/// Unlike [`Events`] it keeps nothing: a slow reader sees the newest state and misses those in
+/// between. That is what an application needs that keeps in step with the table.
+pub struct Changes {
+    publisher: Arc<Publisher>,
+    applied: watch::Receiver<Position>,
+}
+
+impl Changes {
+    pub(crate) fn new(publisher: Arc<Publisher>) -> Self {
+        let mut applied = publisher.applied();
+        // What there is counts as a change: the first call gives it.
+        applied.mark_changed();
+        Self { publisher, applied }
+    }
+
+    /// The newest state, once there is one that this has not given yet; the first call gives the
+    /// present one at once. Never holds the node up. Safe to drop and call again.
+    pub async fn next(&mut self) -> Arc<Published> {
+        // The sender is held here, so it cannot have gone.
+        let _ = self.applied.changed().await;
+        self.publisher.current()
+    }
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
     }
 }

@@ -16,16 +16,26 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ck-client", &["ck-core", "ck-api"]),
     ("ck-http", &["ck-core", "ck-control", "ck-node", "ck-api"]),
     (
+        "ck-serve",
+        &[
+            "ck-core",
+            "ck-control",
+            "ck-node",
+            "ck-api",
+            "ck-http",
+            "ck-client",
+        ],
+    ),
+    (
         "ck-cli",
         &[
             "ck-core",
             "ck-control",
             "ck-sim",
-            "ck-node",
             "ck-api",
             "ck-spec",
-            "ck-http",
             "ck-client",
+            "ck-serve",
         ],
     ),
     (

@@ -42,9 +42,13 @@ const ROOMS: &[Room] = &[
     },
     // The command line speaks HTTP like everybody else; only what starts a node links one.
     Room {
-        name: "ck_node",
+        name: "ck_serve",
         within: "crates/ck-cli/src/",
-        rooms: &["crates/ck-cli/src/commands/serve"],
+        rooms: &[
+            "crates/ck-cli/src/commands/serve",
+            // How a time is written is the same for every command.
+            "crates/ck-cli/src/args",
+        ],
     },
 ];
 

@@ -1,15 +1,10 @@
 //! What every command that asks a cluster shares.
 
-use std::fs::File;
 use std::future::Future;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-use ck_api::token::TOKEN_BYTES_MAX;
-use ck_api::{ClusterAnswer, Token};
-use ck_client::{Client, ClientConfig, ClientError};
+use ck_api::ClusterAnswer;
+use ck_client::{Client, ClientConfig, ClientError, read_token};
 
 use crate::args::Connection;
 use crate::exit::Failure;
@@ -40,7 +35,7 @@ where
     let timeout = connection.timeout.unwrap_or(REQUEST_TIMEOUT);
     let mut config = ClientConfig::new(connection.server.iter().cloned()).with_timeout(timeout);
     if let Some(file) = &connection.token_file {
-        config = config.with_token(read_token(file)?);
+        config = config.with_token(read_token(file).map_err(anyhow::Error::from)?);
     }
     let client = Client::new(config).map_err(|error| Failure::Usage(error.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,18 +59,4 @@ pub(super) fn too_few_holders(answer: &ClusterAnswer) -> Option<String> {
             count(holders, "node", "nodes")
         )
     })
-}
-
-/// Reads a token from a file.
-pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
-    let mut text = String::new();
-    // Room for white space around it; what is longer is no token.
-    let limit = TOKEN_BYTES_MAX as u64 + 64;
-    File::open(file)
-        .and_then(|open| open.take(limit).read_to_string(&mut text))
-        .with_context(|| format!("cannot read the token file {}", file.display()))?;
-    let token = text
-        .parse()
-        .with_context(|| format!("token file {}", file.display()))?;
-    Ok(token)
 }

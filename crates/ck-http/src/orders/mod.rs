@@ -264,9 +264,18 @@ pub(crate) fn newest(state: &State, partition: Option<PartitionId>) -> Newest {
     let holder = holder.and_then(|holder| state.member(holder.member));
     newest.partition = Some(id.to_string());
     newest.primary_node = Some(holder.map_or_else(String::new, |one| one.node.to_string()));
+    let address = |member: &ck_control::Member| {
+        Some(member.http_address.clone()).filter(|address| !address.is_empty())
+    };
+    newest.primary_address = holder.and_then(address);
     newest.epoch = Some(control.epoch.0);
     let transfer = control.transfer.and_then(|id| state.transfer(id));
-    newest.switch = transfer.and_then(|one| Some(one.switch?.0));
+    let switching = transfer.filter(|one| one.switch.is_some());
+    newest.switch = switching.and_then(|one| Some(one.switch?.0));
+    let next = switching.filter(|one| one.handoff);
+    newest.next_address = next
+        .and_then(|one| state.member(one.target.member))
+        .and_then(address);
     newest
 }
 

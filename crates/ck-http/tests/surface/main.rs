@@ -13,4 +13,5 @@ mod orders;
 mod ownership;
 mod plans;
 mod questions;
+mod routes;
 mod support;

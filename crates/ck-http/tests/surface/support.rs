@@ -7,7 +7,7 @@ use std::time::Duration;
 use ck_control::Config;
 use ck_core::KeyHash;
 use ck_http::fake::Fake;
-use ck_http::{Limits, Server, Surface, SurfaceConfig, loopback_hosts};
+use ck_http::{Limits, Routes, Server, Surface, SurfaceConfig, loopback_hosts};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -82,11 +82,26 @@ impl Live {
         Self::start_with(Fake::with_partitions(captured(), 3), config).await
     }
 
-    pub(crate) async fn start_with(fake: Fake, mut config: SurfaceConfig) -> Self {
+    pub(crate) async fn start_with(fake: Fake, config: SurfaceConfig) -> Self {
+        Self::begin(fake, config, None).await
+    }
+
+    pub(crate) async fn start_beside(
+        fake: Fake,
+        config: SurfaceConfig,
+        routes: Arc<dyn Routes>,
+    ) -> Self {
+        Self::begin(fake, config, Some(routes)).await
+    }
+
+    async fn begin(fake: Fake, mut config: SurfaceConfig, routes: Option<Arc<dyn Routes>>) -> Self {
         config.hosts.get_or_insert_with(|| loopback_hosts([]));
         let fake = Arc::new(fake);
         let surface = Surface::new(config, Arc::clone(&fake) as _).unwrap();
-        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let mut server = Server::bind("127.0.0.1:0").await.unwrap();
+        if let Some(routes) = routes {
+            server = server.with_routes(routes);
+        }
         let address = server.local_address();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {

@@ -14,7 +14,7 @@ use ck_core::NodeId;
 use tokio::sync::broadcast;
 
 use crate::control::Input;
-use crate::events::{Event, Events};
+use crate::events::{Changes, Event, Events};
 use crate::shared::{Phase, Shared};
 use crate::status::{self, NodeStatus};
 
@@ -142,6 +142,12 @@ impl Handle {
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(self.node.publisher.subscribe())
+    }
+
+    /// The state, each time it has changed: to keep in step with the table. See [`Changes`].
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes::new(Arc::clone(&self.node.publisher))
     }
 
     /// Calls `hook` for every event from now on, until the node ends. The hook runs on a task of

@@ -1,4 +1,4 @@
-//! What tells `ck serve` to stop.
+//! What tells a service to stop.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 const SAME_TELLING: Duration = Duration::from_millis(250);
 
 /// Every way to be told.
-pub(super) struct Stops {
+pub(crate) struct Stops {
     terminate: Signal,
     interrupt: Signal,
     stdin_closed: Option<oneshot::Receiver<()>>,
@@ -20,7 +20,7 @@ pub(super) struct Stops {
 
 impl Stops {
     /// Listens from now on; with `stdin` its end counts too.
-    pub(super) fn listen(stdin: bool) -> io::Result<Self> {
+    pub(crate) fn listen(stdin: bool) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -30,7 +30,7 @@ impl Stops {
     }
 
     /// Waits to be told, once more when it was told before.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         loop {
             self.any().await;
             let now = Instant::now();

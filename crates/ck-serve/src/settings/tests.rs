@@ -1,4 +1,5 @@
 use super::*;
+use crate::ServeError;
 
 fn flags() -> ServeArgs {
     ServeArgs {
@@ -7,7 +8,7 @@ fn flags() -> ServeArgs {
     }
 }
 
-fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, Failure> {
+fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, SettingsError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ck.toml");
     std::fs::write(&file, text).unwrap();
@@ -15,9 +16,13 @@ fn with_file(text: &str, mut flags: ServeArgs) -> Result<Settings, Failure> {
     Settings::read(&flags)
 }
 
-fn refused(result: Result<Settings, Failure>) -> String {
+fn refused(result: Result<Settings, SettingsError>) -> String {
     match result {
-        Err(Failure::Usage(error)) => format!("{error:#}"),
+        Err(error) => {
+            let shown = error.to_string();
+            assert_eq!(ServeError::from(error).exit_code(), 2, "{shown}");
+            shown
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -71,7 +76,7 @@ fn a_flag_stands_before_the_file() {
     assert_eq!(settings.join, ["127.0.0.1:1", "h:2"]);
     assert_eq!(settings.choices.partitions, Some(7));
     assert_eq!(settings.choices.auto_create, Some(false));
-    assert_eq!(settings.application, Some(Application::Volatile));
+    assert_eq!(settings.application, Some(Durability::Volatile));
     assert_eq!(settings.choices.rejoin_grace_ms, Some(5000));
     assert_eq!(settings.services["kv"], "h:1");
     assert_eq!(settings.data, Path::new("clusterkit-data/n"));

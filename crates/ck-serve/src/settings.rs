@@ -7,21 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use ck_control::{Config, ConfigChoices, Profile};
 use ck_core::spec::REPLICATION_FACTOR_MAX;
 use ck_core::{Domain, KeyHash, NodeId};
 use serde::{Deserialize, Deserializer};
 
-use super::flags::{Application, ServeArgs};
-use crate::args::duration;
-use crate::exit::Failure;
+use crate::error::SettingsError;
+use crate::flags::{Durability, ServeArgs, duration};
 
 /// Where HTTP is served unless told otherwise.
 const HTTP_DEFAULT: &str = "127.0.0.1:8080";
 
 /// The peer port is this much above the HTTP port.
-const PEER_OFFSET: u16 = 2_000;
+pub(crate) const PEER_OFFSET: u16 = 2_000;
 
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -52,7 +50,7 @@ struct FileSettings {
     labels: BTreeMap<String, String>,
     auto_create: Option<bool>,
     auto_rebalance: Option<bool>,
-    application: Option<Application>,
+    application: Option<Durability>,
     insecure: bool,
 }
 
@@ -63,34 +61,34 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error
 
 /// What a node is started with.
 #[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) id: NodeId,
+pub(crate) struct Settings {
+    pub(crate) id: NodeId,
     /// Where HTTP listens.
-    pub(super) http: SocketAddr,
+    pub(crate) http: SocketAddr,
     /// Where peers listen; port 0 takes a free one.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// HTTP addresses, `host:port` each.
-    pub(super) join: Vec<String>,
-    pub(super) data: PathBuf,
-    pub(super) cluster: Option<String>,
-    pub(super) name: Option<String>,
-    pub(super) choices: ConfigChoices,
-    pub(super) domain: Option<Domain>,
-    pub(super) weight: Option<u32>,
-    pub(super) advertise: Option<String>,
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) services: BTreeMap<String, String>,
-    pub(super) labels: BTreeMap<String, String>,
+    pub(crate) join: Vec<String>,
+    pub(crate) data: PathBuf,
+    pub(crate) cluster: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) choices: ConfigChoices,
+    pub(crate) domain: Option<Domain>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) advertise: Option<String>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) services: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The application that takes the orders, when it is expected from the start.
-    pub(super) application: Option<Application>,
+    pub(crate) application: Option<Durability>,
 }
 
 impl Settings {
     /// Puts flags (the environment among them) before the file, and checks the whole.
     ///
     /// # Errors
-    /// [`Failure`] names the flag, the value and the remedy.
-    pub(super) fn read(flags: &ServeArgs) -> Result<Self, Failure> {
+    /// [`SettingsError`] names the flag, the value and the remedy.
+    pub(crate) fn read(flags: &ServeArgs) -> Result<Self, SettingsError> {
         let file = flags
             .config
             .as_deref()
@@ -98,9 +96,7 @@ impl Settings {
             .transpose()?
             .unwrap_or_default();
         let flags = flags.clone();
-        let id = flags.id.or(file.id).ok_or_else(|| {
-            Failure::usage("this node has no id; name one with --id, such as --id node-1")
-        })?;
+        let id = flags.id.or(file.id).ok_or(SettingsError::NoId)?;
         let http_text = flags.http.or(file.http);
         let http = address("--http", http_text.as_deref().unwrap_or(HTTP_DEFAULT))?;
         let peer = match flags.peer.or(file.peer) {
@@ -159,7 +155,7 @@ impl Settings {
     }
 
     /// The HTTP address that others are told, given the port that is listened on.
-    pub(super) fn advertised(&self, port: u16) -> String {
+    pub(crate) fn advertised(&self, port: u16) -> String {
         match &self.advertise {
             Some(host) if host.contains(':') && !host.starts_with('[') => {
                 format!("[{host}]:{port}")
@@ -172,17 +168,20 @@ impl Settings {
 
 /// Refuses values that no cluster can have. A spread named without a replication factor may suit
 /// the one of the cluster to be joined, unless this node `forms` its own.
-fn check_values(choices: &ConfigChoices, weight: Option<u32>, forms: bool) -> Result<(), Failure> {
+fn check_values(
+    choices: &ConfigChoices,
+    weight: Option<u32>,
+    forms: bool,
+) -> Result<(), SettingsError> {
     if weight == Some(0) {
-        return Err(Failure::usage("--weight 0 is out of range; use 1 or more"));
+        return Err(SettingsError::Weight);
     }
     let mut whole = choices.clone();
     if !forms && whole.replication_factor.is_none() && whole.spread.is_some() {
         whole.replication_factor = Some(REPLICATION_FACTOR_MAX);
     }
-    Config::from_choices(&whole)
-        .map(drop)
-        .map_err(|error| Failure::usage(error.to_string()))
+    Config::from_choices(&whole).map(drop)?;
+    Ok(())
 }
 
 /// The name of a node's directory: its id, where what is not a letter, digit, `.`, `_` or `-` of
@@ -202,17 +201,17 @@ fn directory_name(id: &NodeId) -> String {
     name
 }
 
-fn read_file(file: &Path) -> Result<FileSettings, Failure> {
-    let shown = file.display();
+fn read_file(file: &Path) -> Result<FileSettings, SettingsError> {
     let mut text = String::new();
     File::open(file)
         .and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut text))
-        .with_context(|| format!("cannot read --config {shown}"))?;
-    toml::from_str(&text).map_err(|error| {
-        Failure::usage(format!(
-            "--config {shown}: {}",
-            error.to_string().trim_end()
-        ))
+        .map_err(|source| SettingsError::ReadFile {
+            file: file.to_owned(),
+            source,
+        })?;
+    toml::from_str(&text).map_err(|found| SettingsError::File {
+        file: file.to_owned(),
+        found: Box::new(found),
     })
 }
 
@@ -222,43 +221,45 @@ fn whole_ms(time: Duration) -> u64 {
 
 /// The repeated flag, or the file's table when the flag is absent.
 fn pairs(
-    flag: &str,
+    flag: &'static str,
     given: Vec<(String, String)>,
     file: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Failure> {
+) -> Result<BTreeMap<String, String>, SettingsError> {
     if given.is_empty() {
         return Ok(file);
     }
     let mut all = BTreeMap::new();
     for (name, value) in given {
         if let Some(before) = all.insert(name.clone(), value) {
-            let message = format!("{flag} {name} is given twice, first as {before}; name it once");
-            return Err(Failure::usage(message));
+            return Err(SettingsError::Twice { flag, name, before });
         }
     }
     Ok(all)
 }
 
 /// An address to listen on; a bare `:port` is loopback.
-fn address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
+fn address(flag: &'static str, text: &str) -> Result<SocketAddr, SettingsError> {
     let text = text.trim();
     let full = if text.starts_with(':') {
         format!("127.0.0.1{text}")
     } else {
         text.to_owned()
     };
-    let mut found = full.to_socket_addrs().map_err(|error| {
-        Failure::usage(format!(
-            "{flag} {text} is no address ({error}); write it as 127.0.0.1:8080"
-        ))
-    })?;
+    let refused = |source| SettingsError::Address {
+        flag,
+        text: text.to_owned(),
+        source,
+    };
+    let mut found = full.to_socket_addrs().map_err(refused)?;
     // `localhost` may well give both families; peers are told what was written, so take IPv4.
     let first = found.next();
     let best = found
         .find(SocketAddr::is_ipv4)
         .filter(|_| first.is_none_or(|it| it.is_ipv6()));
-    best.or(first)
-        .ok_or_else(|| Failure::usage(format!("{flag} {text} has no address; write an IP address")))
+    best.or(first).ok_or_else(|| SettingsError::NoAddress {
+        flag,
+        text: text.to_owned(),
+    })
 }
 
 /// Refuses addresses that others reach without encryption unless that is accepted, and addresses
@@ -268,40 +269,30 @@ fn reachable(
     peer: SocketAddr,
     insecure: bool,
     advertise: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<(), SettingsError> {
     for (flag, address) in [("--http", http), ("--peer", peer)] {
         if !insecure && !address.ip().is_loopback() {
-            return Err(Failure::usage(format!(
-                "{flag} {address} is reachable from other machines, without encryption; \
-                 listen on 127.0.0.1, or accept that with --insecure"
-            )));
+            return Err(SettingsError::Insecure { flag, address });
         }
         if advertise.is_none() && address.ip().is_unspecified() {
-            return Err(Failure::usage(format!(
-                "{flag} {address} is no address that others could dial; \
-                 name the host they reach this node at with --advertise"
-            )));
+            return Err(SettingsError::NotDialable { flag, address });
         }
     }
     Ok(())
 }
 
 /// Where peers listen when nothing is said: beside the HTTP port.
-fn peer_beside(http: SocketAddr) -> Result<SocketAddr, Failure> {
+fn peer_beside(http: SocketAddr) -> Result<SocketAddr, SettingsError> {
     if http.port() == 0 {
         return Ok(SocketAddr::new(http.ip(), 0));
     }
-    let port = http.port().checked_add(PEER_OFFSET).ok_or_else(|| {
-        let port = http.port();
-        Failure::usage(format!(
-            "--http has port {port}, and {PEER_OFFSET} above it there is none; name --peer HOST:PORT"
-        ))
-    })?;
+    let port = http.port().checked_add(PEER_OFFSET);
+    let port = port.ok_or(SettingsError::PeerPort { port: http.port() })?;
     Ok(SocketAddr::new(http.ip(), port))
 }
 
 /// An HTTP address of a member, `host:port`.
-fn join_target(text: &str) -> Result<String, Failure> {
+fn join_target(text: &str) -> Result<String, SettingsError> {
     let bare = text.trim();
     let bare = bare.strip_prefix("http://").unwrap_or(bare);
     let bare = bare.strip_suffix('/').unwrap_or(bare);
@@ -316,9 +307,9 @@ fn join_target(text: &str) -> Result<String, Failure> {
     });
     match port {
         Some(_) => Ok(full),
-        None => Err(Failure::usage(format!(
-            "--join {text:?} is no address; name the HTTP address of a member, as 127.0.0.1:8080"
-        ))),
+        None => Err(SettingsError::Join {
+            text: text.to_owned(),
+        }),
     }
 }
 

@@ -12,7 +12,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Asks `GET /v1/peer` of the HTTP address.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AskOverHttp;
+pub struct AskOverHttp;
 
 impl Resolve for AskOverHttp {
     fn resolve<'a>(

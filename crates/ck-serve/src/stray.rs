@@ -15,7 +15,7 @@ const ROUND_EVERY: Duration = Duration::from_millis(500);
 /// Ends, with the reason, when an address of `--join` is in another cluster of the same name than
 /// the data of this node. Each address is asked until it has answered once, and only until this
 /// node serves: what listens there later is no reason to end a healthy node.
-pub(super) async fn meets_another_cluster(node: Handle, data: String, join: Vec<String>) -> String {
+pub(crate) async fn meets_another_cluster(node: Handle, data: String, join: Vec<String>) -> String {
     let ours = loop {
         if let Some(genesis) = node.state().formed() {
             break (genesis.name.clone(), genesis.cluster.to_string());

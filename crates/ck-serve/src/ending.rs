@@ -1,8 +1,6 @@
 //! Which exit code the end of a node has.
 
-use ck_node::StartError;
-
-use crate::exit::Failure;
+use crate::error::ServeError;
 
 /// How the reasons begin, or what they hold, that are a cluster's refusal: another name, a value
 /// that conflicts, an id in use, a lost disk, a removal. A node tells its reason as text.
@@ -16,28 +14,15 @@ const REFUSALS: [&str; 4] = [
 /// How the reason begins when what was asked for contradicts itself.
 const CONTRADICTION: &str = "no cluster can be formed: ";
 
-/// A start that failed: values out of range are the caller's.
-pub(super) fn of_start(error: StartError) -> Failure {
-    match error {
-        StartError::Config(error) => Failure::Usage(error.into()),
-        other => Failure::Failed(other.into()),
-    }
-}
-
 /// A node that ended by itself.
-pub(super) fn of_reason(reason: String) -> Failure {
+pub(crate) fn of_reason(reason: String) -> ServeError {
     if reason.starts_with(CONTRADICTION) {
-        Failure::usage(reason)
+        ServeError::Contradiction { reason }
     } else if REFUSALS.iter().any(|text| reason.contains(text)) {
-        refused(reason)
+        ServeError::Refused { reason }
     } else {
-        Failure::failed(reason)
+        ServeError::Ended { reason }
     }
-}
-
-/// What a cluster refuses.
-pub(super) fn refused(reason: String) -> Failure {
-    Failure::Refused(anyhow::Error::msg(reason))
 }
 
 #[cfg(test)]
@@ -57,7 +42,7 @@ mod tests {
             ("no cluster can be formed: spread 9 is out of range", 2),
             ("the consensus core has died: disk full", 1),
         ] {
-            assert_eq!(of_reason(reason.to_owned()).code(), code, "{reason}");
+            assert_eq!(of_reason(reason.to_owned()).exit_code(), code, "{reason}");
         }
     }
 }

@@ -1,0 +1,66 @@
+//! What a service does around a node: flags, environment and file, logging, signals, the lines it
+//! prints, and a stop in good order. `ck serve` is this and nothing else.
+//!
+//! A service takes the same flags beside its own, and implements [`Application`]:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use ck_http::{BoxFuture, Incoming, Reply, Request, Routes};
+//! use ck_serve::{Announce, Application, ServeArgs};
+//! use clap::Parser;
+//!
+//! /// Greets, wherever it runs.
+//! #[derive(Parser)]
+//! #[command(after_help = ck_serve::FILE_HELP)]
+//! struct Args {
+//!     #[command(flatten)]
+//!     serve: ServeArgs,
+//! }
+//!
+//! struct Greeter;
+//!
+//! impl Routes for Greeter {
+//!     fn serves(&self, path: &str) -> bool {
+//!         path == "/hello"
+//!     }
+//!     fn answer(&self, _: Request<Incoming>) -> BoxFuture<'_, Reply> {
+//!         Box::pin(async { Reply::new("hello\n".into()) })
+//!     }
+//! }
+//!
+//! impl Application for Greeter {}
+//!
+//! fn main() -> ExitCode {
+//!     let args = Args::parse();
+//!     let done = ck_serve::run(&args.serve, Announce::Text, Arc::new(Greeter));
+//!     ck_serve::report(done, Announce::Text)
+//! }
+//! ```
+//!
+//! The node's own paths (`/v1/…`, `/partitions`, `/health`, …) are served on the same port, so `ck`
+//! operates such a service like any other node.
+//!
+//! What it does *not* do: decide anything about partitions (`ck-control`), keep the application's
+//! data, or speak HTTP itself (`ck-http`).
+#![deny(missing_docs)]
+
+mod announce;
+mod application;
+mod ending;
+mod error;
+mod flags;
+mod log;
+mod resolver;
+mod serve;
+mod settings;
+mod signals;
+mod stray;
+
+pub use announce::{Announce, report};
+pub use application::{Application, ApplicationError, Opened, Opening, STOPPING_TIMEOUT};
+pub use error::{ServeError, SettingsError};
+pub use flags::{FILE_HELP, ServeArgs, duration};
+pub use resolver::AskOverHttp;
+pub use serve::{run, run_node};

@@ -1,0 +1,237 @@
+//! The life of one node, from its flags to its end.
+
+use std::sync::Arc;
+
+use ck_http::{Orders, Server, Surface, SurfaceConfig, loopback_hosts};
+use ck_node::{Config, Handle, Node, OnFatal, Secret};
+use tokio::sync::oneshot;
+
+use crate::announce::{self, Announce};
+use crate::application::{Application, Opened, Opening};
+use crate::ending;
+use crate::error::{ServeError, SettingsError};
+use crate::flags::{Durability, ServeArgs};
+use crate::log;
+use crate::resolver::AskOverHttp;
+use crate::settings::Settings;
+use crate::signals::Stops;
+use crate::stray;
+
+/// Runs a node with the application inside until it is told to stop, or cannot go on.
+///
+/// Sets up logging to standard error (`CK_LOG` filters it) unless the process has its own, and a
+/// runtime of its own; call it from a thread that has none.
+///
+/// # Errors
+/// [`ServeError`]; [`report`](crate::report) tells it and gives the exit code.
+pub fn run(
+    args: &ServeArgs,
+    announce: Announce,
+    application: Arc<dyn Application>,
+) -> Result<(), ServeError> {
+    live(args, announce, Some(application))
+}
+
+/// Runs a node without an application, or with one outside the process that takes the orders of
+/// `/v1/orders`, until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_node(args: &ServeArgs, announce: Announce) -> Result<(), ServeError> {
+    live(args, announce, None)
+}
+
+fn live(
+    args: &ServeArgs,
+    announce: Announce,
+    application: Option<Arc<dyn Application>>,
+) -> Result<(), ServeError> {
+    let settings = Settings::read(args)?;
+    if application.is_some() && settings.application.is_some() {
+        return Err(SettingsError::Outside.into());
+    }
+    log::to_stderr()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::System)?;
+    let done = runtime.block_on(serve(
+        &settings,
+        args.exit_with_stdin,
+        announce,
+        application,
+    ));
+    // Nothing is waited for any more: what had to be durable is.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(
+    settings: &Settings,
+    exit_with_stdin: bool,
+    announce: Announce,
+    application: Option<Arc<dyn Application>>,
+) -> Result<(), ServeError> {
+    let mut stops = Stops::listen(exit_with_stdin).map_err(ServeError::System)?;
+    // Bound first: the node tells others where its HTTP surface is.
+    let server = Server::bind(&settings.http.to_string())
+        .await
+        .map_err(ServeError::Bind)?;
+    let http = settings.advertised(server.local_address().port());
+    let surface = surface_config(settings, application.is_some())?;
+    let mut config = node_config(settings, &surface, http.clone());
+    if let Some(application) = &application {
+        let opened = open(&**application, &config, &http).await?;
+        config = with_application(config, opened);
+    }
+    let node = Node::start(config).await?;
+    let server = match &application {
+        Some(application) => {
+            if let Err(error) = application.started(node.clone()).await {
+                node.stop().await;
+                return Err(ServeError::Application(error));
+            }
+            server.with_routes(Arc::clone(application) as _)
+        }
+        None => server,
+    };
+    let surface = Surface::new(surface, Arc::new(node.clone()))?;
+    let (close, closed) = oneshot::channel::<()>();
+    let mut serving = tokio::spawn(server.run(surface, async move {
+        // The sender gone means the same.
+        let _ = closed.await;
+    }));
+    announce::listening(settings, &http, &node, announce)?;
+    let announced = tokio::spawn(announce_ready(node.clone(), announce));
+    let ended = tokio::select! {
+        () = stops.next() => None,
+        ended = node.terminated() => {
+            let reason = ended.failure.unwrap_or_else(|| "the node has ended".to_owned());
+            Some(ending::of_reason(reason))
+        }
+        reason = stray::meets_another_cluster(
+            node.clone(),
+            settings.data.display().to_string(),
+            settings.join.clone(),
+        ) => Some(ServeError::Refused { reason }),
+    };
+    announced.abort();
+    if let Some(error) = ended {
+        return Err(error);
+    }
+    tokio::select! {
+        stopped = stop(&node, application.as_deref(), close, &mut serving) => {
+            announce::stopped(&node, stopped?, announce)
+        }
+        () = stops.next() => Err(ServeError::AtOnce),
+    }
+}
+
+async fn open(
+    application: &dyn Application,
+    config: &Config,
+    http: &str,
+) -> Result<Opened, ServeError> {
+    let opening = Opening {
+        node: &config.node,
+        data: &config.data,
+        http,
+    };
+    application.open(opening).await.map_err(ServeError::Open)
+}
+
+fn with_application(mut config: Config, opened: Opened) -> Config {
+    config.handler = opened.handler;
+    config.durable = opened.durable;
+    for (name, address) in opened.services {
+        config.services.entry(name).or_insert(address);
+    }
+    config
+}
+
+/// Ends the session while requests are still answered, then the surface. Returns whether the
+/// cluster could be told.
+async fn stop(
+    node: &Handle,
+    application: Option<&dyn Application>,
+    close: oneshot::Sender<()>,
+    serving: &mut tokio::task::JoinHandle<()>,
+) -> Result<bool, ServeError> {
+    if let Some(application) = application {
+        let within = application.stopping_timeout();
+        tokio::time::timeout(within, application.stopping())
+            .await
+            .map_err(|_| ServeError::Unrest { within })?;
+    }
+    let clean = node.stop().await;
+    drop(close);
+    // A server that panicked has stopped as well.
+    let _ = serving.await;
+    Ok(clean)
+}
+
+async fn announce_ready(node: Handle, announce: Announce) {
+    if node.ready().await.is_ok()
+        && let Err(error) = announce::ready(&node, announce)
+    {
+        tracing::warn!("cannot print: {error}");
+    }
+}
+
+fn surface_config(settings: &Settings, inside: bool) -> Result<SurfaceConfig, ServeError> {
+    let admin_token = settings
+        .token_file
+        .as_deref()
+        .map(ck_client::read_token)
+        .transpose()?;
+    let hosts = settings.http.ip().is_loopback().then(|| {
+        let listened = settings.http.ip().to_string();
+        let named = settings
+            .advertise
+            .as_deref()
+            .into_iter()
+            .chain([listened.as_str()]);
+        loopback_hosts(named)
+    });
+    let orders = Orders::default();
+    let orders = match settings.application {
+        Some(_) => orders.expecting_application(),
+        None => orders,
+    };
+    Ok(SurfaceConfig {
+        admin_token,
+        hosts,
+        orders: (!inside).then_some(orders),
+        ..SurfaceConfig::default()
+    })
+}
+
+fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Config {
+    let mut config = Config::new(settings.id.clone(), &settings.data);
+    if let Some(name) = &settings.name {
+        config.display_name.clone_from(name);
+    }
+    if let Some(cluster) = &settings.cluster {
+        config.cluster_name.clone_from(cluster);
+    }
+    config.peer_listen = settings.peer.to_string();
+    config.advertise.clone_from(&settings.advertise);
+    config.http_address = http;
+    config.join.clone_from(&settings.join);
+    config.resolver = Arc::new(AskOverHttp);
+    config.choices = settings.choices.clone();
+    // A node that asks for no token must not become a way around it for the others.
+    let token = surface.admin_token.as_ref();
+    config.secret = token.map(|token| Secret::new(token.expose()));
+    config.weight = settings.weight;
+    config.domain.clone_from(&settings.domain);
+    config.services.clone_from(&settings.services);
+    config.labels.clone_from(&settings.labels);
+    if let Some(orders) = &surface.orders {
+        config.handler = Arc::new(orders.clone());
+    }
+    config.durable = settings.application != Some(Durability::Volatile);
+    // Reported here, so that the reason is printed like any other.
+    config.on_fatal = OnFatal::Report;
+    config
+}
