@@ -73,6 +73,12 @@ impl Follower {
         })
     }
 
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the copy stands.
     #[must_use]
     pub const fn mark(&self) -> Mark {

@@ -28,7 +28,6 @@ pub use write::{Capture, Done};
 
 pub(crate) use error::die;
 pub(crate) use open::remove;
-pub(crate) use policy::STATEMENT_BYTES_MAX;
 pub(crate) use schema::try_out;
 pub(crate) use wal::sync_folder;
 
