@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ck_http::{Code, Problem};
@@ -22,6 +23,9 @@ pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 /// A copy that lacks at most so much is attached at once; the next transaction brings it the rest.
 const ATTACH_BYTES_MAX: usize = 8 << 20;
+
+/// Time a move has to be heard of here, when the other side has heard of it first.
+const HEAR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A piece of a snapshot.
 #[derive(Debug, Clone)]
@@ -64,6 +68,7 @@ impl Store {
         transfer: TransferId,
         offset: u64,
     ) -> Result<Piece, Box<Problem>> {
+        self.hear_of(transfer).await?;
         let store = Arc::clone(self);
         let snapshot = uncut(async move {
             let part = store.part(partition);
@@ -157,6 +162,7 @@ impl Store {
         member: MemberNumber,
         mark: Mark,
     ) -> Result<Attached, Box<Problem>> {
+        self.hear_of(transfer).await?;
         let store = Arc::clone(self);
         uncut(async move {
             let part = store.part(partition);
@@ -193,6 +199,15 @@ impl Store {
             })
         })
         .await?
+    }
+
+    /// Waits a moment for a move of which the other side has heard first.
+    async fn hear_of(&self, transfer: TransferId) -> Result<(), Box<Problem>> {
+        let node = self.node()?;
+        let heard = node.applied_until(|state| state.transfer(transfer).is_some());
+        // What follows says what is missing.
+        let _ = tokio::time::timeout(HEAR_TIMEOUT, heard).await;
+        Ok(())
     }
 
     /// Whether this node is the primary, and the move is under way as far as it knows.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ck_serve::{Announce, ServeArgs};
 use ck_sql::{Sql, SqlConfig};
@@ -15,6 +16,9 @@ use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
 struct Args {
     #[command(flatten)]
     serve: ServeArgs,
+    /// Time a request is tried for while its partition moves or its node is away.
+    #[arg(long, env = "CK_PATIENCE", default_value = "5s", value_parser = ck_serve::duration)]
+    patience: Duration,
     /// Print events as JSON, one a line.
     #[arg(long)]
     json: bool,
@@ -44,7 +48,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let announce = Announce::json(args.json);
-    let sql = Arc::new(Sql::new(SqlConfig::default()));
+    let sql = Arc::new(Sql::new(SqlConfig {
+        patience: args.patience,
+        ..SqlConfig::default()
+    }));
     let done = ck_serve::run(&args.serve, announce, sql);
     ck_serve::report(done, announce)
 }

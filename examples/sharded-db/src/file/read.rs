@@ -202,6 +202,10 @@ pub(super) fn refusal(error: rusqlite::Error, statement: usize, limits: &Limits)
     };
     match error.sqlite_error_code() {
         Some(ErrorCode::AuthorizationForStatementDenied) => Refused::Denied { statement, message },
+        // SQLite has no code of its own for a function.
+        _ if message.starts_with("not authorized to use function") => {
+            Refused::Denied { statement, message }
+        }
         Some(ErrorCode::OperationInterrupted) => Refused::Slow {
             statement,
             after: limits.time,
