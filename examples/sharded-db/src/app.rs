@@ -61,10 +61,7 @@ impl Routes for Sql {
 }
 
 impl Application for Sql {
-    fn open<'a>(
-        &'a self,
-        opening: Opening<'a>,
-    ) -> BoxFuture<'a, Result<Opened, ApplicationError>> {
+    fn open<'a>(&'a self, opening: Opening<'a>) -> BoxFuture<'a, Result<Opened, ApplicationError>> {
         Box::pin(async move {
             let store = Store::open(opening.data, self.config.clone())?;
             let roles = Arc::new(Roles(Arc::clone(&store)));

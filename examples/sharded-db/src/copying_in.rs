@@ -175,11 +175,15 @@ impl Store {
                 self.copy_in(context, copying).await?;
                 continue;
             };
-            let token = received.header("ck-fence").and_then(|text| text.parse().ok());
+            let token = received
+                .header("ck-fence")
+                .and_then(|text| text.parse().ok());
             let Some(token) = token else {
                 return Err(self.answered(copying, &received));
             };
-            let upto = received.header(UPTO).and_then(|text| text.parse::<u64>().ok());
+            let upto = received
+                .header(UPTO)
+                .and_then(|text| text.parse::<u64>().ok());
             let applied = self.apply(copying.partition, token, received.body).await;
             let mark = applied.map_err(|problem| here(&problem))?;
             if upto.is_some_and(|upto| mark.seq >= upto) {
@@ -202,7 +206,8 @@ impl Store {
             if let Role::Primary(mine) = line.role
                 && token < mine
             {
-                let detail = format!("{partition} was granted to this node as {mine}, after {token}");
+                let detail =
+                    format!("{partition} was granted to this node as {mine}, after {token}");
                 return Err(problems::copy(FENCED, detail));
             }
             let Role::Following(follower) = std::mem::take(&mut line.role) else {
@@ -235,8 +240,8 @@ impl Store {
                     line.role = Role::Following(Box::new(follower));
                 }
                 match error {
-                    FileError::Fenced(_) => Err(problems::copy(FENCED, error)),
-                    FileError::Gap { .. } => Err(problems::copy("copy-gap", error)),
+                    FileError::Fenced(_) => Err(problems::copy(FENCED, error.to_string())),
+                    FileError::Gap { .. } => Err(problems::copy("copy-gap", error.to_string())),
                     error => Err(problems::file(&error)),
                 }
             }

@@ -83,7 +83,7 @@ impl Store {
                 }
                 _ => {}
             }
-            store.begin_snapshot(&mut line, partition, transfer)
+            store.begin_snapshot(&mut line, partition, transfer).await
         })
         .await??;
         let making = snapshot.state.lock().clone();
@@ -117,12 +117,14 @@ impl Store {
     }
 
     /// Keeps every transaction from now on, and makes a snapshot beside whoever writes.
-    fn begin_snapshot(
+    async fn begin_snapshot(
         self: &Arc<Self>,
         line: &mut Line,
         partition: PartitionId,
         transfer: TransferId,
     ) -> Result<Arc<Snapshot>, Box<Problem>> {
+        let file = self.blocking(move |store| store.file(partition)).await;
+        let file = file.map_err(|error| problems::file(&error))?;
         line.drop_snapshot();
         line.begin_log();
         let id = uuid::Uuid::new_v4().simple().to_string();
@@ -137,11 +139,9 @@ impl Store {
         let (store, made) = (Arc::clone(self), Arc::clone(&snapshot));
         tokio::spawn(async move {
             store
-                .blocking(move |store| {
+                .blocking(move |_| {
                     let wanted = || made.wanted.load(Ordering::Relaxed);
-                    let taken = store
-                        .file(partition)
-                        .and_then(|file| file.snapshot(&made.path, wanted));
+                    let taken = file.snapshot(&made.path, wanted);
                     *made.state.lock() = match taken {
                         Ok(Some(taken)) => Making::Ready(taken),
                         Ok(None) => Making::Failed("nobody wants it any more".to_owned()),
@@ -231,7 +231,8 @@ impl Store {
         if known {
             return Ok(());
         }
-        let detail = format!("no move {transfer} of {partition} is under way, as far as is known here");
+        let detail =
+            format!("no move {transfer} of {partition} is under way, as far as is known here");
         Err(Box::new(
             Problem::new(Code::Conflict, detail).with_retry_after_ms(50),
         ))

@@ -83,7 +83,9 @@ impl Store {
         };
         let done = self.reach(partition, &task).await?;
         serde_json::from_slice(&done).map_err(|error| {
-            problems::unknown(format!("the answer of {partition} is not understood: {error}"))
+            problems::unknown(format!(
+                "the answer of {partition} is not understood: {error}"
+            ))
         })
     }
 
@@ -145,7 +147,9 @@ impl Store {
     /// The partition of a key.
     pub(crate) fn partition_of(&self, key: &[u8]) -> Result<PartitionId, Box<Problem>> {
         let found = self.node()?.partition_for_key(key);
-        found.map(|partition| partition.id).ok_or_else(no_partitions)
+        found
+            .map(|partition| partition.id)
+            .ok_or_else(no_partitions)
     }
 
     /// Where the primary answers, when it is another node.

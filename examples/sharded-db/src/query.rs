@@ -115,7 +115,12 @@ impl Store {
              have SQL sum up and `merge` the sums",
             limits.rows, limits.bytes
         );
-        Err(problems::ours("answer-too-large", 422, "The answer is too large", detail))
+        Err(problems::ours(
+            "answer-too-large",
+            422,
+            "The answer is too large",
+            detail,
+        ))
     }
 
     /// What another node asks of a partition that is this node's, beside running statements.
@@ -125,9 +130,8 @@ impl Store {
         what: &str,
         body: &Bytes,
     ) -> Result<Bytes, Box<Problem>> {
-        let wrong = |error: serde_json::Error| {
-            Box::new(Problem::new(Code::InvalidBody, error.to_string()))
-        };
+        let wrong =
+            |error: serde_json::Error| Box::new(Problem::new(Code::InvalidBody, error.to_string()));
         match what {
             "try-schema" => {
                 let statements = serde_json::from_slice(body).map_err(wrong)?;

@@ -32,7 +32,9 @@ type Answered = Result<Reply, Box<Problem>>;
 
 /// Whether a path is one of ours.
 pub(crate) fn serves(path: &str) -> bool {
-    ["/sql/", "/sql-peer/"].iter().any(|start| path.starts_with(start))
+    ["/sql/", "/sql-peer/"]
+        .iter()
+        .any(|start| path.starts_with(start))
         || ["/query", "/schema"].contains(&path)
 }
 
@@ -63,16 +65,25 @@ async fn route(store: &Arc<Store>, request: Request<Incoming>) -> Answered {
     match (path, &head.method) {
         ("/schema", &Method::GET) => {
             let version = store.schema_of(store.node()?)?.len();
-            Ok(json_reply(StatusCode::OK, &store.spread_schema(version).await?))
+            Ok(json_reply(
+                StatusCode::OK,
+                &store.spread_schema(version).await?,
+            ))
         }
         ("/schema", &Method::POST) => {
             let body = read_body(body, store.config.body_bytes_max, BODY_TIMEOUT).await?;
             let version = store.change_schema(parse(&body)?).await?;
-            Ok(json_reply(StatusCode::OK, &store.spread_schema(version).await?))
+            Ok(json_reply(
+                StatusCode::OK,
+                &store.spread_schema(version).await?,
+            ))
         }
         ("/query", &Method::POST) => {
             let body = read_body(body, store.config.body_bytes_max, BODY_TIMEOUT).await?;
-            Ok(json_reply(StatusCode::OK, &store.query(parse(&body)?).await?))
+            Ok(json_reply(
+                StatusCode::OK,
+                &store.query(parse(&body)?).await?,
+            ))
         }
         ("/schema", other) => Err(method(other, "GET, POST")),
         (_, other) => Err(method(other, "POST")),
@@ -107,7 +118,10 @@ async fn by_key(store: &Arc<Store>, key: &[u8], body: &[u8], headers: &HeaderMap
     };
     let most = store.config.statements_max;
     if statements.is_empty() || statements.len() > most {
-        let detail = format!("{} statements are out of range; use 1 to {most}", statements.len());
+        let detail = format!(
+            "{} statements are out of range; use 1 to {most}",
+            statements.len()
+        );
         return Err(Box::new(Problem::new(Code::InvalidBody, detail)));
     }
     let partition = store.partition_of(key)?;
@@ -223,14 +237,16 @@ async fn attached(
     mark: crate::file::Mark,
 ) -> Answered {
     let token = store.acquire(partition)?.token();
-    Ok(match store.attach(partition, transfer, member, mark).await? {
-        Attached::Anew => with(Bytes::new(), &[(ANEW, "1".to_owned())]),
-        Attached::Next { records, upto } => {
-            let mut headers = vec![("ck-fence", token.to_string())];
-            headers.extend(upto.map(|upto| (UPTO, upto.to_string())));
-            with(records, &headers)
-        }
-    })
+    Ok(
+        match store.attach(partition, transfer, member, mark).await? {
+            Attached::Anew => with(Bytes::new(), &[(ANEW, "1".to_owned())]),
+            Attached::Next { records, upto } => {
+                let mut headers = vec![("ck-fence", token.to_string())];
+                headers.extend(upto.map(|upto| (UPTO, upto.to_string())));
+                with(records, &headers)
+            }
+        },
+    )
 }
 
 /// An answer of bytes with headers of ours.
@@ -251,7 +267,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Problem>> {
         } else {
             Code::MalformedJson
         };
-        Box::new(Problem::new(code, format!("the body is not understood: {error}")))
+        Box::new(Problem::new(
+            code,
+            format!("the body is not understood: {error}"),
+        ))
     })
 }
 
@@ -301,7 +320,10 @@ fn key_of(path: &str) -> Result<Vec<u8>, Box<Problem>> {
         return Err(missing("key"));
     }
     if key.len() > KEY_BYTES_MAX {
-        let detail = format!("the key has {} bytes; at most {KEY_BYTES_MAX} are taken", key.len());
+        let detail = format!(
+            "the key has {} bytes; at most {KEY_BYTES_MAX} are taken",
+            key.len()
+        );
         return Err(Box::new(Problem::new(Code::UriTooLong, detail)));
     }
     Ok(key)

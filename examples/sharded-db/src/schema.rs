@@ -10,7 +10,9 @@ use ck_node::{Handle, OperationError, PartitionId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::file::{Refused, try_out};
+use crate::line::Role;
 use crate::problems;
+use crate::serving::not_owner;
 use crate::store::Store;
 
 /// The replicated value.
@@ -122,7 +124,9 @@ impl Store {
                     return Ok(length);
                 }
                 // Somebody was faster: on top of that, then.
-                Err(OperationError::Rejected(rejection)) if rejection.code() == "custom-version" => {
+                Err(OperationError::Rejected(rejection))
+                    if rejection.code() == "custom-version" =>
+                {
                     let newer = node.applied_until(|state| {
                         let now = state.custom(KEY).map_or(Version(0), |found| found.version);
                         now != version
@@ -159,11 +163,14 @@ impl Store {
         partition: PartitionId,
         statements: Vec<String>,
     ) -> Result<(), Box<Problem>> {
-        self.acquire(partition)?;
+        let own = self.acquire(partition)?;
         let part = self.part(partition);
         let store = Arc::clone(self);
         let tried = crate::store::uncut(async move {
-            let _line = Arc::clone(&part.line).lock_owned().await;
+            let line = Arc::clone(&part.line).lock_owned().await;
+            if !matches!(line.role, Role::Primary(token) if token == own.token()) {
+                return Err(not_owner(&store, &own));
+            }
             store
                 .blocking(move |store| match store.file(partition) {
                     Ok(file) => Ok(file.try_schema(&statements)),
@@ -192,9 +199,8 @@ impl Store {
         let heard = async {
             while self.schema_of(&node)?.len() < version {
                 let known = node.custom(KEY).map(|(_, version)| version);
-                let newer = node.applied_until(|state| {
-                    state.custom(KEY).map(|found| found.version) != known
-                });
+                let newer = node
+                    .applied_until(|state| state.custom(KEY).map(|found| found.version) != known);
                 newer.await;
             }
             Ok::<_, Box<Problem>>(())

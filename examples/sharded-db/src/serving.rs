@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ck_http::{Code, Problem, admit};
-use ck_node::{FencingToken, OperationError, Ownership, PartitionId, Version};
+use ck_node::{FencingToken, OperationError, Ownership, PartitionId, Rejection, Version};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::file::{Answer, Capture, Done, Mark, Refused, Statement};
@@ -83,7 +83,9 @@ impl Store {
         let limits = self.config.limits;
         let read = self
             .blocking(move |store| {
-                let file = store.file(partition).map_err(|error| problems::file(&error))?;
+                let file = store
+                    .file(partition)
+                    .map_err(|error| problems::file(&error))?;
                 Ok::<_, Box<Problem>>(file.read(&statement, &limits))
             })
             .await;
@@ -162,9 +164,10 @@ impl Store {
             return Err(not_owner(self, own));
         }
         let wanted = self.schema_of(self.node()?)?;
-        let known = line.misfit.as_ref().is_some_and(|misfit| {
-            misfit.version == wanted.len() && misfit.seq == line.mark.seq
-        });
+        let known = line
+            .misfit
+            .as_ref()
+            .is_some_and(|misfit| misfit.version == wanted.len() && misfit.seq == line.mark.seq);
         if wanted.len() <= part.schema.load(Ordering::Acquire) || known {
             return Ok(());
         }
@@ -211,13 +214,11 @@ impl Store {
         let key = born_key(partition);
         if node.custom(&key).is_none() {
             match node.set_custom(key, b"1".to_vec(), Some(Version(0))).await {
+                Ok(_) => {}
                 // It was there, which this node had not heard of.
-                Ok(_) | Err(OperationError::Rejected(_)) => {}
+                Err(OperationError::Rejected(Rejection::CustomVersion { .. })) => {}
                 // Nothing was written to the file.
-                Err(error) => {
-                    let problem = problems::operation(&error);
-                    return Err(Box::new(problem.with_retry_after_ms(100)));
-                }
+                Err(error) => return Err(problems::operation(&error)),
             }
         }
         line.born = true;
@@ -254,7 +255,10 @@ pub(crate) fn not_owner(store: &Store, own: &Ownership) -> Box<Problem> {
         (Err(problem), _) => problem,
         // The grant holds, and its handler has not finished in this process.
         (Ok(_), Ok(_)) => {
-            let detail = format!("{} is not served yet; try again in a moment", own.partition());
+            let detail = format!(
+                "{} is not served yet; try again in a moment",
+                own.partition()
+            );
             Box::new(Problem::new(Code::Moving, detail).with_retry_after_ms(20))
         }
     }

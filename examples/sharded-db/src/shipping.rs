@@ -117,7 +117,9 @@ impl Store {
             if let Some(problem) = problem.as_ref().filter(|one| one.code == FENCED) {
                 return Shipped::Deposed(problem.detail.clone());
             }
-            let mark = received.header(MARK).and_then(|mark| mark.parse::<Mark>().ok());
+            let mark = received
+                .header(MARK)
+                .and_then(|mark| mark.parse::<Mark>().ok());
             let Some(mark) = mark.filter(|_| received.status == StatusCode::OK) else {
                 let why = problem.map_or_else(|| received.status.to_string(), |one| one.detail);
                 return Shipped::Lost(why);
@@ -176,7 +178,11 @@ impl Store {
 pub(crate) const FENCED: &str = "copy-fenced";
 
 /// Members that count, and whose copies this process does not feed.
-fn strangers(node: &ck_node::Handle, partition: PartitionId, line: &Line) -> BTreeSet<MemberNumber> {
+fn strangers(
+    node: &ck_node::Handle,
+    partition: PartitionId,
+    line: &Line,
+) -> BTreeSet<MemberNumber> {
     let published = node.published();
     let me = node.member();
     let control = published.state.partition(partition);
@@ -187,7 +193,11 @@ fn strangers(node: &ck_node::Handle, partition: PartitionId, line: &Line) -> BTr
         .collect()
 }
 
-fn cannot(partition: PartitionId, member: MemberNumber, why: &dyn std::fmt::Display) -> Box<Problem> {
+fn cannot(
+    partition: PartitionId,
+    member: MemberNumber,
+    why: &dyn std::fmt::Display,
+) -> Box<Problem> {
     let detail = format!(
         "member {member} may not have the last transactions of {partition}, and cannot be taken out: \
          {why}; what was written is kept, look before repeating it"

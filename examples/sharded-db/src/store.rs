@@ -108,8 +108,13 @@ impl Store {
         });
         match done.await {
             Ok(done) => done,
-            // What a file holds half way through is not known.
-            Err(error) => die(&self.folder, "a thread", &error),
+            // A defect of ours ends the request that met it. A transaction that it left open is
+            // found by the next, which ends the process.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 
@@ -190,4 +195,57 @@ pub(crate) async fn uncut<T: Send + 'static>(
     tokio::spawn(work)
         .await
         .map_err(|error| problems::unknown(format!("a task of this node ended: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(files_open_max: usize) -> (tempfile::TempDir, Arc<Store>) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqlConfig {
+            files_open_max,
+            ..SqlConfig::default()
+        };
+        let store = Store::open(folder.path(), config).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn files_that_were_used_longest_ago_are_closed_and_those_in_use_are_not() {
+        let (_folder, store) = store(2);
+        let first = store.create(PartitionId(0)).unwrap();
+        for id in 1..5 {
+            drop(store.create(PartitionId(id)).unwrap());
+        }
+        assert_eq!(store.files_open(), 2);
+        let kept = |store: &Store| {
+            let open = store.open.lock();
+            open.iter()
+                .map(|file| file.partition().0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&store), [0, 4], "the first is in use");
+        drop(first);
+        drop(store.file(PartitionId(2)).unwrap());
+        assert_eq!(kept(&store), [4, 2]);
+        drop(store.file(PartitionId(4)).unwrap());
+        drop(store.file(PartitionId(1)).unwrap());
+        assert_eq!(kept(&store), [4, 1]);
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_half_done_is_cleared_and_files_are_not() {
+        let (folder, store) = store(2);
+        drop(store.create(PartitionId(3)).unwrap());
+        std::fs::write(store.incoming(PartitionId(4)), b"half").unwrap();
+        std::fs::write(store.outgoing(PartitionId(3), "id"), b"half").unwrap();
+        let (incoming, file) = (store.incoming(PartitionId(4)), store.path(PartitionId(3)));
+        drop(store);
+        let store = Store::open(folder.path(), SqlConfig::default()).unwrap();
+        assert!(!incoming.exists() && file.exists());
+        assert_eq!(store.file(PartitionId(3)).unwrap().mark().seq, 0);
+        assert!(store.file(PartitionId(9)).is_err());
+        assert!(!store.path(PartitionId(9)).exists());
+    }
 }

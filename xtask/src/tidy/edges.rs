@@ -61,6 +61,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
+    ("ck-sql", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];

@@ -72,7 +72,9 @@ pub enum Refused {
         need: usize,
     },
     /// A statement that changes something where only reading is allowed.
-    #[error("statement {statement} changes something; send it as `POST /sql/{{key}}` without `read`")]
+    #[error(
+        "statement {statement} changes something; send it as `POST /sql/{{key}}` without `read`"
+    )]
     NotRead {
         /// Which of the request's statements, from 1.
         statement: usize,

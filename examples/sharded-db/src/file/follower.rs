@@ -136,7 +136,11 @@ impl Follower {
         self.seen = self.seen.max(seen);
         if self.mark != mark {
             // SQLite has read other than what was synced.
-            die(&self.path, "writing the log back", &"the file is shorter than its log");
+            die(
+                &self.path,
+                "writing the log back",
+                &"the file is shorter than its log",
+            );
         }
         Ok(())
     }

@@ -72,11 +72,7 @@ impl PartitionFile {
         Self::open(path, partition)
     }
 
-    fn open_with(
-        path: &Path,
-        partition: PartitionId,
-        flags: OpenFlags,
-    ) -> Result<Self, FileError> {
+    fn open_with(path: &Path, partition: PartitionId, flags: OpenFlags) -> Result<Self, FileError> {
         let mut connection =
             Connection::open_with_flags(path, flags).map_err(FileError::sqlite(path))?;
         configure(&connection).map_err(FileError::sqlite(path))?;
@@ -91,8 +87,7 @@ impl PartitionFile {
                 told.store(u32::try_from(pages).unwrap_or(0), Ordering::SeqCst);
                 Ok(())
             }))?;
-            let page_bytes: u32 =
-                connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+            let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
             Ok((Guard::install(connection)?, page_bytes))
         };
         let (guard, page_bytes) = prepare(&mut connection).map_err(FileError::sqlite(path))?;
@@ -142,6 +137,12 @@ pub(super) fn write_back(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
         Ok(row.get::<_, i64>(0)? == 0)
     })
+}
+
+/// Writes back what no reader holds up. Waits for nobody: once all is written back and nobody reads
+/// the log any more, the next transaction begins it anew.
+pub(super) fn write_back_in_passing(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// What is acknowledged is on the disk: the log is synced at every commit.

@@ -232,7 +232,11 @@ mod tests {
     #[test]
     fn a_write_changes_rows_of_the_clients_own_tables_alone() {
         check(Mode::Write, "INSERT INTO t VALUES (1, 2) RETURNING a", true);
-        check(Mode::Write, "UPDATE t SET a = (SELECT max(id) FROM t)", true);
+        check(
+            Mode::Write,
+            "UPDATE t SET a = (SELECT max(id) FROM t)",
+            true,
+        );
         check(Mode::Write, "SELECT name FROM sqlite_schema", true);
         check(Mode::Write, "SELECT * FROM pragma_table_info('t')", true);
         for sql in [
@@ -320,7 +324,9 @@ mod tests {
         );
         drop(entered);
         connection
-            .query_row("SELECT count(*) FROM ck_meta", [], |row| row.get::<_, i64>(0))
+            .query_row("SELECT count(*) FROM ck_meta", [], |row| {
+                row.get::<_, i64>(0)
+            })
             .unwrap();
     }
 }

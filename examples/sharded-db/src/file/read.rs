@@ -81,9 +81,7 @@ impl PartitionFile {
                 Ok(answer) => Ok((answer, seq)),
                 Err(Failed::Refused(refused)) => Err(refused),
                 Err(Failed::Sqlite { error, .. }) if is_fatal(&error) => Err(failed(error)),
-                Err(Failed::Sqlite { statement, error }) => {
-                    Err(refusal(error, statement, limits))
-                }
+                Err(Failed::Sqlite { statement, error }) => Err(refusal(&error, statement, limits)),
             }
         })();
         let mut readers = self.readers.lock();
@@ -157,11 +155,7 @@ pub(super) fn run(
         .collect::<Result<Vec<_>, _>>()?;
     let reads = prepared.readonly();
     let mut answer = Answer {
-        columns: prepared
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        columns: prepared.column_names().map(str::to_owned).collect(),
         ..Answer::default()
     };
     let (width, mut bytes) = (answer.columns.len(), 0);
@@ -191,8 +185,8 @@ pub(super) fn run(
 }
 
 /// What SQLite's refusal of one statement means.
-pub(super) fn refusal(error: rusqlite::Error, statement: usize, limits: &Limits) -> Refused {
-    let message = match &error {
+pub(super) fn refusal(error: &rusqlite::Error, statement: usize, limits: &Limits) -> Refused {
+    let message = match error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
         rusqlite::Error::MultipleStatement => {

@@ -138,7 +138,10 @@ impl Record {
         }
         let pages = body.chunks_exact(each).map(|page| {
             let (number, page) = page.split_at(4);
-            let number = number.try_into().map(u32::from_le_bytes).unwrap_or_default();
+            let number = number
+                .try_into()
+                .map(u32::from_le_bytes)
+                .unwrap_or_default();
             (number, page.to_vec())
         });
         let pages: BTreeMap<_, _> = pages.collect();

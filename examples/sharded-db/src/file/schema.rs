@@ -17,7 +17,9 @@ const TIME: Duration = Duration::from_secs(60);
 #[non_exhaustive]
 pub enum SchemaRefused {
     /// SQLite refuses it, or it is no change of the schema.
-    #[error("{message}, in {statement:?}; use CREATE, ALTER or DROP, and no name that begins with ck_")]
+    #[error(
+        "{message}, in {statement:?}; use CREATE, ALTER or DROP, and no name that begins with ck_"
+    )]
     Statement {
         /// The beginning of the statement.
         statement: String,
@@ -91,7 +93,7 @@ fn apply_one(
 fn told(error: rusqlite::Error) -> String {
     match error {
         rusqlite::Error::InvalidQuery => "this is no change of the schema".to_owned(),
-        other => match refusal(other, 0, &Limits::default()) {
+        other => match refusal(&other, 0, &Limits::default()) {
             Refused::Sql { message, .. } | Refused::Denied { message, .. } => message,
             refused => refused.to_string(),
         },
@@ -129,9 +131,7 @@ impl PartitionFile {
                     .map_err(|error| self.schema_failed(at, error))?;
             }
             let count = i64::try_from(statements.len()).unwrap_or(i64::MAX);
-            let noted = writer
-                .connection
-                .pragma_update(None, "user_version", count);
+            let noted = writer.connection.pragma_update(None, "user_version", count);
             noted.map_err(|error| self.schema_failed(statements.len(), error))
         })?;
         Ok(Some(done))
@@ -182,4 +182,3 @@ fn version(connection: &Connection) -> rusqlite::Result<usize> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(usize::try_from(version).unwrap_or(0))
 }
-

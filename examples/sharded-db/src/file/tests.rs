@@ -100,7 +100,10 @@ fn statement(sql: &str) -> Statement {
 
 #[track_caller]
 fn rows(file: &PartitionFile, sql: &str) -> Vec<Vec<serde_json::Value>> {
-    file.read(&statement(sql), &Limits::default()).unwrap().0.rows
+    file.read(&statement(sql), &Limits::default())
+        .unwrap()
+        .0
+        .rows
 }
 
 fn later(token: FencingToken) -> FencingToken {
@@ -127,7 +130,10 @@ fn a_transaction_is_whole_or_nothing_and_counted() {
     assert_eq!(done.mark.seq, before.seq + 1);
     let refused = owner.write_all(
         &file,
-        &["INSERT INTO t (a) VALUES ('w')", "INSERT INTO t (a) VALUES ('x')"],
+        &[
+            "INSERT INTO t (a) VALUES ('w')",
+            "INSERT INTO t (a) VALUES ('x')",
+        ],
     );
     let Err(Refused::Sql {
         statement: 2,
@@ -174,8 +180,11 @@ fn bad_statements_are_refused_and_leave_the_file_as_it_was() {
 fn a_file_that_has_seen_a_later_grant_refuses_this_one() {
     let owner = Owner::new();
     let file = owner.file();
-    owner.write(&file, "INSERT INTO t (a) VALUES ('before')").unwrap();
-    file.raise(later(owner.own.token()), Capture::Nothing).unwrap();
+    owner
+        .write(&file, "INSERT INTO t (a) VALUES ('before')")
+        .unwrap();
+    file.raise(later(owner.own.token()), Capture::Nothing)
+        .unwrap();
     let refused = owner.write(&file, "INSERT INTO t (a) VALUES ('after')");
     assert!(matches!(refused, Err(Refused::Fenced(_))), "{refused:?}");
     let refused = file.raise(owner.own.token(), Capture::Nothing);
@@ -193,7 +202,9 @@ fn a_file_that_has_seen_a_later_grant_refuses_this_one() {
 fn a_copy_follows_by_snapshot_and_pages_and_is_the_same_file() {
     let owner = Owner::new();
     let file = owner.file();
-    owner.write(&file, "INSERT INTO t (a) VALUES ('snapshot')").unwrap();
+    owner
+        .write(&file, "INSERT INTO t (a) VALUES ('snapshot')")
+        .unwrap();
     let snapshot = owner.path("snapshot");
     let taken = file.snapshot(&snapshot, || true).unwrap().unwrap();
     assert_eq!(taken.mark, file.mark());
@@ -215,9 +226,17 @@ fn a_copy_follows_by_snapshot_and_pages_and_is_the_same_file() {
         "CREATE TABLE c (id INTEGER PRIMARY KEY AUTOINCREMENT, b)".to_owned(),
         "CREATE TRIGGER r AFTER INSERT ON c BEGIN INSERT INTO words VALUES (new.b); END".to_owned(),
     ];
-    let done = file.apply_schema(&owner.own, &more, Capture::Pages).unwrap();
+    let done = file
+        .apply_schema(&owner.own, &more, Capture::Pages)
+        .unwrap();
     sent.push(done.unwrap().record.unwrap());
-    let done = owner.write_all(&file, &["INSERT INTO c (b) VALUES ('one two')", "DELETE FROM t WHERE id % 3 = 0"]);
+    let done = owner.write_all(
+        &file,
+        &[
+            "INSERT INTO c (b) VALUES ('one two')",
+            "DELETE FROM t WHERE id % 3 = 0",
+        ],
+    );
     sent.push(done.unwrap().record.unwrap());
     // Sent in parts that overlap, as after a lost answer.
     follower.append(token, &sent[..100]).unwrap();
@@ -258,7 +277,9 @@ fn a_copy_refuses_a_primary_that_was_deposed() {
     let target = owner.path("b.db");
     let mut follower = Follower::install(&snapshot, &target, P, &taken).unwrap();
     follower.append(later(owner.own.token()), &[]).unwrap();
-    let done = owner.write(&file, "INSERT INTO t (a) VALUES ('late')").unwrap();
+    let done = owner
+        .write(&file, "INSERT INTO t (a) VALUES ('late')")
+        .unwrap();
     let record = done.record.unwrap();
     let refused = follower.append(owner.own.token(), std::slice::from_ref(&record));
     assert!(matches!(refused, Err(FileError::Fenced(_))), "{refused:?}");
@@ -326,7 +347,10 @@ fn a_schema_that_rows_do_not_fit_is_not_applied() {
     more.push("ALTER TABLE t ADD b".to_owned());
     more.push("CREATE UNIQUE INDEX i ON t (coalesce(a, 'none'))".to_owned());
     let tried = file.try_schema(&more);
-    assert!(matches!(tried, Err(Refused::Sql { statement: 3, .. })), "{tried:?}");
+    assert!(
+        matches!(tried, Err(Refused::Sql { statement: 3, .. })),
+        "{tried:?}"
+    );
     let applied = file.apply_schema(&owner.own, &more, Capture::Nothing);
     assert!(applied.is_err());
     assert_eq!(file.schema_version().unwrap(), 1);
@@ -334,8 +358,71 @@ fn a_schema_that_rows_do_not_fit_is_not_applied() {
     owner.write(&file, "DELETE FROM t WHERE id = 3").unwrap();
     assert!(file.try_schema(&more).is_ok());
     assert_eq!(file.schema_version().unwrap(), 1);
-    file.apply_schema(&owner.own, &more, Capture::Nothing).unwrap();
+    file.apply_schema(&owner.own, &more, Capture::Nothing)
+        .unwrap();
     assert_eq!(file.schema_version().unwrap(), 3);
+}
+
+#[test]
+fn a_full_disk_refuses_and_applies_nothing() {
+    let owner = Owner::new();
+    let file = owner.file();
+    owner
+        .write(&file, "INSERT INTO t (a) VALUES ('kept')")
+        .unwrap();
+    let before = file.mark();
+    let pages = "PRAGMA max_page_count = 8";
+    let limit = |pages: &str| {
+        let writer = file.writer.lock();
+        writer.connection.query_row(pages, [], |_| Ok(())).unwrap();
+    };
+    limit(pages);
+    let refused = owner.write_all(
+        &file,
+        &[
+            "UPDATE t SET a = 'lost'",
+            "INSERT INTO t (a) SELECT hex(randomblob(60000))",
+        ],
+    );
+    assert!(matches!(refused, Err(Refused::Full { .. })), "{refused:?}");
+    assert_eq!(file.mark(), before);
+    assert_eq!(rows(&file, "SELECT a FROM t"), [["kept"]]);
+    limit("PRAGMA max_page_count = 100000");
+    let done = owner
+        .write(&file, "INSERT INTO t (a) SELECT hex(randomblob(60000))")
+        .unwrap();
+    assert_eq!(done.mark.seq, before.seq + 1);
+}
+
+#[test]
+fn a_constraint_that_fails_at_the_commit_rolls_all_back() {
+    let owner = Owner::new();
+    let file = owner.file();
+    let mut more = schema();
+    more.push(
+        "CREATE TABLE c (t INTEGER REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)".to_owned(),
+    );
+    file.apply_schema(&owner.own, &more, Capture::Nothing)
+        .unwrap();
+    let before = file.mark();
+    let refused = owner.write_all(
+        &file,
+        &["INSERT INTO t (a) VALUES ('x')", "INSERT INTO c VALUES (9)"],
+    );
+    let Err(Refused::Sql {
+        constraint: true, ..
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(file.mark(), before);
+    assert_eq!(rows(&file, "SELECT count(*) FROM t"), [[0]]);
+    owner
+        .write_all(
+            &file,
+            &["INSERT INTO c VALUES (9)", "INSERT INTO t VALUES (9, 'x')"],
+        )
+        .unwrap();
 }
 
 #[test]
@@ -354,6 +441,11 @@ fn what_is_no_schema_is_refused_and_said() {
         "ALTER TABLE t RENAME TO ck_x".to_owned(),
     ];
     let refused = try_out(&renamed).unwrap_err();
-    assert_eq!(refused, SchemaRefused::Reserved { name: "ck_x".to_owned() });
+    assert_eq!(
+        refused,
+        SchemaRefused::Reserved {
+            name: "ck_x".to_owned()
+        }
+    );
     try_out(&schema()).unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ck_node::{FencingToken, Ownership, Proof};
 
 use super::error::{is_fatal, is_full};
-use super::open::{LOG_PAGES_MAX, write_back};
+use super::open::{LOG_PAGES_MAX, write_back_in_passing};
 use super::policy::Mode;
 use super::read::{Failed, refusal, run};
 use super::{
@@ -158,7 +158,7 @@ impl PartitionFile {
                 return Err(self.full());
             }
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
-                return Err(refusal(error, 1, &Limits::default()));
+                return Err(refusal(&error, 1, &Limits::default()));
             }
             die(&self.path, "a commit", &error);
         }
@@ -170,7 +170,7 @@ impl PartitionFile {
             Err(error) => die(&self.path, "reading back what was committed", &error),
         };
         if frames > LOG_PAGES_MAX
-            && let Err(error) = write_back(&writer.connection)
+            && let Err(error) = write_back_in_passing(&writer.connection)
             && !is_full(&error)
         {
             die(&self.path, "writing the log back", &error);
@@ -199,7 +199,7 @@ impl PartitionFile {
             Failed::Sqlite { error, .. } if is_full(&error) || is_fatal(&error) => {
                 self.ours_failed(&error)
             }
-            Failed::Sqlite { statement, error } => refusal(error, statement, limits),
+            Failed::Sqlite { statement, error } => refusal(&error, statement, limits),
         }
     }
 

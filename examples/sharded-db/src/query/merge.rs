@@ -118,7 +118,8 @@ pub(crate) fn order(list: &[String]) -> Result<Vec<By>, Box<Problem>> {
             "asc" => Ok((column.trim().to_owned(), false)),
             "desc" => Ok((column.trim().to_owned(), true)),
             _ => {
-                let detail = format!("{text:?} is not understood; write a column, then asc or desc");
+                let detail =
+                    format!("{text:?} is not understood; write a column, then asc or desc");
                 let problem = Problem::new(Code::InvalidBody, detail).with_field("order_by");
                 Err(Box::new(problem))
             }
@@ -218,7 +219,11 @@ mod tests {
         assert_eq!(fold(&names, rows.clone(), &[]).unwrap(), rows);
         let absent = fold(&names, rows.clone(), &[Fold::Sum("x".to_owned())]).unwrap_err();
         assert!(absent.detail.contains("\"x\""));
-        let text = fold(&names, rows, &[Fold::Sum("kind".to_owned()), Fold::Max("n".to_owned())]);
+        let text = fold(
+            &names,
+            rows,
+            &[Fold::Sum("kind".to_owned()), Fold::Max("n".to_owned())],
+        );
         assert_eq!(text.unwrap().len(), 3, "nothing agrees");
         let large = vec![vec![json!(i64::MAX)], vec![json!(1)]];
         let large = fold(&columns(&["n"]), large, &[Fold::Sum("n".to_owned())]).unwrap_err();
@@ -237,7 +242,10 @@ mod tests {
             json!({"real": "-inf"}),
             json!(null),
         ];
-        let rows: Vec<_> = value.iter().map(|one| vec![one.clone(), json!(0)]).collect();
+        let rows: Vec<_> = value
+            .iter()
+            .map(|one| vec![one.clone(), json!(0)])
+            .collect();
         let order = order(&["w".to_owned(), "v desc".to_owned()]).unwrap();
         let sorted = sort(&names, rows.into_iter().rev().collect(), &order).unwrap();
         let sorted: Vec<_> = sorted.into_iter().map(|mut row| row.remove(0)).collect();

@@ -1,5 +1,6 @@
 //! Processes that are killed or stopped while partitions move.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,46 +91,60 @@ fn whoever_is_killed_after_the_role_has_changed_hands_loses_nothing() {
     killed_at("clean-up");
 }
 
+/// Requests that wait in the sockets of a node, with the fences of the grants that it had.
+fn left_waiting(cluster: &mut Cluster, victim: &str) -> Vec<(u64, TcpStream)> {
+    let rows = cluster.nodes[0].rows();
+    let table = cluster.nodes[0].ok("GET", "/partitions", &Value::Null);
+    let http = cluster.node(victim).http;
+    let mut waiting = Vec::new();
+    for n in 0..40_u64 {
+        let key = format!("stale-{n}");
+        let path = format!("/partitions/key?key={key}");
+        let found = cluster.nodes[0].ok("GET", &path, &Value::Null);
+        let theirs = |row: &&(String, String, u64)| row.1 == victim && found["id"] == json!(row.0);
+        let Some((id, _, epoch)) = rows.iter().find(theirs) else {
+            continue;
+        };
+        let number = id.rsplit('-').next().unwrap();
+        let fence = format!("{}.{number}.{epoch}", table["incarnation"]);
+        let headers = [("CK-Fence", fence.as_str())];
+        let body = json!({ "sql": "INSERT INTO notes (n) VALUES (?)", "params": [n] });
+        let (path, body) = (format!("/sql/{key}"), body.to_string());
+        let bound = Duration::from_secs(20);
+        let stream = send(http, "POST", &path, &headers, body.as_bytes(), bound);
+        waiting.push((n, stream.unwrap()));
+    }
+    waiting
+}
+
 #[test]
 fn a_primary_that_was_stopped_past_its_lease_acknowledges_nothing_of_its_old_grant() {
     let mut cluster = Cluster::new(3, 3, 4);
     fill(&cluster, 4);
     let before = cluster.nodes[0].rows();
-    let victim = before.iter().find(|row| row.1 != "node-1").unwrap().1.clone();
-    let theirs: Vec<_> = before.iter().filter(|row| row.1 == victim).cloned().collect();
-    let drained = cluster.nodes[0].send("POST", &format!("/v1/nodes/{victim}/drain"), &Value::Null);
-    assert!(drained.status / 100 == 2);
+    let victim = before
+        .iter()
+        .find(|row| row.1 != "node-1")
+        .unwrap()
+        .1
+        .clone();
+    let drain = format!("/v1/nodes/{victim}/drain");
+    assert!(cluster.nodes[0].send("POST", &drain, &Value::Null).status / 100 == 2);
     cluster.rebalance();
     // In sync, or nearly: from here on the target may be promoted without the source's word.
     wait_for("a copy catches up", BOUND, || at(&cluster, "catch-up"));
     cluster.node(&victim).signal("STOP");
-    let http = cluster.node(&victim).http;
-    // Requests that wait in its sockets, with the fence of the grant that it had.
-    let incarnation = cluster.nodes[0].ok("GET", "/partitions", &Value::Null)["incarnation"].clone();
-    let mut waiting = Vec::new();
-    for n in 0..40_u64 {
-        let key = format!("stale-{n}");
-        let found = cluster.nodes[0].ok("GET", &format!("/partitions/key?key={key}"), &Value::Null);
-        let Some(row) = theirs.iter().find(|row| found["id"] == json!(row.0)) else {
-            continue;
-        };
-        let number = row.0.rsplit('-').next().unwrap();
-        let fence = format!("{incarnation}.{number}.{}", row.2);
-        let body = json!({ "sql": "INSERT INTO notes (n) VALUES (?)", "params": [n] }).to_string();
-        let headers = [("CK-Fence", fence.as_str())];
-        let path = format!("/sql/{key}");
-        let bound = Duration::from_secs(20);
-        let stream = send(http, "POST", &path, &headers, body.as_bytes(), bound).unwrap();
-        waiting.push((n, stream));
-    }
+    let waiting = left_waiting(&mut cluster, &victim);
     assert!(!waiting.is_empty());
-    // Its session has ended once its partitions are another's, or nobody's.
-    wait_for("its lease is over", BOUND, || {
-        let health = cluster.nodes[0].ok("GET", "/partitions", &Value::Null);
-        let rows = health["partitions"].as_array().cloned().unwrap_or_default();
-        let theirs = rows.iter().filter(|row| row["primary_node"] == json!(victim));
-        let mut states = theirs.map(|row| row["state"].as_str().unwrap_or_default().to_owned());
-        states.all(|state| state == "unavailable").then_some(())
+    wait_for("its partitions are another's, or nobody's", BOUND, || {
+        let table = cluster.nodes[0].ok("GET", "/partitions", &Value::Null);
+        let rows = table["partitions"].as_array().cloned().unwrap_or_default();
+        let mut theirs = rows
+            .iter()
+            .filter(|row| row["primary_node"] == json!(victim));
+        theirs
+            .all(|row| row["state"] == "unavailable")
+            .then_some(())
     });
     cluster.node(&victim).signal("CONT");
     let mut told = Vec::new();
@@ -140,8 +155,14 @@ fn a_primary_that_was_stopped_past_its_lease_acknowledges_nothing_of_its_old_gra
         }
     }
     assert!(!told.is_empty());
-    cluster.nodes[0].send("POST", &format!("/v1/nodes/{victim}/uncordon"), &Value::Null);
+    let uncordon = format!("/v1/nodes/{victim}/uncordon");
+    cluster.nodes[0].send("POST", &uncordon, &Value::Null);
     cluster.wait_until_served(3);
-    assert_eq!(cluster.nodes[0].query("SELECT n FROM notes").len(), 0, "{told:?}");
-    assert_eq!(cluster.nodes[0].query("SELECT length(data) FROM bulk").len(), 16);
+    assert_eq!(
+        cluster.nodes[0].query("SELECT n FROM notes").len(),
+        0,
+        "{told:?}"
+    );
+    let bulk = cluster.nodes[0].query("SELECT length(data) FROM bulk");
+    assert_eq!(bulk.len(), 16);
 }

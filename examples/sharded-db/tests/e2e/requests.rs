@@ -13,21 +13,28 @@ fn rows_go_to_the_partition_of_their_key_through_any_node() {
     let cluster = Cluster::new(3, 3, 8);
     let nodes = &cluster.nodes;
     let made = nodes[1].ok("POST", "/schema", &json!({ "sql": USERS }));
-    assert_eq!((&made["version"], &made["pending"]), (&json!(1), &json!([])));
+    assert_eq!(
+        (&made["version"], &made["pending"]),
+        (&json!(1), &json!([]))
+    );
     for id in 0..40 {
         let node = &nodes[id % 3];
         let done = node.sql(
             &format!("user-{id}"),
             "INSERT INTO users VALUES (?, ?, ?)",
-            json!([id, format!("name-{id}"), { "base64": "AP8=" }]),
+            &json!([id, format!("name-{id}"), { "base64": "AP8=" }]),
         );
         assert_eq!(done["changes"], 1);
     }
     for id in 0..40 {
-        let path = format!("/sql/user-{id}?sql=SELECT+name,+raw+FROM+users+WHERE+id=?&params=[{id}]");
+        let path =
+            format!("/sql/user-{id}?sql=SELECT+name,+raw+FROM+users+WHERE+id=?&params=[{id}]");
         let read = nodes[(id + 1) % 3].ok("GET", &path, &Value::Null);
         assert_eq!(read["columns"], json!(["name", "raw"]));
-        assert_eq!(read["rows"], json!([[format!("name-{id}"), { "base64": "AP8=" }]]));
+        assert_eq!(
+            read["rows"],
+            json!([[format!("name-{id}"), { "base64": "AP8=" }]])
+        );
         let body = json!({ "sql": "SELECT count(*) FROM users WHERE id = ?", "params": [id], "read": true });
         let read = nodes[id % 3].ok("POST", &format!("/sql/user-{id}"), &body);
         assert_eq!(read["rows"], json!([[1]]));
@@ -47,7 +54,10 @@ fn scattered(cluster: &Cluster) {
         &json!({ "sql": "SELECT id FROM users WHERE id >= ?", "params": [3], "order_by": ["id desc"], "limit": 3 }),
     );
     assert_eq!(all["rows"], json!([[39], [38], [37]]));
-    assert_eq!((&all["partitions"], &all["missing"]), (&json!(8), &json!([])));
+    assert_eq!(
+        (&all["partitions"], &all["missing"]),
+        (&json!(8), &json!([]))
+    );
     let merged = node.ok(
         "POST",
         "/query",
@@ -65,7 +75,11 @@ fn scattered(cluster: &Cluster) {
     let refused = node.send("POST", "/query", &json!({ "sql": "DELETE FROM users" }));
     assert!(refused.status / 100 == 4, "{}", refused.text());
     assert_eq!(node.query("SELECT id FROM users").len(), 40);
-    let refused = node.send("POST", "/query", &json!({ "sql": "SELECT nothing FROM users" }));
+    let refused = node.send(
+        "POST",
+        "/query",
+        &json!({ "sql": "SELECT nothing FROM users" }),
+    );
     assert_eq!(refused.status, 400);
     assert!(refused.text().contains("partition-0"), "{}", refused.text());
 }
@@ -74,9 +88,7 @@ fn transactions(cluster: &Cluster) {
     let [one, two, _] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
-    let insert = |id: u64, name: &str| {
-        json!({ "sql": "INSERT INTO users (id, name) VALUES (?, ?)", "params": [id, name] })
-    };
+    let insert = |id: u64, name: &str| json!({ "sql": "INSERT INTO users (id, name) VALUES (?, ?)", "params": [id, name] });
     let failing = json!([insert(100, "a"), insert(101, "a")]);
     let refused = one.send("POST", "/sql/pair", &failing);
     assert_eq!(refused.status, 409);
@@ -84,34 +96,58 @@ fn transactions(cluster: &Cluster) {
     assert_eq!(problem["code"], "sql-constraint");
     assert!(problem["detail"].as_str().unwrap().contains("users.name"));
     let count = "SELECT count(*) FROM users WHERE id >= 100";
-    assert_eq!(two.sql("pair", count, json!([]))["rows"], json!([[0]]));
-    let done = two.ok("POST", "/sql/pair", &json!([insert(100, "a"), insert(101, "b")]));
+    assert_eq!(two.sql("pair", count, &json!([]))["rows"], json!([[0]]));
+    let done = two.ok(
+        "POST",
+        "/sql/pair",
+        &json!([insert(100, "a"), insert(101, "b")]),
+    );
     assert_eq!(done["results"].as_array().unwrap().len(), 2);
-    assert_eq!(one.sql("pair", count, json!([]))["rows"], json!([[2]]));
+    assert_eq!(one.sql("pair", count, &json!([]))["rows"], json!([[2]]));
 }
 
 fn odd_keys(cluster: &Cluster) {
     let node = &cluster.nodes[0];
     let long = "k".repeat(1_024);
-    for (at, key) in ["%00", "..%2F..%2Fetc", "a/b", "%FF%FE", "+", "%25", "sql", long.as_str()]
-        .into_iter()
-        .enumerate()
+    for (at, key) in [
+        "%00",
+        "..%2F..%2Fetc",
+        "a/b",
+        "%FF%FE",
+        "+",
+        "%25",
+        "sql",
+        long.as_str(),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let sql = "INSERT INTO users (id) VALUES (?)";
-        node.sql(key, sql, json!([200 + at]));
+        node.sql(key, sql, &json!([200 + at]));
         let sql = "SELECT count(*) FROM users WHERE id = ?";
-        let read = cluster.nodes[1].sql(key, sql, json!([200 + at]));
+        let read = cluster.nodes[1].sql(key, sql, &json!([200 + at]));
         assert_eq!(read["rows"], json!([[1]]), "{key}");
     }
     for (path, status) in [("/sql/", 400), ("/sql/%zz", 400)] {
-        assert_eq!(node.send("POST", path, &json!({ "sql": "SELECT 1" })).status, status);
+        assert_eq!(
+            node.send("POST", path, &json!({ "sql": "SELECT 1" }))
+                .status,
+            status
+        );
     }
     let long = format!("/sql/{}", "k".repeat(1_025));
-    assert_eq!(node.send("POST", &long, &json!({ "sql": "SELECT 1" })).status, 414);
+    assert_eq!(
+        node.send("POST", &long, &json!({ "sql": "SELECT 1" }))
+            .status,
+        414
+    );
     // Nothing but files of partitions, whatever the keys were.
     for node in &cluster.nodes {
         let files = cluster.files(&node.id);
-        assert!(files.iter().all(|name| name.starts_with("partition-")), "{files:?}");
+        assert!(
+            files.iter().all(|name| name.starts_with("partition-")),
+            "{files:?}"
+        );
     }
 }
 
@@ -134,16 +170,38 @@ fn bad_statements(cluster: &Cluster) {
         for key in ["user-1", "user-2", "user-3"] {
             let refused = node.send("POST", &format!("/sql/{key}"), &json!({ "sql": sql }));
             let problem = refused.json();
-            assert_eq!((refused.status, problem["code"].as_str()), (status, Some(code)), "{sql}");
+            assert_eq!(
+                (refused.status, problem["code"].as_str()),
+                (status, Some(code)),
+                "{sql}"
+            );
         }
     }
-    for body in [json!({}), json!({ "sql": 1 }), json!([]), json!({ "sql": "SELECT 1", "x": 1 })] {
+    for body in [
+        json!({}),
+        json!({ "sql": 1 }),
+        json!([]),
+        json!({ "sql": "SELECT 1", "x": 1 }),
+    ] {
         assert_eq!(node.send("POST", "/sql/k", &body).status, 400, "{body}");
     }
-    let refused = node.send("POST", "/schema", &json!({ "sql": "INSERT INTO users VALUES (1)" }));
+    let refused = node.send(
+        "POST",
+        "/schema",
+        &json!({ "sql": "INSERT INTO users VALUES (1)" }),
+    );
     assert_eq!(refused.json()["code"], "schema-refused");
-    let refused = node.send("POST", "/schema", &json!({ "sql": "CREATE UNIQUE INDEX i ON users (raw)" }));
-    assert_eq!(refused.json()["code"], "schema-misfit", "{}", refused.text());
+    let refused = node.send(
+        "POST",
+        "/schema",
+        &json!({ "sql": "CREATE UNIQUE INDEX i ON users (raw)" }),
+    );
+    assert_eq!(
+        refused.json()["code"],
+        "schema-misfit",
+        "{}",
+        refused.text()
+    );
     assert_eq!(node.send("PUT", "/schema", &json!({})).status, 405);
     // Every answer says how new this node's table is.
     assert!(refused.headers.contains_key("ck-version"));
@@ -162,20 +220,37 @@ fn fences(cluster: &Cluster) {
         let fence = format!("{incarnation}.{number}.{epoch}");
         let headers = [("CK-Fence", fence.as_str())];
         let body = json!({ "sql": "SELECT 1" }).to_string();
-        request(node.http, "POST", "/sql/user-1", &headers, body.as_bytes(), Duration::from_secs(5)).unwrap()
+        request(
+            node.http,
+            "POST",
+            "/sql/user-1",
+            &headers,
+            body.as_bytes(),
+            Duration::from_secs(5),
+        )
+        .unwrap()
     };
     for node in &cluster.nodes {
         let reply = ask(node, epoch);
         if node.id == primary {
             assert_eq!(reply.status, 200);
             let old = ask(node, epoch - 1);
-            assert_eq!((old.status, &old.json()["code"]), (409, &json!("epoch-old")));
+            assert_eq!(
+                (old.status, &old.json()["code"]),
+                (409, &json!("epoch-old"))
+            );
             let newer = ask(node, epoch + 1);
-            assert_eq!((newer.status, &newer.json()["code"]), (503, &json!("moving")));
+            assert_eq!(
+                (newer.status, &newer.json()["code"]),
+                (503, &json!("moving"))
+            );
         } else {
             assert_eq!(reply.status, 421);
             let newest = &reply.json()["newest"];
-            assert_eq!((&newest["primary_node"], &newest["epoch"]), (&json!(primary), &json!(epoch)));
+            assert_eq!(
+                (&newest["primary_node"], &newest["epoch"]),
+                (&json!(primary), &json!(epoch))
+            );
         }
     }
 }
@@ -185,7 +260,11 @@ fn a_node_that_is_down_takes_its_partitions_along_and_brings_them_back() {
     let mut cluster = Cluster::patient(3, 3, 6, "700ms");
     cluster.nodes[0].ok("POST", "/schema", &json!({ "sql": USERS }));
     for id in 0..30 {
-        cluster.nodes[0].sql(&id.to_string(), "INSERT INTO users (id) VALUES (?)", json!([id]));
+        cluster.nodes[0].sql(
+            &id.to_string(),
+            "INSERT INTO users (id) VALUES (?)",
+            &json!([id]),
+        );
     }
     let rows = cluster.nodes[0].rows();
     let lost: Vec<_> = rows.iter().filter(|row| row.1 == "node-3").collect();
@@ -199,10 +278,20 @@ fn a_node_that_is_down_takes_its_partitions_along_and_brings_them_back() {
     let partial = json!({ "sql": "SELECT id FROM users", "partial": true });
     let partial = one.ok("POST", "/query", &partial);
     let missing: Vec<_> = partial["missing"].as_array().unwrap().iter().collect();
-    let named: Vec<_> = missing.iter().map(|one| one["partition"].as_str().unwrap()).collect();
-    assert_eq!(named, lost.iter().map(|row| row.0.as_str()).collect::<Vec<_>>());
+    let named: Vec<_> = missing
+        .iter()
+        .map(|one| one["partition"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        named,
+        lost.iter().map(|row| row.0.as_str()).collect::<Vec<_>>()
+    );
     // The schema goes on meanwhile; whoever was away catches up before it serves.
-    let changed = one.ok("POST", "/schema", &json!({ "sql": "ALTER TABLE users ADD mail TEXT" }));
+    let changed = one.ok(
+        "POST",
+        "/schema",
+        &json!({ "sql": "ALTER TABLE users ADD mail TEXT" }),
+    );
     let pending: Vec<_> = changed["pending"].as_array().unwrap().iter().collect();
     assert_eq!(pending.len(), lost.len(), "{changed}");
     cluster.node("node-3").start();

@@ -76,7 +76,15 @@ impl Node {
     pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Option<Reply> {
         let headers = [("Content-Type", "application/json")];
         let body = body.as_bytes();
-        request(self.http, method, path, &headers, body, Duration::from_secs(15)).ok()
+        request(
+            self.http,
+            method,
+            path,
+            &headers,
+            body,
+            Duration::from_secs(15),
+        )
+        .ok()
     }
 
     #[track_caller]
@@ -94,12 +102,17 @@ impl Node {
     #[track_caller]
     pub(crate) fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let reply = self.send(method, path, body);
-        assert_eq!(reply.status, 200, "{method} {path} {body}: {}", reply.text());
+        assert_eq!(
+            reply.status,
+            200,
+            "{method} {path} {body}: {}",
+            reply.text()
+        );
         reply.json()
     }
 
     #[track_caller]
-    pub(crate) fn sql(&self, key: &str, sql: &str, params: Value) -> Value {
+    pub(crate) fn sql(&self, key: &str, sql: &str, params: &Value) -> Value {
         let body = json!({ "sql": sql, "params": params });
         self.ok("POST", &format!("/sql/{key}"), &body)
     }
@@ -189,7 +202,9 @@ impl Cluster {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let base = ports::block(count);
-        let all: Vec<_> = (0..started).map(|at| format!("127.0.0.1:{}", base + at)).collect();
+        let all: Vec<_> = (0..started)
+            .map(|at| format!("127.0.0.1:{}", base + at))
+            .collect();
         let flags = [
             "--join",
             &all.join(","),
@@ -220,15 +235,19 @@ impl Cluster {
         for node in &mut cluster.nodes[..usize::from(started)] {
             node.start();
         }
-        wait_for("all nodes are there, and the partitions are made", BOUND, || {
-            let nodes = cluster.nodes[0].try_send("GET", "/v1/cluster", "")?.json();
-            let there = nodes["cluster"]["nodes"].as_array().map_or(0, Vec::len);
-            if there < usize::from(started) {
-                return None;
-            }
-            let made = cluster.nodes[0].try_send("POST", "/partitions", "")?;
-            (made.status / 100 == 2).then_some(())
-        });
+        wait_for(
+            "all nodes are there, and the partitions are made",
+            BOUND,
+            || {
+                let nodes = cluster.nodes[0].try_send("GET", "/v1/cluster", "")?.json();
+                let there = nodes["cluster"]["nodes"].as_array().map_or(0, Vec::len);
+                if there < usize::from(started) {
+                    return None;
+                }
+                let made = cluster.nodes[0].try_send("POST", "/partitions", "")?;
+                (made.status / 100 == 2).then_some(())
+            },
+        );
         cluster.wait_until_served(usize::from(started));
         cluster
     }
@@ -275,6 +294,7 @@ impl Cluster {
 }
 
 impl Drop for Node {
+    #[expect(clippy::print_stderr, reason = "what a failed test shows")]
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
