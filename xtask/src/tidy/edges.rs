@@ -69,6 +69,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
     ("custom-placement", &["ck-core"]),
+    ("ck-sql", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];
