@@ -2,6 +2,7 @@
 //! start from.
 mod answer;
 mod copying;
+mod embed;
 mod error;
 mod exclude;
 mod handler;
@@ -18,6 +19,7 @@ mod stamp;
 mod store;
 mod wire;
 
+pub use embed::{EmbedError, Page, Scanned};
 pub use error::{Interruption, KvError};
 pub use kv::{EXIT_FATAL, Kv, KvConfig, Replication};
 pub use ops::{Condition, Consistency};
