@@ -43,7 +43,7 @@ pub use forming::FormingError;
 pub use handle::{Distribution, Ended, Handle, Partition};
 pub use node::{Bind, Bound, Node, StartError};
 pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outcome, PlanOutcome};
-pub use ownership::{NotOwner, Owned, Ownership, Proof};
+pub use ownership::{HeldProof, NotOwner, Owned, Ownership, Proof};
 pub use published::{Published, Reader};
 pub use reports::HandlerReport;
 pub use secret::Secret;

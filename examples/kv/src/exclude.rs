@@ -12,6 +12,9 @@ use crate::part::{Lag, Part};
 /// Time one attempt may take; after it the replica is looked at anew.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// Time the table has to show that a copy is dropped.
+const LETS_GO: Duration = Duration::from_millis(50);
+
 /// Between two questions while nobody leads.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
@@ -37,6 +40,10 @@ impl Core {
         };
         let (core, part) = (Arc::clone(self), Arc::clone(part));
         tokio::spawn(async move {
+            if core.is_let_go(&lag).await {
+                part.trusted(lag.grant, member);
+                return;
+            }
             if let Err(error) = core.take_out(&lag).await {
                 tracing::warn!(partition = %part.id, %member, %error, "a replica that lags stays in sync");
                 if matches!(error, ExcludeError::Ended { .. }) {
@@ -45,6 +52,27 @@ impl Core {
             }
             part.trusted(lag.grant, member);
         });
+    }
+
+    /// Whether the cluster itself lets go of the member within a moment: a copy that is dropped knows
+    /// so before its primary does.
+    async fn is_let_go(&self, lag: &Lag) -> bool {
+        let Some(node) = self.node() else {
+            return false;
+        };
+        let (partition, member) = (lag.token.partition, lag.member);
+        let gone = node.applied_until(|state| {
+            let attached = state
+                .transfers()
+                .any(|one| one.partition == partition && one.target.member == member);
+            let control = state.partition(partition);
+            !attached && control.is_none_or(|control| !control.is_in_sync(member))
+        });
+        let gone = tokio::time::timeout(LETS_GO, gone).await.is_ok();
+        if gone {
+            self.part(partition).reassess(&node.state());
+        }
+        gone
     }
 
     /// Takes a member out of the in-sync set, or ends the move that may bring it in; returns once

@@ -105,17 +105,10 @@ impl Core {
         loop {
             let room = self.store.room().await?;
             let own = node.acquire(partition)?;
-            // Held until the write is answered, so that the role is not handed over meanwhile.
-            let proof = own.check()?;
             let turn = self.admit(&own, &key, &effect, &condition, room)?;
             match turn {
-                Turn::Taken(way) => {
-                    let answer = self.answered(partition, way).await;
-                    drop(proof);
-                    return answer;
-                }
+                Turn::Taken(way) => return self.answered(partition, way).await,
                 Turn::Wait(mut progress, until) => {
-                    drop(proof);
                     let ready = progress.wait_for(|now| !now.open || now.committed >= until);
                     let left = WRITE.saturating_sub(begun.elapsed());
                     if tokio::time::timeout(left, ready).await.is_err() {
@@ -161,11 +154,14 @@ impl Core {
             }
             condition.holds(self.store.stamp(partition.0, key)?)?;
         }
+        // From here until the record is on this node's disk the role is not handed over; what is
+        // awaited after that is awaited by the release as well.
+        let held = own.hold()?;
         let progress = serving.progress();
         let (after, record, stable) = serving.assign(key.clone(), effect.clone());
         // In the same step as the place, so that both queues have the records in their order.
         room.send(Job::Append(Append {
-            own: own.clone(),
+            held,
             grant: serving.grant,
             partition: partition.0,
             after,

@@ -162,6 +162,18 @@ impl Gates {
         Err(closed)
     }
 
+    /// Counts one more proof of `token` while another one of it is counted already, which was given
+    /// under a lease that ends at `until`: as long as that lasts a gate that was shut since is no
+    /// reason, since whoever shut it waits for the first proof.
+    pub(crate) fn enter_again(&self, token: FencingToken, until: Time) -> Result<(), Closed> {
+        if self.clock.now() >= until {
+            return self.enter(token);
+        }
+        let gate = self.gate(token.partition).ok_or(Closed::Shut)?;
+        gate.proofs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn leave(&self, partition: PartitionId) {
         if let Some(gate) = self.gate(partition)

@@ -5,7 +5,7 @@ mod gates;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_control::{FencingToken, Incarnation, SessionId};
+use ck_control::{FencingToken, Incarnation, SessionId, Time};
 use ck_core::{NodeId, PartitionId, Version};
 
 use gates::Closed;
@@ -44,6 +44,19 @@ pub struct Ownership {
 pub struct Proof<'a> {
     gates: &'a Gates,
     token: FencingToken,
+}
+
+/// A proof that can be handed on: to a queue, or to a thread that writes.
+///
+/// From [`Ownership::hold`] until it is dropped the partition is not handed over, so an effect that
+/// was admitted is finished and not refused halfway. The node's lease may run out meanwhile: ask
+/// [`HeldProof::check`] right before the effect. Hold one no longer than the effect takes.
+#[must_use = "an effect needs the proof, and the partition is not handed over while it is held"]
+pub struct HeldProof {
+    gates: Arc<Gates>,
+    token: FencingToken,
+    /// When the lease ends that it was given under.
+    until: Time,
 }
 
 /// Why this process may not act on a partition now.
@@ -154,6 +167,63 @@ impl Ownership {
                 partition: self.token.partition,
             }),
         }
+    }
+}
+
+impl Ownership {
+    /// As [`Ownership::check`], with a proof that can be handed on.
+    ///
+    /// # Errors
+    /// As [`Ownership::check`].
+    pub fn hold(&self) -> Result<HeldProof, NotOwner> {
+        // Before the check: a lease that ends between the two is no longer counted on.
+        let until = self.gates.lease_end();
+        let proof = self.check()?;
+        // Counted on by what is returned.
+        std::mem::forget(proof);
+        Ok(HeldProof {
+            gates: Arc::clone(&self.gates),
+            token: self.token,
+            until,
+        })
+    }
+}
+
+impl HeldProof {
+    /// What the effect carries.
+    #[must_use]
+    pub const fn token(&self) -> FencingToken {
+        self.token
+    }
+
+    /// Whether the effect may begin at this instant: the lease under which it was admitted still
+    /// lasts, or the grant is open under a later one.
+    ///
+    /// # Errors
+    /// As [`Ownership::check`].
+    pub fn check(&self) -> Result<Proof<'_>, NotOwner> {
+        match self.gates.enter_again(self.token, self.until) {
+            Ok(()) => Ok(Proof {
+                gates: &self.gates,
+                token: self.token,
+            }),
+            Err(Closed::Shut) => Err(NotOwner::Ended { token: self.token }),
+            Err(Closed::Lapsed) => Err(NotOwner::LeaseLapsed {
+                partition: self.token.partition,
+            }),
+        }
+    }
+}
+
+impl Drop for HeldProof {
+    fn drop(&mut self) {
+        self.gates.leave(self.token.partition);
+    }
+}
+
+impl std::fmt::Debug for HeldProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HeldProof").field(&self.token).finish()
     }
 }
 

@@ -90,6 +90,50 @@ fn a_shut_gate_is_drained_when_its_last_proof_is_dropped() {
     assert!(gates.is_drained(P));
 }
 
+/// What was admitted is finished: whoever shut the gate waits for it. Beyond the lease it was
+/// admitted under it is not.
+#[test]
+fn a_held_proof_outlasts_its_gate_and_not_its_lease() {
+    let (gates, hands) = gates();
+    gates.set_lease_end(Time(100));
+    gates.open(token(5));
+    let own = Ownership::open(&gates, P).unwrap();
+    let held = own.hold().unwrap();
+    gates.shut(P);
+    assert!(own.check().is_err() && own.hold().is_err());
+    assert_eq!(held.check().unwrap().token(), token(5));
+    assert!(!gates.is_drained(P));
+    hands.0.store(100, Ordering::SeqCst);
+    assert_eq!(
+        held.check().unwrap_err(),
+        NotOwner::Ended { token: token(5) }
+    );
+    // The partition has come back under a later grant and lease: not this proof's.
+    gates.set_lease_end(Time(200));
+    gates.open(token(7));
+    assert!(held.check().is_err());
+    drop(held);
+    assert!(gates.is_drained(P));
+}
+
+#[test]
+fn a_held_proof_goes_on_under_a_renewed_lease_of_an_open_gate() {
+    let (gates, hands) = gates();
+    gates.set_lease_end(Time(100));
+    gates.open(token(5));
+    let own = Ownership::open(&gates, P).unwrap();
+    let held = own.hold().unwrap();
+    hands.0.store(150, Ordering::SeqCst);
+    assert_eq!(
+        held.check().unwrap_err(),
+        NotOwner::LeaseLapsed { partition: P }
+    );
+    gates.set_lease_end(Time(200));
+    drop(held.check().unwrap());
+    drop(held);
+    assert!(gates.is_drained(P));
+}
+
 /// Whoever shuts a gate and then finds no proof may rely on no effect being admitted any more.
 #[test]
 fn no_proof_is_given_after_a_gate_was_found_drained() {

@@ -61,6 +61,9 @@ impl Part {
     /// Ends what is served, at whatever grant: who waits is told that the outcome is open.
     pub(crate) fn end(&self) {
         if let Some(mut ended) = self.serving.lock().take() {
+            if !ended.is_idle() {
+                tracing::debug!(partition = %self.id, grant = %ended.grant, "no longer served, with writes under way");
+            }
             ended.close();
         }
     }
@@ -100,8 +103,13 @@ impl Part {
             self.end_at(grant);
             return false;
         }
-        self.with(grant, |serving| serving.not_acked(member, why))
-            .unwrap_or(false)
+        let lost = self
+            .with(grant, |serving| serving.not_acked(member, why))
+            .unwrap_or(false);
+        if lost {
+            tracing::debug!(partition = %self.id, %grant, %member, %why, "a replica cannot be brought on from here");
+        }
+        lost
     }
 
     /// Whatever was sent to a replica and not acknowledged is sent again.
@@ -148,6 +156,9 @@ impl Part {
             };
             now.required(&control.in_sync, gone, state.config().min_in_sync);
         } else if control.epoch.0 >= now.grant.epoch {
+            if !now.is_idle() {
+                tracing::debug!(partition = %self.id, grant = %now.grant, "the grant has ended with writes under way");
+            }
             now.close();
             *serving = None;
         }

@@ -131,7 +131,7 @@ impl<'a> Batch<'a, '_, '_> {
             why,
         };
         // The last moment at which it can be known: the lease may have lapsed in the queue.
-        let proof = match append.own.check() {
+        let proof = match append.held.check() {
             Ok(proof) => proof,
             Err(_) => return Ok(refused(Refused::NotServing)),
         };
@@ -144,7 +144,6 @@ impl<'a> Batch<'a, '_, '_> {
         let permit = Permit::of_primary(admitted, &proof);
         let meta = self.copies.metas.entry(partition).or_default();
         data::apply(&mut self.rows, meta, partition, &append.record, &permit)?;
-        drop(permit);
         meta.advance(trace(&append.record));
         meta.settle(append.stable);
         self.proofs.push(proof);

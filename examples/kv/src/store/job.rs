@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ck_node::Ownership;
+use ck_node::HeldProof;
 use tokio::sync::oneshot;
 
 use crate::record::{Entry, Record};
@@ -16,8 +16,9 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 /// A record of the primary, on its way to its own disk.
 #[derive(Debug)]
 pub(crate) struct Append {
-    /// Asked again right before the record is inserted.
-    pub(crate) own: Ownership,
+    /// Asked right before the record is inserted, and held until it is on the disk: what was admitted
+    /// is not refused because the role is about to be handed over.
+    pub(crate) held: HeldProof,
     pub(crate) grant: Grant,
     pub(crate) partition: u32,
     /// The record it follows.

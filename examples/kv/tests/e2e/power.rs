@@ -1,0 +1,75 @@
+//! Power loss on every node at once: a preloaded library drops what was not synced.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Cluster, Node, Writers};
+
+fn library(directory: &Path) -> PathBuf {
+    let support =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/ck-cli/tests/e2e/support");
+    let library = directory.join("power_loss.so");
+    let built = Command::new("cc")
+        .args(["-O1", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(support.join("power_loss.c"))
+        .status()
+        .expect("cc is there: the Rust toolchain links with it");
+    assert!(built.success());
+    library
+}
+
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::of(3, 0, &["--profile", "fast", "--partitions", "4"]);
+    let library = library(cluster.directory()).display().to_string();
+    for node in &mut cluster.nodes {
+        let data = node.data.display().to_string();
+        node.environment = vec![
+            ("LD_PRELOAD".to_owned(), library.clone()),
+            ("CK_SHIM_DIR".to_owned(), data),
+        ];
+    }
+    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.wait_until_serving();
+    cluster
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_the_power_was_cut_everywhere() {
+    let mut cluster = cluster();
+    let writers = Writers::start(&cluster.addresses(), 4);
+    writers.wait_for_more(100);
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    let written = writers.stop();
+    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.wait_until_serving();
+    written.is_kept_by(&cluster);
+}
+
+/// What a disk holds after a failed sync is unknown, so the process that saw it does not go on.
+#[test]
+fn a_failed_sync_ends_the_process_and_the_others_go_on() {
+    let mut cluster = cluster();
+    let (_, at) = cluster.primary_of("a");
+    let failing = cluster.directory().join("fails");
+    let mut nodes = std::mem::take(&mut cluster.nodes);
+    nodes[at].kill();
+    let named = failing.display().to_string();
+    nodes[at]
+        .environment
+        .push(("CK_SHIM_FAIL_FSYNC_WHILE".to_owned(), named));
+    nodes[at].start();
+    cluster.nodes = nodes;
+    cluster.wait_until_serving();
+    assert_eq!(cluster.nodes[(at + 1) % 3].put("/kv/a", b"1").status, 204);
+    std::fs::write(&failing, b"").unwrap();
+    let writers = Writers::start(&[cluster.nodes[(at + 1) % 3].http], 2);
+    let code = cluster.nodes[at].ended();
+    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    writers.wait_for_more(20);
+    let written = writers.stop();
+    std::fs::remove_file(&failing).unwrap();
+    cluster.nodes[at].start();
+    cluster.wait_until_serving();
+    written.is_kept_by(&cluster);
+}
