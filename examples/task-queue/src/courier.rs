@@ -62,8 +62,9 @@ impl Courier {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_MAX)
-            // What is sent may have been carried out: whoever asks decides.
-            .retry_canceled_requests(false)
+            // Only what was not begun to be written is sent anew by itself: a connection at rest that
+            // the other side has just closed.
+            .retry_canceled_requests(true)
             .build(connector);
         Self { client }
     }

@@ -88,7 +88,7 @@ impl Core {
         let until = Instant::now() + want.wait;
         let bell = self.bells.listen(&want.queue);
         let mut closing = self.closing();
-        let mut pause = PAUSE;
+        let mut pause = Duration::ZERO;
         loop {
             // Before the look, so that what comes after it is heard.
             let mut heard = std::pin::pin!(bell.next());
@@ -107,14 +107,14 @@ impl Core {
                 _ = closing.wait_for(|closing| *closing) => true,
                 () = tokio::time::sleep(left.min(ROUND)) => false,
             };
-            if called {
-                // Others were called, too: one of them has it. Nobody asks without end for what
-                // cannot be leased.
-                tokio::time::sleep(pause.min(left)).await;
-                pause = (pause * 2).min(PAUSE_MAX);
-            } else {
-                pause = PAUSE;
+            if !called {
+                pause = Duration::ZERO;
+                continue;
             }
+            // At once the first time. After a call that led to nothing, since another worker was
+            // called as well or a write was refused, ever later: nobody asks without end.
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).clamp(PAUSE, PAUSE_MAX);
         }
     }
 

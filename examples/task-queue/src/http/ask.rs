@@ -126,6 +126,9 @@ fn existing(node: &Handle, partition: PartitionId) -> Result<PartitionId, Box<Pr
     if partition.0 < partitions {
         return Ok(partition);
     }
+    if partitions == 0 {
+        return Err(problems::no_partitions(node));
+    }
     let unknown = NotOwner::Unknown {
         partition,
         partitions,

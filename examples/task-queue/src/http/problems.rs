@@ -5,7 +5,7 @@
 
 use ck_http::{Code, Method, Problem, Reply, header, problem};
 use ck_kv::{EmbedError, KvError, StoreError};
-use ck_node::{FencingToken, Handle, PartitionId};
+use ck_node::{FencingToken, Handle, NotOwner, PartitionId};
 
 use crate::error::QueueError;
 
@@ -109,9 +109,14 @@ fn of_kv(node: &Handle, error: &EmbedError, fence: Option<FencingToken>) -> Box<
     }
 }
 
-/// The shape of a problem about a partition that no node may act on yet.
+/// There are no partitions, or a node that has just started has not learnt of them.
 pub(super) fn no_partitions(node: &Handle) -> Box<Problem> {
-    let unknown = ck_node::NotOwner::Unknown {
+    let unready = node.unready();
+    if !unready.is_empty() {
+        let detail = format!("the node does not serve yet: {}", unready.join("; "));
+        return later(Box::new(Problem::new(Code::NotFormed, detail)), 200);
+    }
+    let unknown = NotOwner::Unknown {
         partition: PartitionId(0),
         partitions: 0,
     };
