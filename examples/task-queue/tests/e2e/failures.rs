@@ -110,6 +110,7 @@ fn a_restart_of_all_nodes_keeps_everything() {
     assert_eq!(came, numbers);
     // Numbers go on: none is given twice, although nothing is left of the one before.
     assert_ne!(client.enqueue("number", "key=n", b"x"), number);
+    assert_eq!(client.counts("number"), [1, 0, 0, 0]);
     let retry = client.ask("POST", &format!("/tasks/{}/retry", dead.task), b"");
     assert_eq!(retry.status, 204, "{}", retry.text());
     assert_eq!(client.lease_one("other", "").payload, b"dead");
