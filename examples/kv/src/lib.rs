@@ -28,6 +28,7 @@
 mod answer;
 mod copying;
 mod dev;
+mod embed;
 mod error;
 mod exclude;
 mod handler;
@@ -45,6 +46,7 @@ mod store;
 mod wire;
 
 pub use dev::{Dev, DevError, run as dev};
+pub use embed::{EmbedError, Page, Scanned};
 pub use error::{Interruption, KvError};
 pub use kv::{EXIT_FATAL, Kv, KvConfig, Replication};
 pub use ops::{Condition, Consistency};

@@ -157,6 +157,33 @@ impl Store {
         })
     }
 
+    /// The keys after `after`, at most `rows` of them, each with the first `head` bytes of its value
+    /// and the length of all of it.
+    pub(crate) fn scan(
+        &self,
+        partition: u32,
+        after: Option<&[u8]>,
+        rows: usize,
+        head: usize,
+    ) -> Result<Vec<(Entry, usize)>, StoreError> {
+        self.reading(|txn| {
+            let data = txn.open_table(DATA)?;
+            let mut found = Vec::new();
+            let range = bounds(partition, after, None);
+            for row in data.range::<&[u8]>(range.as_ref())?.take(rows) {
+                let (key, row) = row?;
+                let (stamp, value) = data::read_row(row.value()).map_err(data::damaged)?;
+                let entry = Entry {
+                    key: Bytes::copy_from_slice(&key.value()[4..]),
+                    stamp,
+                    value: Bytes::copy_from_slice(&value[..value.len().min(head)]),
+                };
+                found.push((entry, value.len()));
+            }
+            Ok(found)
+        })
+    }
+
     /// A whole copy in figures; absent when there is none. Reads all of it.
     pub(crate) fn figures(&self, partition: u32) -> Result<Option<Figures>, StoreError> {
         self.reading(|txn| {

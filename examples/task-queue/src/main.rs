@@ -1,0 +1,15 @@
+//! `ck-queue`: one node of a replicated task queue.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ck_queue::{Args, Service};
+use ck_serve::Announce;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let service = Arc::new(Service::new(&args));
+    let done = ck_serve::run(args.node(), Announce::Text, service);
+    ck_serve::report(done, Announce::Text)
+}

@@ -1,0 +1,12 @@
+//! `ck-queue` as its users see it: real processes, real disks, killed, drained, started anew.
+#![expect(
+    clippy::print_stderr,
+    reason = "what a failed test's processes printed is what one looks for"
+)]
+
+mod bad_input;
+mod failures;
+mod life;
+mod moving;
+mod support;
+mod waiting;

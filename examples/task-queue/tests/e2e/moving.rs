@@ -1,0 +1,55 @@
+//! Planned moves while tasks are on their way.
+
+use serde_json::Value;
+
+use crate::support::{BOUND, Cluster, Crowd, wait_for};
+
+#[test]
+fn a_drain_and_the_way_back_fail_no_request_of_a_client_that_follows() {
+    let cluster = Cluster::ready(4);
+    let crowd = Crowd::start(&cluster.client(), 2, 2, 60_000);
+    crowd.wait_for_more(30);
+    operate(&cluster, "/v1/nodes/node-4/drain");
+    wait_for("the node is empty", BOUND, || {
+        let rows = rows(&cluster)?;
+        let held = |row: &Value| {
+            let replicas = row["replica_nodes"].as_array();
+            let is_replica = replicas.is_none_or(|nodes| nodes.iter().any(|node| node == "node-4"));
+            is_replica || row["primary_node"] == "node-4"
+        };
+        (!rows.iter().any(held)).then_some(())
+    });
+    crowd.wait_for_more(30);
+    // Back to the same process, which once knew the tasks of these partitions.
+    operate(&cluster, "/v1/nodes/node-4/uncordon");
+    wait_for("the next plan", BOUND, || {
+        let told = cluster.nodes[0].ask("POST", "/v1/rebalance", b"")?;
+        // While the one before is carried out it is refused.
+        matches!(told.status, 200 | 202).then_some(())
+    });
+    wait_for("the node serves again", BOUND, || {
+        let rows = rows(&cluster)?;
+        let serves = |row: &Value| row["primary_node"] == "node-4";
+        rows.iter().any(serves).then_some(())
+    });
+    crowd.wait_for_more(30);
+    let told = crowd.finish();
+    assert_eq!(told.failed, Vec::<String>::new());
+    for (payload, deliveries) in &told.delivered {
+        assert_eq!(deliveries.len(), 1, "{payload}: {deliveries:?}");
+    }
+    assert_eq!(told.delivered.len(), told.enqueued.len());
+    assert_eq!(cluster.client().counts("crowd"), [0, 0, 0, 0]);
+}
+
+#[track_caller]
+fn operate(cluster: &Cluster, path: &str) {
+    let told = cluster.nodes[0].ask("POST", path, b"");
+    let told = told.expect("an answer");
+    assert!(matches!(told.status, 200 | 202), "{path}: {}", told.text());
+}
+
+fn rows(cluster: &Cluster) -> Option<Vec<Value>> {
+    let table = cluster.nodes[0].ask("GET", "/v1/partitions", b"")?.json();
+    table["partitions"].as_array().cloned()
+}
