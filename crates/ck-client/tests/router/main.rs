@@ -269,6 +269,7 @@ async fn a_dead_primary_is_waited_for_until_another_takes_over() {
     let seeds = [&*plane.nodes[1].address, &plane.nodes[2].address];
     let router = Router::connect(quiet(&seeds)).await.unwrap();
     let key = plane.key_of(1);
+    let began = Instant::now();
     plane.nodes[0].die().await;
     let sending = {
         let (router, key) = (router.clone(), key.clone());
@@ -286,6 +287,13 @@ async fn a_dead_primary_is_waited_for_until_another_takes_over() {
         .flat_map(plane::Node::seen)
         .collect();
     assert_eq!(seen.len(), 1, "sent once: {seen:?}");
+    // The table was asked for again and again meanwhile, but not without a pause.
+    let refreshes = router.figures().refreshes;
+    let most = began.elapsed().as_millis() as u64 / 50 + 3;
+    assert!(
+        (2..=most).contains(&refreshes),
+        "{refreshes} of at most {most}"
+    );
 }
 
 #[tokio::test]
