@@ -1,13 +1,19 @@
 //! Passing an operation on to the node that can carry it out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ck_transport::{Address, Request, TransportError};
 
 use crate::codec;
+use crate::consensus::{Substrate, SubstrateStatus};
 use crate::execute::RETRY_EVERY;
 use crate::operation::OperationError;
 use crate::shared::Shared;
 use crate::wire::{Forward, Forwarded, kind, refusal};
+
+/// Time an answer of the leader before may take once another leads.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Where the leader is, when one is known and it is another node.
 pub(crate) fn leader_address(node: &Shared) -> Option<Address> {
@@ -44,7 +50,16 @@ pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forw
     let unknown = || OperationError::Unknown { after_ms };
     let payload = codec::encode(&forward).map_err(|source| unheard(source.to_string()))?;
     let request = Request::new(kind::OPERATE, Bytes::from(payload));
-    match node.transport().call(to, request, timeout).await {
+    let call = node.transport().call(to, request, timeout);
+    let answered = tokio::select! {
+        answered = call => answered,
+        // Who hangs, or is cut off, is waited for no longer than the others wait for it.
+        () = outlived(node, to) => {
+            tracing::warn!(to = %to, "another leads before the operation was answered");
+            return Err(unknown());
+        }
+    };
+    match answered {
         Ok((_, reply)) => codec::decode(&reply.payload).unwrap_or_else(|source| {
             tracing::warn!(%source, to = %to, "the answer to an operation is not understood");
             Err(unknown())
@@ -56,6 +71,26 @@ pub(crate) async fn relay(node: &Shared, to: &Address, forward: Forward) -> Forw
             Err(unknown())
         }
     }
+}
+
+/// Ready once another node has led for a while than the one asked.
+async fn outlived(node: &Shared, asked: &Address) {
+    let Some(consensus) = node.consensus.get() else {
+        return std::future::pending().await;
+    };
+    let mut status = consensus.watch();
+    let other = |status: &SubstrateStatus| {
+        let leader = status.leader.map(|leader| leader.0);
+        leader.is_some() && asked.expected.is_some() && leader != asked.expected
+    };
+    while status.wait_for(other).await.map(drop).is_ok() {
+        // Its answer may be on its way.
+        let back = async { status.wait_for(|now| !other(now)).await.map(drop) };
+        if tokio::time::timeout(ANSWERED_WITHIN, back).await.is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Whether a call that failed so certainly did not reach the operation.

@@ -67,6 +67,15 @@ impl Shape {
         }
     }
 
+    /// Of no cluster: every other differs from it.
+    const fn none() -> Self {
+        Self {
+            members: BTreeMap::new(),
+            replication_factor: 0,
+            spread: 0,
+        }
+    }
+
     /// Whether anything differs but who is there.
     fn differs(&self, other: &Self) -> bool {
         let known = |(number, shape): (&MemberNumber, &(u32, Option<Domain>))| {
@@ -151,7 +160,12 @@ impl Upkeep {
             return RETRY_EVERY;
         }
         let now = Shape::of(&state);
-        let planned = self.planned.get_or_insert_with(|| now.clone());
+        // What changed under an earlier leader, which may not have come to plan for it, counts.
+        let unplanned = state.reshaped().is_some();
+        let planned = self.planned.get_or_insert_with(|| match unplanned {
+            true => Shape::none(),
+            false => now.clone(),
+        });
         if !now.differs(planned) {
             *planned = now;
             return RETRY_EVERY;

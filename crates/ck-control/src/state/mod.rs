@@ -103,6 +103,9 @@ pub struct State {
     version: Version,
     /// Version at which something last changed that a plan depends on.
     planned_on: Version,
+    /// Version at which the weight or domain of a member, the replication factor or the spread last
+    /// changed, while no plan has begun since.
+    reshaped: Option<Version>,
     /// Highest command version in the log so far.
     commands_seen: u16,
     office: Option<Office>,
@@ -162,6 +165,13 @@ impl State {
     #[must_use]
     pub const fn placement_version(&self) -> Version {
         self.planned_on
+    }
+
+    /// When the weight or domain of a member, the replication factor or the spread last changed,
+    /// while no plan has begun since: somebody should look whether one is needed.
+    #[must_use]
+    pub const fn reshaped(&self) -> Option<Version> {
+        self.reshaped
     }
 
     /// The newest entry applied, refused ones included.

@@ -95,7 +95,7 @@ impl State {
             .iter()
             .any(|field| matches!(*field, "replication_factor" | "spread"))
         {
-            step.replan();
+            step.reshape();
         }
         step.summary = fields.join(", ");
         let fields = fields.into_iter().map(ToString::to_string).collect();

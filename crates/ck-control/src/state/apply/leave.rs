@@ -36,8 +36,9 @@ impl State {
         if next == *member {
             return Ok(());
         }
-        let planned = |member: &Member| (member.weight, member.domain.clone(), member.state);
-        if planned(&next) != planned(member) {
+        if (next.weight, &next.domain) != (member.weight, &member.domain) {
+            step.reshape();
+        } else if next.state != member.state {
             step.replan();
         }
         Arc::make_mut(&mut self.members).put(next);

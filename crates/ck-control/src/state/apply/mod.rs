@@ -37,6 +37,7 @@ pub(super) struct Step<'a> {
     version: Version,
     published: bool,
     replanned: bool,
+    reshaped: bool,
     /// Not worth a place in the history.
     passing: bool,
     kinds: Vec<EventKind>,
@@ -50,6 +51,7 @@ impl<'a> Step<'a> {
             version: version.next(),
             published: false,
             replanned: false,
+            reshaped: false,
             passing: false,
             kinds: Vec::new(),
             summary: String::new(),
@@ -77,6 +79,12 @@ impl<'a> Step<'a> {
     const fn replan(&mut self) {
         self.published = true;
         self.replanned = true;
+    }
+
+    /// A weight, a domain, or what is asked of placements changes: a plan should follow.
+    const fn reshape(&mut self) {
+        self.replan();
+        self.reshaped = true;
     }
 
     /// What is published changes, but only for a while: the history has no place for it.
@@ -143,6 +151,9 @@ impl State {
         }
         if step.replanned {
             self.planned_on = step.version;
+        }
+        if step.reshaped && self.table.is_some() {
+            self.reshaped = Some(step.version);
         }
         if !step.kinds.is_empty() || (step.published && !step.passing) {
             self.remember(&mut step);

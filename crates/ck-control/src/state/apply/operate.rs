@@ -206,6 +206,9 @@ impl State {
         }
         self.check_base(base)?;
         self.check_table(table)?;
+        if self.reshaped.take().is_some() {
+            step.publish();
+        }
         let mut plan = Rebalance {
             since: step.position(),
             trigger,

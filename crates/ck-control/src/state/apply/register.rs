@@ -184,7 +184,7 @@ impl State {
         self.end_orphaned_moves(step);
         self.open(step, number, registration, Some(member));
         if (member.weight, &member.domain) != (registration.weight, &registration.domain) {
-            step.replan();
+            step.reshape();
         }
         let session = SessionId::from(step.position());
         let holder = Holder {

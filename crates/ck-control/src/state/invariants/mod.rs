@@ -262,7 +262,9 @@ impl State {
         let (applied, version) = (self.applied.0, self.version.0);
         let office = self.office.map_or(0, |office| office.id.0);
         ahead("the office", office, applied)?;
-        ahead("the placement version", self.planned_on.0, version)
+        ahead("the placement version", self.planned_on.0, version)?;
+        let reshaped = self.reshaped.unwrap_or_default();
+        ahead("the change that asks for a plan", reshaped.0, version)
     }
 
     fn check_pending(&self) -> Result<(), InvariantError> {

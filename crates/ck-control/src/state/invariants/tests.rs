@@ -86,6 +86,7 @@ fn what_lies_ahead_fires() {
         Ahead { .. }
     );
     fires!(|state| state.planned_on = Version(999), Ahead { .. });
+    fires!(|state| state.reshaped = Some(Version(999)), Ahead { .. });
     fires!(
         |state| session(state, 1).floor = Position(999),
         Ahead { .. }

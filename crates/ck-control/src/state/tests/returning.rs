@@ -186,8 +186,14 @@ fn a_return_with_another_weight_makes_plans_stale() {
         durable: true,
         ..world.restart(2)
     };
+    assert_eq!(world.state.reshaped(), None);
     world.ok(Command::Register(heavier));
     assert_eq!(world.state.placement_version(), world.version());
+    assert_eq!(world.state.reshaped(), Some(world.version()));
+    // Whoever leads when the plan begins: then it is looked after.
+    let plan = world.plan(&["2 1 3"]);
+    world.ok(plan);
+    assert_eq!(world.state.reshaped(), None);
 }
 
 /// The next registration of node n, whose store has the mark of a clean stop of `session`.
