@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ck_client::{PartitionQuery, Readiness};
-use http_body_util::Full;
-use hyper::header::HOST;
 use serde::Deserialize;
 
 use super::nodes::{Node, client};
@@ -165,8 +163,7 @@ async fn digest(
         .entry(address)
         .or_insert_with(|| Connection::new(address));
     let request = hyper::Request::get(format!("/digest/{partition}"))
-        .header(HOST, address.to_string())
-        .body(Full::new(Bytes::new()))
+        .body(Bytes::new())
         .map_err(|error| error.to_string())?;
     let reply = connection.exchange(request, ASK).await;
     let reply = reply.map_err(|_| "does not answer".to_owned())?;

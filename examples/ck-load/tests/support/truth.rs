@@ -12,7 +12,7 @@ use ck_api::{
     PartitionList, Ready, Removed,
 };
 use ck_core::KeyHash;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use hyper::server::conn::http1;
@@ -119,7 +119,7 @@ async fn serve(listener: TcpListener, id: String, state: Arc<Mutex<State>>) {
             let (id, state) = (id.clone(), Arc::clone(&state));
             async move {
                 let (head, body) = request.into_parts();
-                let body = body.collect().await.map(|body| body.to_bytes());
+                let body = body.collect().await.map(Collected::to_bytes);
                 Ok::<_, Infallible>(match body {
                     Ok(body) => state.lock().unwrap().answer(&id, &head, body),
                     Err(_) => plain(StatusCode::BAD_REQUEST),
@@ -287,7 +287,8 @@ impl State {
             (None, Some(_)) => entry.value.is_none(),
             (None, None) => true,
         };
-        if !holds && !(planted == Planted::BlindCas && asked % 20 < 2) {
+        let is_blind = planted == Planted::BlindCas && asked % 20 < 2;
+        if !holds && !is_blind {
             return plain(StatusCode::PRECONDITION_FAILED);
         }
         let mut response = plain(StatusCode::NO_CONTENT);
