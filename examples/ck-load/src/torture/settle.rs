@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ck_client::{PartitionQuery, Readiness};
 use serde::Deserialize;
 
+use super::faults::{OPERATOR, release};
 use super::nodes::{Node, client};
 use super::{ASK, TortureError};
 use crate::connection::Connection;
@@ -88,7 +89,13 @@ async fn unowned(nodes: &[&Node]) -> Option<Vec<String>> {
 pub(super) async fn until_equal(nodes: &[&Node], within: Duration) -> (Duration, Vec<String>) {
     let begin = Instant::now();
     let mut connections = BTreeMap::new();
+    let mut looked = None;
     loop {
+        // The losses of the last seconds may pull the brake only now.
+        if looked.is_none_or(|at: Instant| at.elapsed() > OPERATOR) {
+            release(client(nodes.iter().map(|node| node.http))).await;
+            looked = Some(Instant::now());
+        }
         let unequal = unequal(nodes, &mut connections).await;
         let took = begin.elapsed();
         if unequal.is_empty() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use ck_api::{
     ClusterAnswer, HashConfig, MayStop, NodeAnswer, Owned, OwnedPartition, Partition,
-    PartitionList, Ready, Removed,
+    PartitionList, Ready, Removed, TransferList,
 };
 use ck_core::KeyHash;
 use http_body_util::{BodyExt, Collected, Full};
@@ -188,6 +188,7 @@ impl State {
         match path {
             "/v1/ready" | "/ready" => json(&Ready::default()),
             "/v1/owned" => json(&self.owned(id)),
+            "/v1/transfers" => json(&TransferList::default()),
             "/v1/partitions" => json(&self.partitions()),
             "/v1/cluster" => json(&ClusterAnswer {
                 hash_config: HashConfig {
