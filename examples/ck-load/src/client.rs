@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ck_client::Router;
 use ck_sim::history::{self, Kind, Outcome};
-use http_body_util::Full;
 
 use crate::answer::{Answer, Condition, Request};
 use crate::connection::{Broken, Connection, Reply};
@@ -70,7 +69,7 @@ pub(crate) struct Client {
     keys: Keys,
     values: Values,
     known: HashMap<u64, Known>,
-    connections: HashMap<SocketAddr, (Connection, String)>,
+    connections: HashMap<SocketAddr, Connection>,
     failures: usize,
     pause: Duration,
 }
@@ -172,26 +171,17 @@ impl Client {
         let plan = Arc::clone(&self.shared.plan);
         let key = keys::bytes(&plan.key_prefix, planned.number, plan.odd_keys);
         let way = &self.shared.ways[self.number % self.shared.ways.len()];
-        let (connection, host) = match way {
-            Way::Any(spread) => {
-                let address = spread.place(self.number, self.failures);
-                let connected = || (Connection::new(address), address.to_string());
-                let (connection, host) = self.connections.entry(address).or_insert_with(connected);
-                (Some(connection), host.as_str())
-            }
-            // The router names the one it sends to.
-            Way::Client(_) => (None, ""),
-        };
-        let built = plan.protocol.request(host, &key, &planned.request);
+        let built = plan.protocol.request(&key, &planned.request);
         let sent = Instant::now();
-        let reply = match (built, way, connection) {
-            (Ok(request), Way::Client(router), _) => routed(router, &key, request).await,
-            (Ok(request), Way::Any(_), Some(connection)) => {
-                connection
-                    .exchange(request.map(Full::new), plan.timeout)
-                    .await
+        let reply = match (built, way) {
+            (Ok(request), Way::Client(router)) => routed(router, &key, request).await,
+            (Ok(request), Way::Any(spread)) => {
+                let address = spread.place(self.number, self.failures);
+                let connected = || Connection::new(address);
+                let connection = self.connections.entry(address).or_insert_with(connected);
+                connection.exchange(request, plan.timeout).await
             }
-            _ => Err(Broken::NotSent),
+            (Err(_), _) => Err(Broken::NotSent),
         };
         let answer = match reply {
             Ok(reply) => plan.protocol.answer(&planned.request, &reply),
@@ -209,7 +199,7 @@ impl Client {
         let operation = planned.operation;
         self.remember(&planned, &answer, read.as_ref());
         if let Some(told) = &self.shared.told {
-            told.operation(self.record(planned, key, [sent, ended], &answer, read));
+            told.operation(self.record(planned, &key, [sent, ended], &answer, read));
         }
         Done {
             operation,
@@ -245,7 +235,7 @@ impl Client {
     fn record(
         &self,
         planned: Planned,
-        key: Vec<u8>,
+        key: &[u8],
         [sent, ended]: [Instant; 2],
         answer: &Answer,
         read: Option<String>,
@@ -266,13 +256,13 @@ impl Client {
         history::Operation {
             op,
             client: format!("c{}", self.number),
-            key: keys::encoded(&key),
+            key: keys::encoded(key),
             value: if op == Kind::Get { read } else { planned.value },
             expected: planned.expected,
             start: self.shared.clock.of(sent),
             end: Some(self.shared.clock.of(ended)),
             outcome,
-            partition: self.shared.partitions.map(|partitions| partitions.of(&key)),
+            partition: self.shared.partitions.map(|partitions| partitions.of(key)),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -17,6 +18,7 @@ const ANSWER_BYTES_MAX: usize = 12 << 20;
 #[derive(Debug)]
 pub(crate) struct Connection {
     address: SocketAddr,
+    host: Option<HeaderValue>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -39,9 +41,10 @@ pub(crate) enum Broken {
 
 impl Connection {
     /// To that address, not made yet.
-    pub(crate) const fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            host: HeaderValue::try_from(address.to_string()).ok(),
             sender: None,
         }
     }
@@ -49,9 +52,13 @@ impl Connection {
     /// Sends a request and waits for the whole answer, at most so long.
     pub(crate) async fn exchange(
         &mut self,
-        request: hyper::Request<Full<Bytes>>,
+        request: hyper::Request<Bytes>,
         within: Duration,
     ) -> Result<Reply, Broken> {
+        let mut request = request.map(Full::new);
+        if let Some(host) = self.host.clone() {
+            request.headers_mut().insert(HOST, host);
+        }
         let mut sent = false;
         let all = async {
             let sender = self.connected().await?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, ETAG, HOST, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, StatusCode, http};
 use serde::Deserialize;
 
@@ -66,16 +66,15 @@ impl FromStr for Consistency {
 }
 
 impl Protocol {
-    /// The request for an operation on a key, to a host.
+    /// The request for an operation on a key, without the host it goes to.
     pub(crate) fn request(
         self,
-        host: &str,
         key: &[u8],
         request: &Request,
     ) -> Result<hyper::Request<Bytes>, http::Error> {
         match self {
-            Self::Kv(consistency) => kv_request(host, key, request, consistency),
-            Self::Etcd => etcd_request(host, key, request),
+            Self::Kv(consistency) => kv_request(key, request, consistency),
+            Self::Etcd => etcd_request(key, request),
         }
     }
 
@@ -92,7 +91,6 @@ impl Protocol {
 }
 
 fn kv_request(
-    host: &str,
     key: &[u8],
     request: &Request,
     consistency: Consistency,
@@ -104,8 +102,7 @@ fn kv_request(
     };
     let mut builder = hyper::Request::builder()
         .method(method)
-        .uri(format!("/kv/{}{query}", encoded(key)))
-        .header(HOST, host);
+        .uri(format!("/kv/{}{query}", encoded(key)));
     match condition {
         Condition::None => {}
         Condition::Absent => builder = builder.header(IF_NONE_MATCH, "*"),
@@ -142,11 +139,7 @@ fn is_absent(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|problem: Problem| problem.code == "key-absent")
 }
 
-fn etcd_request(
-    host: &str,
-    key: &[u8],
-    request: &Request,
-) -> Result<hyper::Request<Bytes>, http::Error> {
+fn etcd_request(key: &[u8], request: &Request) -> Result<hyper::Request<Bytes>, http::Error> {
     let key = BASE64.encode(key);
     let (path, body) = match request {
         Request::Get => ("/v3/kv/range", format!("{{\"key\":\"{key}\"}}")),
@@ -160,7 +153,6 @@ fn etcd_request(
     hyper::Request::builder()
         .method(Method::POST)
         .uri(path)
-        .header(HOST, host)
         .header(CONTENT_TYPE, "application/json")
         .body(body.into())
 }
@@ -251,14 +243,14 @@ mod tests {
     #[test]
     fn conditions_are_headers_and_keys_are_encoded() {
         let put = Request::Put("v".into(), Condition::Version("\"1.2\"".into()));
-        let request = KV.request("h:1", b"a/b\xff", &put).unwrap();
+        let request = KV.request(b"a/b\xff", &put).unwrap();
         assert_eq!(
             (request.method(), request.uri().path()),
             (&Method::PUT, "/kv/a%2Fb%FF")
         );
         assert_eq!(request.headers()[IF_MATCH], "\"1.2\"");
         let delete = Request::Delete(Condition::Absent);
-        let request = KV.request("h:1", b"a", &delete).unwrap();
+        let request = KV.request(b"a", &delete).unwrap();
         assert_eq!(request.headers()[IF_NONE_MATCH], "*");
     }
 
@@ -281,7 +273,7 @@ mod tests {
             Answer::Unknown(Some(200))
         );
         let put = Request::Put("v".into(), Condition::None);
-        let request = Protocol::Etcd.request("h:1", b"a", &put).unwrap();
+        let request = Protocol::Etcd.request(b"a", &put).unwrap();
         assert_eq!(request.uri().path(), "/v3/kv/put");
     }
 }

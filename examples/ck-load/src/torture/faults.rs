@@ -1,8 +1,9 @@
 //! What goes wrong, when, and when it is mended: all of it from a seed.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ck_client::NodeOrder;
+use ck_client::{Client, NodeOrder};
 use ck_sim::random::Random;
 use tokio::task::JoinHandle;
 
@@ -21,6 +22,9 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 /// A node that registers for the third time within two minutes is damped until it has stayed for as
 /// long: its copies are not brought up to date meanwhile.
 const DAMPED: Duration = Duration::from_secs(125);
+
+/// Between two looks of the operator.
+pub(super) const OPERATOR: Duration = Duration::from_secs(1);
 
 /// How long the removal of a node without its disk may take.
 const REMOVE_MAX: Duration = Duration::from_secs(30);
@@ -54,6 +58,11 @@ pub(super) struct Faults {
     random: Random,
     lease: Duration,
     wiped: bool,
+    /// Lets moves go on where the loss of many nodes has stopped them, as an operator would who knows
+    /// why they were lost.
+    operator: Option<JoinHandle<bool>>,
+    /// When the operator looks next.
+    looks: Instant,
     /// Whether nodes come back only as often as they may without being damped.
     gentle: bool,
     /// When each came back.
@@ -73,6 +82,8 @@ impl Faults {
             random: Random::new(torture.seed, 11),
             lease: torture.lease,
             wiped: false,
+            operator: None,
+            looks: Instant::now(),
             gentle: torture.gentle,
             events: Vec::new(),
         }
@@ -243,22 +254,39 @@ impl Faults {
         Ok(())
     }
 
-    fn others(&self, at: usize) -> Vec<std::net::SocketAddr> {
+    fn others(&self, at: usize) -> Vec<SocketAddr> {
         let others = self.nodes.iter().enumerate();
         let others = others
             .filter(|(other, _)| *other != at && !matches!(self.states[*other], State::Absent));
         others.map(|(_, node)| node.http).collect()
     }
 
-    async fn order(&self, id: &str, order: NodeOrder) -> bool {
-        if self.away() == self.states.len() {
-            return false;
-        }
-        // Not the paused ones, which would take a question and not answer it.
+    /// A client of the nodes that are up: paused ones would take a question and not answer it.
+    fn asks(&self) -> Option<Client> {
         let all = self.nodes.iter().zip(&self.states);
         let up = all.filter(|(_, state)| matches!(state, State::Up));
-        let up = up.map(|(node, _)| node.http);
-        client(up).order_node(id, order).await.is_ok()
+        let up: Vec<SocketAddr> = up.map(|(node, _)| node.http).collect();
+        (!up.is_empty()).then(|| client(up))
+    }
+
+    async fn order(&self, id: &str, order: NodeOrder) -> bool {
+        match self.asks() {
+            Some(client) => client.order_node(id, order).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Has the operator look, and tells what it did.
+    async fn operate(&mut self, now: Instant) {
+        if let Some(operator) = self.operator.take_if(|operator| operator.is_finished())
+            && operator.await.is_ok_and(|released| released)
+        {
+            self.say("release brake".into());
+        }
+        if self.operator.is_none() && self.looks <= now {
+            self.looks = now + OPERATOR;
+            self.operator = self.asks().map(|client| tokio::spawn(release(client)));
+        }
     }
 
     /// Does what is due.
@@ -295,6 +323,7 @@ impl Faults {
                 _ => {}
             }
         }
+        self.operate(now).await;
         let due: Vec<usize> = (self.drained.iter())
             .filter(|(_, until)| *until <= now)
             .map(|(at, _)| *at)
@@ -319,8 +348,14 @@ impl Faults {
     }
 }
 
+/// Releases the brake if it is pulled; whether it did.
+pub(super) async fn release(client: Client) -> bool {
+    let braked = client.transfers().await.is_ok_and(|list| list.braked);
+    braked && client.release_brake().await.is_ok()
+}
+
 /// Asks until a node is no member any more; whether it was so in time.
-async fn removed(others: Vec<std::net::SocketAddr>, id: String) -> bool {
+async fn removed(others: Vec<SocketAddr>, id: String) -> bool {
     let client = client(others);
     let due = Instant::now() + REMOVE_MAX;
     while Instant::now() < due {

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ck_client::{PartitionQuery, Readiness};
-use http_body_util::Full;
-use hyper::header::HOST;
 use serde::Deserialize;
 
+use super::faults::{OPERATOR, release};
 use super::nodes::{Node, client};
 use super::{ASK, TortureError};
 use crate::connection::Connection;
@@ -90,7 +89,13 @@ async fn unowned(nodes: &[&Node]) -> Option<Vec<String>> {
 pub(super) async fn until_equal(nodes: &[&Node], within: Duration) -> (Duration, Vec<String>) {
     let begin = Instant::now();
     let mut connections = BTreeMap::new();
+    let mut looked = None;
     loop {
+        // The losses of the last seconds may pull the brake only now.
+        if looked.is_none_or(|at: Instant| at.elapsed() > OPERATOR) {
+            release(client(nodes.iter().map(|node| node.http))).await;
+            looked = Some(Instant::now());
+        }
         let unequal = unequal(nodes, &mut connections).await;
         let took = begin.elapsed();
         if unequal.is_empty() {
@@ -165,8 +170,7 @@ async fn digest(
         .entry(address)
         .or_insert_with(|| Connection::new(address));
     let request = hyper::Request::get(format!("/digest/{partition}"))
-        .header(HOST, address.to_string())
-        .body(Full::new(Bytes::new()))
+        .body(Bytes::new())
         .map_err(|error| error.to_string())?;
     let reply = connection.exchange(request, ASK).await;
     let reply = reply.map_err(|_| "does not answer".to_owned())?;

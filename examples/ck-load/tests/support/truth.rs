@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use ck_api::{
     ClusterAnswer, HashConfig, MayStop, NodeAnswer, Owned, OwnedPartition, Partition,
-    PartitionList, Ready, Removed,
+    PartitionList, Ready, Removed, TransferList,
 };
 use ck_core::KeyHash;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use hyper::server::conn::http1;
@@ -119,7 +119,7 @@ async fn serve(listener: TcpListener, id: String, state: Arc<Mutex<State>>) {
             let (id, state) = (id.clone(), Arc::clone(&state));
             async move {
                 let (head, body) = request.into_parts();
-                let body = body.collect().await.map(|body| body.to_bytes());
+                let body = body.collect().await.map(Collected::to_bytes);
                 Ok::<_, Infallible>(match body {
                     Ok(body) => state.lock().unwrap().answer(&id, &head, body),
                     Err(_) => plain(StatusCode::BAD_REQUEST),
@@ -188,6 +188,7 @@ impl State {
         match path {
             "/v1/ready" | "/ready" => json(&Ready::default()),
             "/v1/owned" => json(&self.owned(id)),
+            "/v1/transfers" => json(&TransferList::default()),
             "/v1/partitions" => json(&self.partitions()),
             "/v1/cluster" => json(&ClusterAnswer {
                 hash_config: HashConfig {
@@ -287,7 +288,8 @@ impl State {
             (None, Some(_)) => entry.value.is_none(),
             (None, None) => true,
         };
-        if !holds && !(planted == Planted::BlindCas && asked % 20 < 2) {
+        let is_blind = planted == Planted::BlindCas && asked % 20 < 2;
+        if !holds && !is_blind {
             return plain(StatusCode::PRECONDITION_FAILED);
         }
         let mut response = plain(StatusCode::NO_CONTENT);
