@@ -2,5 +2,6 @@
 
 mod crashes;
 mod moving;
+mod power;
 mod requests;
 mod support;

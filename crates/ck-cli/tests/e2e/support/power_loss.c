@@ -192,6 +192,9 @@ static void opened(int fd, int flags, int created) {
     path[n] = 0;
     size_t length = strlen(root);
     if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != 0)) return;
+    /* SQLite maps the index of its log into memory, and makes it anew after a crash. */
+    size_t whole = strlen(path);
+    if (whole > 4 && strcmp(path + whole - 4, "-shm") == 0) return;
     pthread_mutex_lock(&lock);
     struct file *f = known(s.st_dev, s.st_ino);
     if (!f) {

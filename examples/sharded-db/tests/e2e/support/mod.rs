@@ -11,7 +11,7 @@ mod writer;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(crate) struct Node {
     pub(crate) http: SocketAddr,
     data: PathBuf,
     flags: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -52,6 +53,7 @@ impl Node {
             .args(["--id", &self.id, "--http", &self.http.to_string(), "--data"])
             .arg(&self.data)
             .args(&self.flags)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -65,6 +67,12 @@ impl Node {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// How it ended by itself, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.as_mut().expect("it was started").try_wait();
+        ended.unwrap()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -224,6 +232,7 @@ impl Cluster {
                 id,
                 http: SocketAddr::from(([127, 0, 0, 1], base + at)),
                 flags: flags.map(str::to_owned).to_vec(),
+                environment: Vec::new(),
                 child: None,
             }
         });
@@ -280,6 +289,11 @@ impl Cluster {
     pub(crate) fn node(&mut self, id: &str) -> &mut Node {
         let node = self.nodes.iter_mut().find(|node| node.id == id);
         node.expect("there is such a node")
+    }
+
+    /// Where all data is.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.directory.path().canonicalize().unwrap()
     }
 
     /// Files of partitions that a node has.
