@@ -140,6 +140,8 @@ codes! {
     Moving = "moving", 503, "The partition is moving";
     /// No node may act on the partition at present.
     Unavailable = "unavailable", 503, "No node may act on the partition";
+    /// Fewer copies are in sync than a write needs.
+    TooFewInSync = "too-few-in-sync", 503, "Too few copies are in sync";
     /// The node is stopping.
     Stopping = "stopping", 503, "The node is stopping";
     /// The operation did not finish in time; it may have taken effect, or still do so.
@@ -163,6 +165,8 @@ impl Code {
                 | Self::EpochOld
                 | Self::Moving
                 | Self::Unavailable
+                | Self::TooFewInSync
+                | Self::Busy
                 | Self::Overloaded
                 | Self::Stopping
                 | Self::NotFormed

@@ -36,14 +36,24 @@ impl Pace {
     }
 
     /// When the retry of a request may be made that has had `retries` of them, and whose server asks
-    /// for a pause.
-    pub(super) fn next(&self, retries: u32, asked_for: Option<Duration>) -> Instant {
+    /// for a pause; `None` when that is not before `deadline`. Whoever gives up takes no place, or
+    /// those that come after an outage would wait behind those that are gone.
+    pub(super) fn next(
+        &self,
+        retries: u32,
+        asked_for: Option<Duration>,
+        deadline: Instant,
+    ) -> Option<Instant> {
         let now = Instant::now();
         let doubled = PAUSE_MIN
             .saturating_mul(1 << retries.min(16))
             .min(PAUSE_MAX);
         let pause = self.jittered(doubled.max(asked_for.unwrap_or_default()).min(PAUSE_MAX));
-        (now + pause).max(self.turn(now))
+        let at = now + pause;
+        if at >= deadline {
+            return None;
+        }
+        Some(at.max(self.turn(now, deadline)?))
     }
 
     /// Half to all of a pause.
@@ -53,15 +63,20 @@ impl Pace {
         pause / 2 + pause.mul_f64(f64::from(part) / f64::from(1 << 24)) / 2
     }
 
-    /// Takes the next place. A second of quiet saves up a second's worth of places, no more.
-    fn turn(&self, now: Instant) -> Instant {
+    /// Takes the next place, if it comes before `deadline`. A second of quiet saves up a second's worth of
+    /// places, no more.
+    fn turn(&self, now: Instant, deadline: Instant) -> Option<Instant> {
         let mut due = self
             .due
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let saved = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
-        *due = (*due).max(saved) + self.every;
-        *due
+        let place = (*due).max(saved) + self.every;
+        if place >= deadline {
+            return None;
+        }
+        *due = place;
+        Some(place)
     }
 }
 
@@ -74,7 +89,9 @@ mod tests {
         let pace = Pace::new(100);
         tokio::time::advance(Duration::from_secs(60)).await;
         let now = Instant::now();
-        let last = (0..300).map(|_| pace.next(0, None)).max().unwrap();
+        let far = now + Duration::from_secs(600);
+        let last = (0..300).filter_map(|_| pace.next(0, None, far)).max();
+        let last = last.unwrap();
         // 100 were saved up, the others come at 100 a second.
         let after = last - now;
         assert!(
@@ -84,8 +101,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_gives_up_takes_no_place() {
+        let pace = Pace::new(100);
+        let soon = || Instant::now() + Duration::from_secs(1);
+        // Two seconds of an outage with 5,000 requests a second, each with a second of patience.
+        for _ in 0..2_000 {
+            for _ in 0..5 {
+                let _ = pace.next(0, None, soon());
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        tokio::time::advance(Duration::from_millis(1_050)).await;
+        let at = pace.next(0, None, soon());
+        assert!(
+            at.is_some(),
+            "the first one after it still waits behind them"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn pauses_grow_differ_and_have_an_end() {
         let pace = Pace::new(1_000_000);
+        let far = Instant::now() + Duration::from_secs(600);
         for (retries, asked_for, least, most) in [
             (0, None, 5, 10),
             (3, None, 40, 80),
@@ -95,7 +132,8 @@ mod tests {
         ] {
             let asked_for = asked_for.map(Duration::from_millis);
             let pauses: Vec<_> = (0..100)
-                .map(|_| (pace.next(retries, asked_for) - Instant::now()).as_millis())
+                .map(|_| pace.next(retries, asked_for, far).unwrap() - Instant::now())
+                .map(|pause| pause.as_millis())
                 .collect();
             assert!(
                 pauses.iter().all(|one| (least..=most).contains(one)),

@@ -162,11 +162,13 @@ impl Inner {
                     change: false,
                 },
             };
-            let at = self.pace.next(tries, None);
-            tries += 1;
-            if at >= deadline || !error.is_retryable() {
+            if !error.is_retryable() {
                 return Err(SendError::NoTable(error));
             }
+            let Some(at) = self.pace.next(tries, None, deadline) else {
+                return Err(SendError::NoTable(error));
+            };
+            tries += 1;
             tokio::time::sleep_until(at).await;
         }
     }
@@ -209,11 +211,10 @@ impl Inner {
             }
             followed = 0;
             self.wanted.notify_one();
-            let at = self.pace.next(retries, pause);
-            retries += 1;
-            if at >= parcel.deadline {
+            let Some(at) = self.pace.next(retries, pause, parcel.deadline) else {
                 return Err(otherwise);
-            }
+            };
+            retries += 1;
             self.counters.retries.add();
             // A table that knows another place is better than any pause.
             let moved = async { while changed.changed().await.is_ok() && !is_elsewhere() {} };

@@ -59,10 +59,8 @@ pub(super) fn of(node: &Handle, error: &KvError, fence: Option<FencingToken>) ->
     match error {
         KvError::NotOwner(refused) => ck_http::not_owner(node, refused, fence),
         KvError::TooFewInSync { have, need, .. } => {
-            let title = "Too few copies are in sync";
-            let problem = own("too-few-in-sync", 503, title, detail.clone());
-            let counted = problem.with_count(*have as u64, *need as u64);
-            later(Box::new(counted), 500)
+            let problem = plain(Code::TooFewInSync).with_count(*have as u64, *need as u64);
+            later(Box::new(problem), 500)
         }
         KvError::NoSpace { .. } => own("disk-full", 507, "The disk is nearly full", detail.clone()),
         KvError::Condition { .. } => plain(Code::PreconditionFailed),
