@@ -51,6 +51,10 @@ pub struct Proof<'a> {
 /// From [`Ownership::hold`] until it is dropped the partition is not handed over, so an effect that
 /// was admitted is finished and not refused halfway. The node's lease may run out meanwhile: ask
 /// [`HeldProof::check`] right before the effect. Hold one no longer than the effect takes.
+///
+/// A grant that ends otherwise than by a handover (the lease runs out, or the node is granted the
+/// partition anew at a later epoch) waits for nobody: there, as always, the resource's check of the
+/// token decides.
 #[must_use = "an effect needs the proof, and the partition is not handed over while it is held"]
 pub struct HeldProof {
     gates: Arc<Gates>,

@@ -116,6 +116,22 @@ fn a_held_proof_outlasts_its_gate_and_not_its_lease() {
     assert!(gates.is_drained(P));
 }
 
+/// Readings of a clock that went back meet no end, so its lease has none: nor has what is held.
+#[test]
+fn a_held_proof_does_not_outlive_the_trust_in_the_clock() {
+    let (gates, hands) = gates();
+    gates.set_lease_end(Time(100));
+    gates.open(token(5));
+    let own = Ownership::open(&gates, P).unwrap();
+    let held = own.hold().unwrap();
+    gates.set_lease_end(Time::ZERO);
+    hands.0.store(1, Ordering::SeqCst);
+    assert_eq!(
+        held.check().unwrap_err(),
+        NotOwner::LeaseLapsed { partition: P }
+    );
+}
+
 #[test]
 fn a_held_proof_goes_on_under_a_renewed_lease_of_an_open_gate() {
     let (gates, hands) = gates();

@@ -160,7 +160,7 @@ impl<'a> Batch<'a, '_, '_> {
             .iter()
             .zip(section.after.seq + 1..)
             .all(|(record, seq)| record.stamp.seq == seq && record.stamp.grant <= section.grant);
-        if !sound || meta.traces.len() + section.records.len() > 2 * TRACES_MAX {
+        if !sound {
             return Ok(Err(Refused::Busy));
         }
         let admitted = meta
@@ -170,6 +170,11 @@ impl<'a> Batch<'a, '_, '_> {
             Ok(admitted) => Permit::of_replica(admitted),
             Err(why) => return Ok(Err(why)),
         };
+        // First of all what is everywhere by now: it makes room for what is new.
+        meta.settle(section.stable);
+        if meta.traces.len() + section.records.len() > 2 * TRACES_MAX {
+            return Ok(Err(Refused::Busy));
+        }
         let filling = filling.get_mut(&section.partition);
         if let Some(filling) = filling {
             section.records.iter().for_each(|one| filling.note(one));

@@ -55,6 +55,7 @@ pub(crate) struct Store {
     db: Arc<Database>,
     space: Arc<Space>,
     sink: Arc<OnceLock<Arc<dyn Sink>>>,
+    on_fatal: OnFatal,
     jobs: mpsc::Sender<Job>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -73,7 +74,8 @@ impl Store {
         on_fatal: OnFatal,
     ) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        if !path.exists() && directory.join(NODE_FILE).exists() {
+        let is_new = !directory.join(NODE_FILE).exists();
+        if !is_new && !path.exists() {
             // Its copies count as in sync: an empty store under the old name would lose them.
             return Err(StoreError::Missing { path });
         }
@@ -90,9 +92,18 @@ impl Store {
             .set_cache_size(CACHE_BYTES)
             .create(&path)
             .map_err(|source| failed(source.into()))?;
-        let found = lay_out(&db).map_err(failed)?;
-        if found != FORMAT {
-            return Err(StoreError::Newer { path, found });
+        match lay_out(&db, is_new).map_err(failed)? {
+            Some(FORMAT) => {}
+            Some(found) => return Err(StoreError::Newer { path, found }),
+            None => return Err(StoreError::Missing { path }),
+        }
+        // The file's own pages are synced with each commit; that it is there, with its directories.
+        for synced in [own, directory] {
+            let done = std::fs::File::open(synced).and_then(|open| open.sync_all());
+            done.map_err(|source| StoreError::Directory {
+                path: synced.to_owned(),
+                source,
+            })?;
         }
         let copies = writer::load(&db).map_err(failed)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -103,13 +114,14 @@ impl Store {
             path: path.clone(),
             space: Arc::clone(&space),
             sink: Arc::clone(&sink),
-            on_fatal,
+            on_fatal: Arc::clone(&on_fatal),
             copies,
             looked: None,
         };
+        let guard = (path.clone(), Arc::clone(&on_fatal));
         let thread = std::thread::Builder::new()
             .name("kv-store".to_owned())
-            .spawn(move || task.run(queue))
+            .spawn(move || writer::guarded(&guard.0, &guard.1, || task.run(queue)))
             .map_err(|source| StoreError::Directory {
                 path: path.clone(),
                 source,
@@ -119,6 +131,7 @@ impl Store {
             db,
             space,
             sink,
+            on_fatal,
             jobs,
             thread: Mutex::new(Some(thread)),
         })
@@ -185,8 +198,8 @@ impl Drop for Store {
     }
 }
 
-/// Makes the tables where there are none. Returns the format of the file.
-fn lay_out(db: &Database) -> Result<u8, redb::Error> {
+/// Makes the tables where there are none and `is_new` allows it. Returns the format of the file.
+fn lay_out(db: &Database, is_new: bool) -> Result<Option<u8>, redb::Error> {
     let txn = db.begin_read()?;
     let known = match txn.open_table(ABOUT) {
         Ok(about) => about.get("format")?.map(|format| format.value()),
@@ -194,15 +207,15 @@ fn lay_out(db: &Database) -> Result<u8, redb::Error> {
         Err(source) => return Err(source.into()),
     };
     drop(txn);
-    if let Some(format) = known {
-        return Ok(format);
+    if known.is_some() || !is_new {
+        return Ok(known);
     }
     let txn = db.begin_write()?;
     txn.open_table(META)?;
     txn.open_table(DATA)?;
     txn.open_table(ABOUT)?.insert("format", FORMAT)?;
     txn.commit()?;
-    Ok(FORMAT)
+    Ok(Some(FORMAT))
 }
 
 #[cfg(test)]

@@ -215,9 +215,17 @@ impl Store {
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let answer = self.db.begin_read().map_err(redb::Error::from);
-        answer
-            .and_then(|txn| read(&txn))
-            .map_err(|source| self.failed(source))
+        answer.and_then(|txn| read(&txn)).map_err(|source| {
+            // A disk that cannot be read, or tells something else than was written, is no
+            // primary's: the others take over once the process has ended.
+            if matches!(
+                source,
+                redb::Error::Io(_) | redb::Error::Corrupted(_) | redb::Error::PreviousIo
+            ) {
+                (self.on_fatal)(&format!("{}: {source}", self.path.display()));
+            }
+            self.failed(source)
+        })
     }
 }
 

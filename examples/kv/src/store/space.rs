@@ -34,9 +34,19 @@ impl Space {
         }
     }
 
-    /// Whether less than the reserve was left when it was last looked at.
+    /// Whether less than the reserve was left when it was last looked at. A disk that was too full is
+    /// looked at anew: a node that refuses every write has nothing else that looks.
     pub(crate) fn is_low(&self) -> bool {
+        if self.low.load(Ordering::Relaxed) {
+            self.look();
+        }
         self.low.load(Ordering::Relaxed)
+    }
+
+    /// The same, with another reserve, not looked at anew.
+    #[cfg(test)]
+    pub(super) fn with_reserve(self, reserve: u64) -> Self {
+        Self { reserve, ..self }
     }
 
     /// Bytes that must be left.

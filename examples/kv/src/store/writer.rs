@@ -39,6 +39,17 @@ pub(crate) trait Sink: Send + Sync {
 /// unknown, and only a restart finds out.
 pub(crate) type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Runs the thread's work. One that panicked leaves a node that renews its lease and writes nothing
+/// ever again, so it counts as a failed write.
+pub(super) fn guarded(path: &std::path::Path, on_fatal: &OnFatal, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        on_fatal(&format!(
+            "{}: the thread that writes panicked",
+            path.display()
+        ));
+    }
+}
+
 pub(super) struct Task {
     pub(super) db: Arc<Database>,
     pub(super) path: PathBuf,
