@@ -110,16 +110,23 @@ pub(super) fn grant(
 
 /// Takes lost members out of an in-sync set that keeps one with an open session; a set that keeps
 /// none stays as it is and is only the last known one from now on.
+///
+/// Where the primary is lost too, one that is being removed keeps nothing: it takes no role over, and
+/// takes its copy with it, while the lost ones may come back with everything. Nothing is acknowledged
+/// until then. As a primary that still acts it keeps the set: it goes on without the lost ones.
 fn shrink(control: &mut PartitionControl, lost: &BTreeSet<MemberNumber>, load: &Load) {
     if control.last_known || !control.in_sync.iter().any(|member| lost.contains(member)) {
         return;
     }
     let kept = |member: &MemberNumber| !lost.contains(member);
-    if control
-        .in_sync
-        .iter()
-        .any(|member| kept(member) && load.session(*member).is_some())
-    {
+    let acts = control.holder.is_some_and(|holder| {
+        kept(&holder.member) && load.session(holder.member) == Some(holder.session)
+    });
+    let keeps = |member: &MemberNumber| {
+        let share = load.0.get(member).filter(|_| kept(member));
+        share.is_some_and(|share| acts || !share.closing)
+    };
+    if control.in_sync.iter().any(keeps) {
         control.in_sync.retain(kept);
     } else {
         control.last_known = true;

@@ -160,7 +160,7 @@ impl State {
             !control.unproven.contains(member)
                 && self
                     .member(**member)
-                    .is_some_and(|member| member.session.is_some())
+                    .is_some_and(|member| member.session.is_some() && !member.closing)
         };
         if control.in_sync.iter().any(|member| alive(&member)) {
             return no("a member that has everything has an open session");

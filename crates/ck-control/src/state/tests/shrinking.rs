@@ -109,3 +109,31 @@ fn partitions_are_not_created_over_a_node_that_has_just_gone() {
             .is_some()
     );
 }
+
+#[test]
+fn a_member_that_is_being_removed_does_not_take_the_last_in_sync_set_with_it() {
+    let mut world = World::with_rows(3, &["1 2", "2 1"]);
+    world.ok(Command::Close { node: node(2) });
+    world.expire(&[1]);
+    world.check(&[
+        "1 2 epoch 1 lost 1 known 1 2 unavailable",
+        // As a primary it still acts, and goes on alone.
+        "2 1 epoch 1 held 2 sync 2 degraded",
+    ]);
+    world.ok(Command::Remove {
+        node: node(2),
+        office: Some(world.office()),
+    });
+    assert_eq!(world.show(0), "1 epoch 1 lost 1 known 1 unavailable");
+    world.come_back(1, true);
+    assert_eq!(world.show(0), "1 epoch 2 held 1 sync 1 degraded");
+}
+
+#[test]
+fn what_comes_back_before_the_removal_is_granted_with_the_whole_set() {
+    let mut world = World::with_rows(3, &["1 2"]);
+    world.ok(Command::Close { node: node(2) });
+    world.expire(&[1]);
+    world.come_back(1, true);
+    world.check(&["1 2 epoch 2 held 1 sync 1 2 degraded"]);
+}
