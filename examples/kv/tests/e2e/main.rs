@@ -6,6 +6,7 @@
 
 mod api;
 mod crash;
+mod dev;
 mod moving;
 mod pause;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 mod http;
 mod node;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 mod writers;
@@ -23,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Most time a cluster may take for anything, on a loaded machine.
-pub(crate) const BOUND: Duration = Duration::from_secs(40);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// Keys that fall into every one of a few partitions.
 const PROBES: usize = 48;
@@ -35,10 +35,10 @@ const REQUEST: Duration = Duration::from_secs(15);
 static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
 
 /// The right to run a cluster.
-struct Place;
+pub(crate) struct Place;
 
 impl Place {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let free = PLACES.0.lock().expect("nobody panics with it");
         let mut free = PLACES
             .1
