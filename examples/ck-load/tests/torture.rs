@@ -64,10 +64,7 @@ fn a_service_that_does_right_passes_while_its_nodes_do_not() {
             "{kind}: {events:?}"
         );
     }
-    assert!(
-        verdict["acknowledged"].as_u64().unwrap() > 1_000,
-        "{verdict}"
-    );
+    assert!(verdict["acknowledged"].as_u64().unwrap() > 200, "{verdict}");
     assert!(verdict["unknown"].as_u64().unwrap() > 0, "{verdict}");
     assert!(verdict["changes"].as_u64().unwrap() > 0, "{verdict}");
     assert!(verdict["overlapping"].as_u64().unwrap() > 0, "{verdict}");
