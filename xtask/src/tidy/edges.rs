@@ -53,6 +53,8 @@ const EDGES: &[(&str, &[&str])] = &[
         "ck-load",
         &["ck-core", "ck-control", "ck-sim", "ck-api", "ck-client"],
     ),
+    // A service: what it lacks is mended in what it is built on.
+    ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
@@ -66,6 +68,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
+    ("custom-placement", &["ck-core"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];
