@@ -77,6 +77,15 @@ fn a_planted_stale_read_is_caught() {
 }
 
 #[test]
+fn a_fault_that_is_expected_and_not_found_fails_a_run() {
+    let (output, verdicts) = torture(Planted::Nothing, [2, 4], &["--expect", "stale-read"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(verdicts[0]["passed"], true);
+    let (output, _) = torture(Planted::StaleRead, [2, 4], &["--expect", "stale-read"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn a_planted_lost_write_is_caught() {
     let verdict = caught(Planted::LostWrite, "lost-write");
     assert!(verdict["lost_writes"].as_u64().unwrap() > 0, "{verdict}");
