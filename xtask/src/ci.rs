@@ -52,6 +52,10 @@ const STEPS: &[Step] = &[
         run: simulator,
     },
     Step {
+        name: "torture",
+        run: torture,
+    },
+    Step {
         name: "purity",
         run: |repo| purity::run(repo, &[]),
     },
@@ -197,6 +201,30 @@ fn simulator(repo: &Repo) -> Result<()> {
     ];
     cargo(repo, &[&run[..], &["--planted"]].concat())?;
     cargo(repo, &[&run[..], &["--seeds", "20000"]].concat())
+}
+
+/// Real processes of the key-value store while everything goes wrong: what its clients saw was possible,
+/// and with a bug switched on it was not.
+fn torture(repo: &Repo) -> Result<()> {
+    let features = ["--features", "ck-kv/planted"];
+    let packages = [
+        "build", "--locked", "--quiet", "-p", "ck-kv", "-p", "ck-load",
+    ];
+    cargo(repo, &[&packages[..], &features].concat())?;
+    let built = repo.metadata()?.target_directory.join("debug");
+    let run = |planted: &str, flags: &[&str]| {
+        let mut torture = Command::new(built.join("ck-load"));
+        // Built without optimisation and beside whatever else runs, they take their time to settle.
+        torture.args(["torture", "--seconds", "20", "--settle", "120s", "--kv"]);
+        torture.arg(built.join("ck-kv")).args(flags);
+        torture.args(["--", "--partitions", "16"]);
+        process::run(torture.env("CK_KV_PLANTED", planted))
+    };
+    run("", &["--gentle"])?;
+    for kind in ["stale-read", "lost-write"] {
+        run(kind, &["--expect", kind])?;
+    }
+    Ok(())
 }
 
 /// The advisory database is left out: it needs a network, and a check has to repeat itself.

@@ -95,6 +95,9 @@ pub(crate) struct TortureArgs {
     /// copies stay behind for two minutes more than `--settle` says.
     #[arg(long)]
     gentle: bool,
+    /// Pass a run only if a problem of this kind is found, as of a service with a fault planted.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) expect: Option<String>,
     /// Keep histories, logs, plots and data of all runs here, not only of failed ones.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,

@@ -49,12 +49,12 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
-    // A service: what it lacks is mended in what it is built on.
-    ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "ck-load",
         &["ck-core", "ck-control", "ck-sim", "ck-api", "ck-client"],
     ),
+    // A service: what it lacks is mended in what it is built on.
+    ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",

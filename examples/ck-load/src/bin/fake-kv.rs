@@ -3,7 +3,7 @@
 //! the test's to say.
 //!
 //! It takes the flags of `ck serve`, and in `FAKE_KV` the address at which the test listens: it says
-//! its id there, is told the port that answers for it, and ends with that connection.
+//! its id and address there, is told the port that answers for it, and ends with that connection.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // As a node would, so that there is something to wipe.
     std::fs::create_dir_all(flag("--data")?)?;
     let mut control = TcpStream::connect(std::env::var("FAKE_KV")?)?;
-    writeln!(control, "{id}")?;
+    writeln!(control, "{id} {http}")?;
     let mut told = BufReader::new(control);
     let mut port = String::new();
     told.read_line(&mut port)?;

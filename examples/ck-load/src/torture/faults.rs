@@ -106,7 +106,7 @@ impl Faults {
             self.mend(Instant::now()).await?;
             if Instant::now() >= next {
                 self.harm().await?;
-                next = Instant::now() + self.millis(300, 2_500);
+                next = Instant::now() + self.millis(200, 1_800);
             }
         }
         Ok(())
@@ -185,39 +185,57 @@ impl Faults {
     async fn harm(&mut self) -> Result<(), TortureError> {
         let kind = self.random.below(100);
         let now = Instant::now();
+        match kind {
+            0..6 => return self.join(),
+            6..36 => return self.drain(now).await,
+            _ => {}
+        }
         let Some(at) = self.victim() else {
             return Ok(());
         };
         let id = self.nodes[at].id.clone();
         match kind {
-            0..10 => return self.join(),
-            10..22 if self.drained.is_empty() => {
-                let until = now + self.millis(1_000, 6_000);
-                self.order(&id, NodeOrder::Drain).await;
-                self.drained.push((at, until));
-                self.say(format!("drain {id}"));
-            }
             _ if self.away() >= AWAY_MAX => {}
-            22..52 => {
+            0..60 => {
                 self.nodes[at].kill();
                 let pause = self.millis(100, 4_000);
                 self.states[at] = State::Killed(now + pause);
                 self.say(format!("kill {id}"));
             }
-            52..76 => {
+            60..78 => {
                 self.nodes[at].pause();
                 let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
                 let pause = self.millis(lease * 5 / 4, lease * 9 / 4);
                 self.states[at] = State::Paused(now + pause);
                 self.say(format!("pause {id}"));
             }
-            76..90 => {
+            78..92 => {
                 self.nodes[at].stop();
                 let pause = self.millis(0, 3_000);
                 self.states[at] = State::Stopping(now + STOP_MAX, pause);
                 self.say(format!("stop {id}"));
             }
             _ => return self.wipe(at).await,
+        }
+        Ok(())
+    }
+
+    /// Empties a node for a while, which moves its primaries without anybody having failed.
+    async fn drain(&mut self, now: Instant) -> Result<(), TortureError> {
+        let may = |at: &usize| {
+            let is_drained = self.drained.iter().any(|(one, _)| one == at);
+            matches!(self.states[*at], State::Up) && !is_drained
+        };
+        let up: Vec<usize> = (0..self.nodes.len()).filter(may).collect();
+        if up.is_empty() || self.drained.len() >= AWAY_MAX {
+            return Ok(());
+        }
+        let at = *self.random.pick(&up);
+        let until = now + self.millis(1_000, 5_000);
+        let id = self.nodes[at].id.clone();
+        if self.order(&id, NodeOrder::Drain).await {
+            self.drained.push((at, until));
+            self.say(format!("drain {id}"));
         }
         Ok(())
     }

@@ -1,15 +1,15 @@
 //! The key-value service that stands behind the fake nodes: one map for all of them, which makes it
 //! linearizable, unless it is told not to be.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ck_api::{
-    ClusterAnswer, HashConfig, MayStop, NodeAnswer, Owned, OwnedPartition, Partition,
-    PartitionList, Ready, Removed, TransferList,
+    Cluster, ClusterAnswer, HashConfig, MayStop, Node, NodeAnswer, NodePage, Owned, OwnedPartition,
+    Partition, PartitionList, Ready, Removed, TransferList,
 };
 use ck_core::KeyHash;
 use http_body_util::{BodyExt, Collected, Full};
@@ -29,11 +29,11 @@ const PARTITIONS: u32 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Planted {
     Nothing,
-    /// One read in 40 is answered with what was there before the last write.
+    /// One read in 20 is answered with what was there before the last write.
     StaleRead,
-    /// One write in 200 is acknowledged and not done.
+    /// One write in 50 is acknowledged and not done.
     LostWrite,
-    /// Two compare-and-sets in 20 succeed though something else is there.
+    /// One compare-and-set in 5 succeeds though something else is there.
     BlindCas,
     /// One node's copies are not like the others'.
     OddCopy,
@@ -50,11 +50,15 @@ struct Entry {
 
 struct State {
     entries: HashMap<String, Entry>,
-    alive: BTreeSet<String>,
+    /// Nodes that run, and their addresses.
+    alive: BTreeMap<String, String>,
+    version: u64,
     /// Owner and epoch of each partition.
     owners: BTreeMap<u32, (String, u64)>,
     planted: Planted,
-    asked: u64,
+    reads: u64,
+    writes: u64,
+    mismatches: u64,
 }
 
 /// The service; ends with the value.
@@ -74,10 +78,13 @@ impl Truth {
         let control = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
             entries: HashMap::new(),
-            alive: BTreeSet::new(),
+            alive: BTreeMap::new(),
+            version: 0,
             owners: BTreeMap::new(),
             planted,
-            asked: 0,
+            reads: 0,
+            writes: 0,
+            mismatches: 0,
         }));
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -94,12 +101,13 @@ impl Truth {
 /// One node, from its process's start to its end.
 async fn node(stream: TcpStream, state: Arc<Mutex<State>>) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let mut id = String::new();
-    stream.read_line(&mut id).await?;
-    let id = id.trim().to_owned();
+    let mut said = String::new();
+    stream.read_line(&mut said).await?;
+    let (id, http) = said.trim().split_once(' ').unwrap_or((&said, ""));
+    let id = id.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    state.lock().unwrap().came(&id);
+    state.lock().unwrap().came(&id, http);
     stream
         .get_mut()
         .write_all(format!("{port}\n").as_bytes())
@@ -145,8 +153,8 @@ fn json<T: serde::Serialize>(value: &T) -> Response<Full<Bytes>> {
 }
 
 impl State {
-    fn came(&mut self, id: &str) {
-        self.alive.insert(id.to_owned());
+    fn came(&mut self, id: &str, http: &str) {
+        self.alive.insert(id.to_owned(), http.to_owned());
         self.assign();
     }
 
@@ -157,7 +165,8 @@ impl State {
 
     /// Divides the partitions anew among those who are alive.
     fn assign(&mut self) {
-        let alive: Vec<&String> = self.alive.iter().collect();
+        self.version += 1;
+        let alive: Vec<&String> = self.alive.keys().collect();
         for partition in 0..PARTITIONS {
             let (owner, epoch) = self.owners.entry(partition).or_default();
             let at = partition as usize % alive.len().max(1);
@@ -188,9 +197,14 @@ impl State {
         match path {
             "/v1/ready" | "/ready" => json(&Ready::default()),
             "/v1/owned" => json(&self.owned(id)),
+            "/v1/nodes" => json(&self.nodes()),
             "/v1/transfers" => json(&TransferList::default()),
             "/v1/partitions" => json(&self.partitions()),
             "/v1/cluster" => json(&ClusterAnswer {
+                cluster: Cluster {
+                    nodes: self.nodes().nodes,
+                    ..Cluster::default()
+                },
                 hash_config: HashConfig {
                     hash: KeyHash::Xxh3.to_string(),
                     partitions: PARTITIONS,
@@ -233,9 +247,21 @@ impl State {
         }
     }
 
+    fn nodes(&self) -> NodePage {
+        let nodes = self.alive.iter().map(|(id, http)| Node {
+            id: id.clone(),
+            ip: http.clone(),
+            ..Node::default()
+        });
+        NodePage {
+            nodes: nodes.collect(),
+            ..NodePage::default()
+        }
+    }
+
     fn partitions(&self) -> PartitionList {
         let rows = self.owners.iter().map(|(partition, (owner, epoch))| {
-            let others = self.alive.iter().filter(|id| *id != owner);
+            let others = self.alive.keys().filter(|id| *id != owner);
             Partition {
                 id: format!("partition-{partition}"),
                 primary_node: owner.clone(),
@@ -247,6 +273,8 @@ impl State {
         let partitions: Vec<Partition> = rows.collect();
         PartitionList {
             count: partitions.len() as u64,
+            incarnation: 1,
+            version: self.version,
             partitions,
             ..PartitionList::default()
         }
@@ -259,12 +287,12 @@ impl State {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Response<Full<Bytes>> {
-        self.asked += 1;
-        let (asked, planted) = (self.asked, self.planted);
+        let planted = self.planted;
         let entry = self.entries.entry(key.to_owned()).or_default();
         let tag = |seq: u64| format!("\"1.{seq}\"");
         if method == Method::GET {
-            let is_stale = planted == Planted::StaleRead && asked.is_multiple_of(40);
+            self.reads += 1;
+            let is_stale = planted == Planted::StaleRead && self.reads.is_multiple_of(20);
             let value = if is_stale {
                 &entry.before
             } else {
@@ -288,12 +316,14 @@ impl State {
             (None, Some(_)) => entry.value.is_none(),
             (None, None) => true,
         };
-        let is_blind = planted == Planted::BlindCas && asked % 20 < 2;
+        self.mismatches += u64::from(!holds);
+        let is_blind = planted == Planted::BlindCas && self.mismatches.is_multiple_of(5);
         if !holds && !is_blind {
             return plain(StatusCode::PRECONDITION_FAILED);
         }
         let mut response = plain(StatusCode::NO_CONTENT);
-        let is_lost = planted == Planted::LostWrite && asked.is_multiple_of(200);
+        self.writes += 1;
+        let is_lost = planted == Planted::LostWrite && self.writes.is_multiple_of(50);
         if !is_lost {
             let value = (*method == Method::PUT).then_some(body);
             entry.before = std::mem::replace(&mut entry.value, value);
