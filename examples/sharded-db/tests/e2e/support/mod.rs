@@ -3,7 +3,7 @@
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/http.rs"]
 mod http;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 mod writer;
