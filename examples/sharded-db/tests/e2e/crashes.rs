@@ -35,7 +35,7 @@ fn at(cluster: &Cluster, stage: &str) -> Option<Move> {
 /// Has node-2 give its partitions to node-3 and kills the source when a move has come so far; then
 /// the other way round, and kills the target.
 fn killed_at(stage: &str) {
-    let mut cluster = Cluster::patient(3, 3, 9, "500ms");
+    let mut cluster = Cluster::of(3, 3, 9, "lan", "500ms");
     fill(&cluster, 4);
     let mut writers = Writers::start(&[cluster.nodes[0].http], 2);
     cluster.nodes[0].send("POST", "/v1/nodes/node-1/cordon", &Value::Null);
