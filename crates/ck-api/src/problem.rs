@@ -146,6 +146,30 @@ codes! {
     OutcomeUnknown = "outcome-unknown", 504, "The operation did not finish in time";
 }
 
+impl Code {
+    /// Whether this answer promises that nothing was done, so that any request may be repeated. What
+    /// answers a data plane's requests gives these codes under that condition alone.
+    ///
+    /// ```
+    /// use ck_api::Code;
+    /// assert!(Code::NotOwner.is_not_done() && Code::Moving.is_not_done());
+    /// assert!(!Code::OutcomeUnknown.is_not_done() && !Code::Conflict.is_not_done());
+    /// ```
+    #[must_use]
+    pub const fn is_not_done(self) -> bool {
+        matches!(
+            self,
+            Self::NotOwner
+                | Self::EpochOld
+                | Self::Moving
+                | Self::Unavailable
+                | Self::Overloaded
+                | Self::Stopping
+                | Self::NotFormed
+        )
+    }
+}
+
 /// An error body.
 ///
 /// ```

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ck_api::{PROBLEM_JSON, Problem};
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{CONTENT_TYPE, IF_MATCH};
+use hyper::header::{CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use crate::client::Inner;
@@ -19,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) body: Option<(Bytes, &'static str)>,
     /// A condition on what it changes.
     pub(crate) if_match: Option<String>,
+    /// The tag of what is known already; a 304 is an answer then.
+    pub(crate) if_none_match: Option<HeaderValue>,
     /// A status other than 2xx that is an answer all the same.
     pub(crate) also: Option<StatusCode>,
 }
@@ -30,6 +32,7 @@ impl Call {
             target: target.into(),
             body: None,
             if_match: None,
+            if_none_match: None,
             also: None,
         }
     }
@@ -40,8 +43,16 @@ impl Call {
             target: target.into(),
             body: None,
             if_match: None,
+            if_none_match: None,
             also: None,
         }
+    }
+
+    /// Asks for an answer only when it is another one than that of `tag`.
+    pub(crate) fn unless(mut self, tag: Option<HeaderValue>) -> Self {
+        self.also = tag.as_ref().map(|_| StatusCode::NOT_MODIFIED);
+        self.if_none_match = tag;
+        self
     }
 
     /// Whether sending it twice is the same as sending it once.
@@ -98,6 +109,9 @@ fn build(inner: &Inner, server: &str, call: &Call) -> Result<Request<Full<Bytes>
     }
     if let Some(condition) = &call.if_match {
         request = request.header(IF_MATCH, condition);
+    }
+    if let Some(tag) = &call.if_none_match {
+        request = request.header(IF_NONE_MATCH, tag.clone());
     }
     let body = match &call.body {
         Some((body, kind)) => {
@@ -169,7 +183,7 @@ fn sort_out(answer: Answer, call: &Call) -> Result<Answer, Failure> {
 }
 
 /// The error at the bottom says what happened; those above only where.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut at = error;
     while let Some(source) = at.source() {
         at = source;

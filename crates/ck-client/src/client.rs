@@ -31,7 +31,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// "later", within the deadline. Must be called from within a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl Client {
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(config.idle_connections_max)
             .build(connector);
         let authorization = config.token.map(|token| {
             let text = format!("Bearer {}", token.expose());
@@ -212,7 +213,12 @@ fn is_later(problem: &Problem, safe: bool) -> bool {
     )
 }
 
-fn final_error(failure: Failure, server: &str, after: Duration, change: bool) -> ClientError {
+pub(crate) fn final_error(
+    failure: Failure,
+    server: &str,
+    after: Duration,
+    change: bool,
+) -> ClientError {
     let server = server.to_owned();
     match failure {
         Failure::NotConnected(reason) => ClientError::Unreachable {

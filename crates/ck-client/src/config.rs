@@ -23,6 +23,8 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// Most bytes of an answer that are read. Default 256 MiB, which holds a million partitions.
     pub answer_bytes_max: usize,
+    /// Connections that are kept open to a server while no call uses them. Default 256.
+    pub idle_connections_max: usize,
 }
 
 impl ClientConfig {
@@ -34,6 +36,7 @@ impl ClientConfig {
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
             answer_bytes_max: 256 << 20,
+            idle_connections_max: 256,
         }
     }
 
@@ -78,6 +81,12 @@ pub enum ConfigError {
         value: String,
         /// Its scheme.
         scheme: String,
+    },
+    /// A number of zero.
+    #[error("{field} is zero; give it at least 1")]
+    NotPositive {
+        /// The field.
+        field: &'static str,
     },
     /// A time of zero.
     #[error("{field} is zero; give it at least a millisecond")]

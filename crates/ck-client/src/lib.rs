@@ -12,8 +12,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What it does *not* do: speak TLS, follow the table or route locally, repeat a change that may
-//! have taken effect.
+//! A [`Router`] keeps the cluster's table near: look-ups are answered locally, and requests of a
+//! data plane go to the primary of their key, wherever it moves.
+//!
+//! What it does *not* do: speak TLS, repeat a change that may have taken effect.
 #![deny(missing_docs)]
 
 mod attempt;
@@ -24,6 +26,7 @@ mod error;
 mod operate;
 mod ownership;
 mod read;
+mod router;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -34,4 +37,15 @@ pub use error::ClientError;
 pub use operate::Created;
 pub use ownership::{NodeOrder, PlanOrder};
 pub use read::{CustomValue, PartitionQuery, Readiness};
+pub use router::{
+    Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, SendError,
+};
 pub use token::{TokenFileError, read_token};
+
+/// The types that requests of a data plane are made of, and answers.
+pub mod http {
+    #[doc(no_inline)]
+    pub use bytes::Bytes;
+    #[doc(no_inline)]
+    pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
+}

@@ -35,10 +35,17 @@ pub trait Application: Routes {
     /// this returns, so it does not wait for [`Handle::ready`].
     ///
     /// # Errors
-    /// Any; the node is stopped, and the process ends with it.
+    /// Any; the process ends with it, and its session, if it has one yet, is left to expire.
     fn started(&self, node: Handle) -> BoxFuture<'_, Result<(), ApplicationError>> {
         let _ = node;
         Box::pin(async { Ok(()) })
+    }
+
+    /// Ready once the application cannot go on, when a write to its disk has failed for instance. The
+    /// process ends at once with the reason, and its session is left to expire: nobody says that
+    /// everything acknowledged is on the disk. Default never.
+    fn failed(&self) -> BoxFuture<'_, ApplicationError> {
+        Box::pin(std::future::pending())
     }
 
     /// A stop has begun. Once this returns, the application acknowledges nothing any more that is not

@@ -43,6 +43,9 @@ pub enum ServeError {
     /// The application could not go on once the node had started.
     #[error("the application cannot start: {0}")]
     Application(#[source] ApplicationError),
+    /// The application said that it cannot go on. Its session is left to expire.
+    #[error("the application cannot go on: {0}")]
+    Failed(#[source] ApplicationError),
     /// The application did not come to rest in time, so the end of the session was not written: it
     /// would have said that everything acknowledged is on the disk.
     #[error(

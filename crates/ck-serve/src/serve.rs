@@ -87,10 +87,9 @@ async fn serve(
     let node = Node::start(config).await?;
     let server = match &application {
         Some(application) => {
-            if let Err(error) = application.started(node.clone()).await {
-                node.stop().await;
-                return Err(ServeError::Application(error));
-            }
+            let started = application.started(node.clone()).await;
+            // Without a stop: its entry would vouch for what the application keeps.
+            started.map_err(ServeError::Application)?;
             server.with_routes(Arc::clone(application) as _)
         }
         None => server,
@@ -114,6 +113,7 @@ async fn serve(
             settings.data.display().to_string(),
             settings.join.clone(),
         ) => Some(ServeError::Refused { reason }),
+        error = failed(application.as_deref()) => Some(error),
     };
     announced.abort();
     if let Some(error) = ended {
@@ -124,6 +124,15 @@ async fn serve(
             announce::stopped(&node, stopped?, announce)
         }
         () = stops.next() => Err(ServeError::AtOnce),
+        error = failed(application.as_deref()) => Err(error),
+    }
+}
+
+/// Ready once the application, if there is one, cannot go on.
+async fn failed(application: Option<&dyn Application>) -> ServeError {
+    match application {
+        Some(application) => ServeError::Failed(application.failed().await),
+        None => std::future::pending().await,
     }
 }
 

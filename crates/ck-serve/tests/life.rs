@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ck_http::{BoxFuture, Incoming, Reply, Request, Routes};
 use ck_node::{Handle, NoHandler, PartitionId};
@@ -14,6 +14,7 @@ use ck_serve::{
 };
 use clap::Parser;
 use nix::sys::signal::{Signal, raise};
+use tokio::sync::Notify;
 
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,6 +58,7 @@ enum Way {
     NoOpen,
     NoStart,
     NoRest,
+    NoDisk,
 }
 
 struct Greeter {
@@ -64,6 +66,8 @@ struct Greeter {
     way: Way,
     told: Mutex<Sender<Told>>,
     http: Mutex<String>,
+    /// Told when its disk breaks.
+    broken: Notify,
 }
 
 impl Greeter {
@@ -76,7 +80,10 @@ impl Routes for Greeter {
     fn serves(&self, path: &str) -> bool {
         path == "/hello"
     }
-    fn answer(&self, _: Request<Incoming>) -> BoxFuture<'_, Reply> {
+    fn answer(&self, request: Request<Incoming>) -> BoxFuture<'_, Reply> {
+        if request.method() == ck_http::Method::DELETE {
+            self.broken.notify_one();
+        }
         Box::pin(async { Reply::new(self.greeting.clone().into_bytes().into()) })
     }
 }
@@ -107,6 +114,16 @@ impl Application for Greeter {
             }
             self.tell(Told::Started(node));
             Ok(())
+        })
+    }
+
+    fn failed(&self) -> BoxFuture<'_, ApplicationError> {
+        Box::pin(async {
+            if self.way != Way::NoDisk {
+                std::future::pending::<()>().await;
+            }
+            self.broken.notified().await;
+            "the disk is gone".into()
         })
     }
 
@@ -150,10 +167,22 @@ fn start(args: Args, way: Way) -> (Running, Receiver<Told>) {
         way,
         told: Mutex::new(tell),
         http: Mutex::default(),
+        broken: Notify::new(),
     });
     let serve = args.serve;
     let running = std::thread::spawn(move || ck_serve::run(&serve, Announce::Json, greeter));
     (running, told)
+}
+
+/// How it ended, which takes no longer than a test may wait.
+#[track_caller]
+fn ended(running: Running) -> Result<(), ServeError> {
+    let began = Instant::now();
+    while !running.is_finished() {
+        assert!(began.elapsed() < PATIENCE, "it goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.join().unwrap()
 }
 
 fn next(told: &Receiver<Told>) -> Told {
@@ -196,7 +225,7 @@ fn it_is_opened_started_asked_and_stopped_in_this_order() {
         panic!("then it is stopped");
     };
     assert!(serves, "requests are still answered");
-    running.join().unwrap().unwrap();
+    ended(running).unwrap();
     assert!(!node.owns(PartitionId(0)));
     assert!(!node.is_healthy());
     let state = node.state();
@@ -211,7 +240,7 @@ fn a_session_is_not_ended_for_an_application_that_does_not_rest() {
     let (running, told, node) = until_ready(args(data.path(), &[]), Way::NoRest);
     raise(Signal::SIGTERM).unwrap();
     assert!(matches!(next(&told), Told::Stopping { .. }));
-    let error = running.join().unwrap().unwrap_err();
+    let error = ended(running).unwrap_err();
     assert!(matches!(error, ServeError::Unrest { .. }), "{error}");
     assert_eq!(error.exit_code(), 1);
     let state = node.state();
@@ -222,23 +251,35 @@ fn a_session_is_not_ended_for_an_application_that_does_not_rest() {
 }
 
 #[test]
-fn an_application_that_cannot_go_on_ends_the_process_with_its_reason() {
+fn an_application_whose_disk_is_gone_ends_without_a_word_to_the_cluster() {
+    let _alone = alone();
+    let data = tempfile::tempdir().unwrap();
+    let (running, _told, node) = until_ready(args(data.path(), &[]), Way::NoDisk);
+    let http = node.status().http_address;
+    let mut stream = TcpStream::connect(&http).unwrap();
+    let head = format!("DELETE /hello HTTP/1.1\r\nhost: {http}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let error = ended(running).unwrap_err();
+    let text = "the application cannot go on: the disk is gone";
+    assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 1));
+    let state = node.state();
+    assert!(state.member_by_node("n").unwrap().session.is_some());
+}
+
+#[test]
+fn an_application_that_cannot_start_ends_the_process_with_its_reason() {
     let _alone = alone();
     let data = tempfile::tempdir().unwrap();
     let (running, _told) = start(args(data.path(), &[]), Way::NoOpen);
-    let error = running.join().unwrap().unwrap_err();
+    let error = ended(running).unwrap_err();
     let text = "the application cannot be opened: the disk is full";
     assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 1));
     assert!(!data.path().join("node").exists(), "no node was started");
     let (running, told) = start(args(data.path(), &[]), Way::NoStart);
-    let error = running.join().unwrap().unwrap_err();
+    let error = ended(running).unwrap_err();
     let text = "the application cannot start: a port is taken";
     assert_eq!(error.to_string(), text);
     assert!(matches!(next(&told), Told::Open { .. }));
-    // Its data is let go of: the next start finds it unlocked.
-    let (running, _told, _node) = until_ready(args(data.path(), &[]), Way::Well);
-    raise(Signal::SIGTERM).unwrap();
-    running.join().unwrap().unwrap();
 }
 
 #[test]
@@ -246,7 +287,7 @@ fn an_application_inside_takes_no_orders_outside() {
     let data = tempfile::tempdir().unwrap();
     let outside = args(data.path(), &["--application", "durable"]);
     let (running, _told) = start(outside, Way::Well);
-    let error = running.join().unwrap().unwrap_err();
+    let error = ended(running).unwrap_err();
     assert!(matches!(
         error,
         ServeError::Settings(SettingsError::Outside)

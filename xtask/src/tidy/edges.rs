@@ -49,6 +49,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-client",
         ],
     ),
+    ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
         &[
@@ -62,6 +63,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
     ("ck-sql", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
+    ("custom-placement", &["ck-core"]),
     ("ck-fuzz", &["ck-core", "ck-spec"]),
     ("xtask", &[]),
 ];

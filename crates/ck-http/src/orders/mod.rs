@@ -6,6 +6,7 @@
 mod book;
 mod handler;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -58,7 +59,8 @@ struct Shared {
     /// The node, once the surface has it. Weak: the node holds its handler.
     backend: OnceLock<Weak<dyn Backend>>,
     book: Mutex<Book>,
-    /// Part of every id, so that an order of an earlier start is not taken for one of this.
+    /// Part of every id, so that an order of an earlier start, or of another node, is not taken for
+    /// one of this.
     start: u64,
     has_application: AtomicBool,
 }
@@ -103,7 +105,8 @@ impl Orders {
     /// and is tried again later.
     #[must_use]
     pub fn new(open_max: usize) -> Self {
-        let start = time::now_ms();
+        // Drawn, not the time alone: two nodes may well start in one millisecond.
+        let start = RandomState::new().hash_one(time::now_ms());
         Self {
             shared: Arc::new(Shared {
                 backend: OnceLock::new(),
@@ -338,4 +341,24 @@ fn frame(name: &str, id: Option<&str>, data: &impl Serialize) -> Bytes {
     text.extend_from_slice(&to_json(data));
     text.extend_from_slice(b"\n\n");
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_start_at_once_know_each_other_s_orders_not() {
+        let nodes: Vec<_> = (0..64).map(|_| Orders::default()).collect();
+        for (at, node) in nodes.iter().enumerate() {
+            let id = node.id(3);
+            assert_eq!(node.number(&id), Some(3));
+            let others = nodes.iter().enumerate().filter(|(other, _)| *other != at);
+            assert!(
+                others
+                    .into_iter()
+                    .all(|(_, other)| other.number(&id).is_none())
+            );
+        }
+    }
 }

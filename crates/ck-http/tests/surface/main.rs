@@ -10,6 +10,7 @@ mod limits;
 mod look;
 mod operate;
 mod orders;
+mod owner;
 mod ownership;
 mod plans;
 mod questions;
