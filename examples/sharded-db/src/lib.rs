@@ -25,6 +25,8 @@ mod schema;
 mod serving;
 mod shipping;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use app::Sql;
 pub use config::SqlConfig;

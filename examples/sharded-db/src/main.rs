@@ -1,19 +1,23 @@
 //! One node of a sharded SQL database.
 
+mod dev;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ck_serve::{Announce, ServeArgs};
 use ck_sql::{Sql, SqlConfig};
-use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// A sharded SQL database: one SQLite file for each partition.
 ///
 /// Takes the flags of `ck serve`. Each partition has one copy, so --replication-factor is 1.
 #[derive(Parser)]
-#[command(name = "ck-sql", version, after_help = ck_serve::FILE_HELP)]
+#[command(name = "ck-sql", version, after_help = ck_serve::FILE_HELP, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Commands>,
     #[command(flatten)]
     serve: ServeArgs,
     /// Time a request is tried for while its partition moves or its node is away.
@@ -22,6 +26,12 @@ struct Args {
     /// Print events as JSON, one a line.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Subcommand)]
+enum Commands {
+    /// Run several nodes on this machine; Ctrl-C stops them.
+    Dev(dev::DevArgs),
 }
 
 /// The flags, with the one copy that this example keeps.
@@ -47,6 +57,9 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => error.exit(),
     };
+    if let Some(Commands::Dev(args)) = &args.command {
+        return dev::run(args);
+    }
     let announce = Announce::json(args.json);
     let sql = Arc::new(Sql::new(SqlConfig {
         patience: args.patience,

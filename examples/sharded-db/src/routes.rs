@@ -8,9 +8,9 @@ use ck_http::{
     StatusCode, fence, header, json_reply, problem, read_body,
 };
 use ck_node::{MemberNumber, PartitionId, TransferId};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::copying_in::{ANEW, LENGTH, PIECE_SUM, SNAPSHOT, SUM, UPTO};
 use crate::copying_out::{Attached, Piece};
@@ -110,6 +110,12 @@ struct One {
     read: bool,
 }
 
+/// The answer to a transaction.
+#[derive(Debug, Serialize)]
+struct Results {
+    results: Vec<Answer>,
+}
+
 async fn by_key(store: &Arc<Store>, key: &[u8], body: &[u8], headers: &HeaderMap) -> Answered {
     let asked: Asked = parse(body)?;
     let (read, many, statements) = match asked {
@@ -131,7 +137,7 @@ async fn by_key(store: &Arc<Store>, key: &[u8], body: &[u8], headers: &HeaderMap
         Some(only) if !many => json_reply(StatusCode::OK, &only),
         last => {
             answers.extend(last);
-            json_reply(StatusCode::OK, &json!({ "results": answers }))
+            json_reply(StatusCode::OK, &Results { results: answers })
         }
     })
 }

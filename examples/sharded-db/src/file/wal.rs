@@ -20,6 +20,8 @@ const FRAME: usize = 24;
 /// Checksums are of little-endian words.
 const MAGIC: u32 = 0x377f_0682;
 const FORMAT: u32 = 3_007_000;
+/// Bytes of a transaction that is read back. A copy that needs a longer one is made anew.
+const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
 /// Where the write-ahead log of `path` is.
 pub(crate) fn beside(path: &Path) -> PathBuf {
@@ -51,7 +53,7 @@ pub(crate) type Written = (u32, BTreeMap<u32, Vec<u8>>);
 
 impl Reached {
     /// Moves on to the transaction just committed, whose last frame is number `frames`. With
-    /// `page_bytes` gives the pages it wrote.
+    /// `page_bytes` gives the pages it wrote, unless they are more than are ever sent.
     ///
     /// To be called after each commit, before anything can write or reset the log.
     pub(crate) fn advance(
@@ -69,6 +71,9 @@ impl Reached {
             return Ok(None);
         };
         let each = FRAME + page_bytes as usize;
+        if frames.saturating_sub(first) as usize * each > TRANSACTION_BYTES_MAX {
+            return Ok(None);
+        }
         let mut frame = vec![0; each];
         let mut pages = BTreeMap::new();
         let mut file_pages = 0;

@@ -35,7 +35,7 @@ fn at(cluster: &Cluster, stage: &str) -> Option<Move> {
 /// Has node-2 give its partitions to node-3 and kills the source when a move has come so far; then
 /// the other way round, and kills the target.
 fn killed_at(stage: &str) {
-    let mut cluster = Cluster::patient(3, 3, 9, "500ms");
+    let mut cluster = Cluster::of(3, 3, 9, "lan", "500ms");
     fill(&cluster, 4);
     let mut writers = Writers::start(&[cluster.nodes[0].http], 2);
     cluster.nodes[0].send("POST", "/v1/nodes/node-1/cordon", &Value::Null);
@@ -76,6 +76,43 @@ fn killed_at(stage: &str) {
     writers.check(&cluster.nodes[1]);
     let bulk = cluster.nodes[2].query("SELECT length(data) FROM bulk");
     assert_eq!(bulk.len(), 16);
+}
+
+/// A target that hangs holds nobody up for long, and what it is told too late harms nobody.
+#[test]
+fn a_target_that_was_stopped_while_it_caught_up_loses_nothing() {
+    let mut cluster = Cluster::of(3, 3, 9, "lan", "500ms");
+    fill(&cluster, 4);
+    let mut writers = Writers::start(&[cluster.nodes[0].http], 2);
+    cluster.nodes[0].send("POST", "/v1/nodes/node-1/cordon", &Value::Null);
+    let drained = cluster.nodes[0].send("POST", "/v1/nodes/node-2/drain", &Value::Null);
+    assert!(drained.status / 100 == 2, "{}", drained.text());
+    cluster.rebalance();
+    wait_for("a copy catches up", BOUND, || at(&cluster, "catch-up"));
+    cluster.node("node-3").signal("STOP");
+    // Longer than its lease: its session ends, and with it every move to it.
+    wait_for("its partitions are nobody's", BOUND, || {
+        let table = cluster.nodes[0].ok("GET", "/partitions", &Value::Null);
+        let rows = table["partitions"].as_array().cloned().unwrap_or_default();
+        let mut theirs = rows.iter().filter(|row| row["primary_node"] == "node-3");
+        theirs
+            .any(|row| row["state"] == "unavailable")
+            .then_some(())
+    });
+    let now = writers.acknowledged();
+    wait_for("writing goes on elsewhere", BOUND, || {
+        (writers.acknowledged() > now + 20).then_some(())
+    });
+    cluster.node("node-3").signal("CONT");
+    cluster.wait_until_served(3);
+    writers.stop();
+    writers.check(&cluster.nodes[1]);
+    assert_eq!(
+        cluster.nodes[2]
+            .query("SELECT length(data) FROM bulk")
+            .len(),
+        16
+    );
 }
 
 #[test]

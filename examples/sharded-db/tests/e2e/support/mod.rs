@@ -3,7 +3,7 @@
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/http.rs"]
 mod http;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 mod writer;
@@ -207,6 +207,18 @@ impl Cluster {
     /// The same with another patience.
     #[track_caller]
     pub(crate) fn patient(count: u16, started: u16, partitions: u32, patience: &str) -> Self {
+        Self::of(count, started, partitions, "fast", patience)
+    }
+
+    /// The same with another profile.
+    #[track_caller]
+    pub(crate) fn of(
+        count: u16,
+        started: u16,
+        partitions: u32,
+        profile: &str,
+        patience: &str,
+    ) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let base = ports::block(count);
@@ -219,7 +231,7 @@ impl Cluster {
             "--partitions",
             &partitions.to_string(),
             "--profile",
-            "fast",
+            profile,
             "--no-auto-rebalance",
             "--no-auto-create",
             "--patience",
