@@ -1,5 +1,7 @@
 //! Planned moves while tasks are on their way.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::support::{BOUND, Cluster, Crowd, wait_for};
@@ -20,7 +22,9 @@ fn a_drain_and_the_way_back_fail_no_request_of_a_client_that_follows() {
         (!rows.iter().any(held)).then_some(())
     });
     crowd.wait_for_more(30);
-    // Back to the same process, which once knew the tasks of these partitions.
+    // Back to the same process, which knew the tasks of these partitions before, and not these.
+    let mut client = cluster.client();
+    let meanwhile: BTreeSet<_> = (0..24).map(|_| client.enqueue("new", "", b"x")).collect();
     operate(&cluster, "/v1/nodes/node-4/uncordon");
     wait_for("the next plan", BOUND, || {
         let told = cluster.nodes[0].ask("POST", "/v1/rebalance", b"")?;
@@ -39,7 +43,15 @@ fn a_drain_and_the_way_back_fail_no_request_of_a_client_that_follows() {
         assert_eq!(deliveries.len(), 1, "{payload}: {deliveries:?}");
     }
     assert_eq!(told.delivered.len(), told.enqueued.len());
-    assert_eq!(cluster.client().counts("crowd"), [0, 0, 0, 0]);
+    assert_eq!(client.counts("crowd"), [0, 0, 0, 0]);
+    assert_eq!(client.counts("new"), [24, 0, 0, 0]);
+    let mut found = BTreeSet::new();
+    while found.len() < 24 {
+        let tasks = client.lease("new", "max=64&wait_ms=5000");
+        assert!(!tasks.is_empty(), "{found:?} of {meanwhile:?}");
+        found.extend(tasks.into_iter().map(|task| task.task));
+    }
+    assert_eq!(found, meanwhile);
 }
 
 #[track_caller]
