@@ -32,8 +32,8 @@ const OTHERS_FIRST: usize = 4;
 /// Time another node has to lease tasks.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Time after which who waits looks again, whether or not somebody called: primaries change.
-const ROUND: Duration = Duration::from_secs(2);
+/// Time after which who waits looks again, whether or not somebody called.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// Time between two looks that found nothing although somebody called, at first and at most.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -200,7 +200,8 @@ impl Core {
         remote::ask(self, other, ck_http::Method::POST, &target, ASK).await
     }
 
-    /// Ends when another node has something, else never.
+    /// Ends when another node has something, or does not wait any more: then another is the primary,
+    /// or will be soon.
     async fn others_ready(&self, queue: &QueueName, within: Duration) {
         let target = format!(
             "/queue-peer/wait?queue={}&wait_ms={}",
@@ -213,12 +214,17 @@ impl Core {
             .take(FANOUT_MAX)
             .map(|other| remote::ask(self, other, ck_http::Method::GET, &target, within + ASK))
             .collect();
-        while let Some(answer) = waiting.next().await {
-            if answer.is_ok_and(|answer: Ready| answer.ready) {
-                return;
+        let mut look_again = None;
+        loop {
+            let until = look_again.unwrap_or_else(|| tokio::time::Instant::now() + ROUND);
+            tokio::select! {
+                answer = waiting.next(), if !waiting.is_empty() => match answer {
+                    Some(Ok(Ready { ready: true })) => return,
+                    _ => look_again = look_again.or(Some(tokio::time::Instant::now() + PAUSE_MAX)),
+                },
+                () = tokio::time::sleep_until(until) => return,
             }
         }
-        std::future::pending::<()>().await;
     }
 
     /// Waits until this node has a task of a queue, or the time is over.
