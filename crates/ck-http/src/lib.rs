@@ -44,7 +44,7 @@ pub use backend::{Backend, BoxFuture, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};
-pub use owner::{admit, fence, not_owner};
+pub use owner::{admit, fence, not_owner, partition_of};
 pub use reply::{Reply, json_reply, problem};
 pub use route::{RouteInfo, routes};
 pub use routes::Routes;

@@ -7,6 +7,7 @@ use ck_node::{Handle, NotOwner, Ownership};
 use hyper::HeaderMap;
 
 use crate::orders::newest;
+use crate::query::decode;
 
 /// When to try again while a partition is handed over: that takes a commit.
 const MOVING_MS: u64 = 20;
@@ -35,6 +36,24 @@ pub fn fence(headers: &HeaderMap) -> Result<Option<FencingToken>, Box<Problem>> 
     let text = value.to_str().unwrap_or("\u{fffd}");
     let token = text.parse::<FencingToken>();
     token.map(Some).map_err(|error| refused(error.to_string()))
+}
+
+/// The partition that a segment of a path names the key of, percent-decoded first: keys are bytes.
+///
+/// # Errors
+/// 400 `invalid-parameter` for an empty segment, 409 `no-partitions` before the partitions exist.
+pub fn partition_of(node: &Handle, segment: &str) -> Result<PartitionId, Box<Problem>> {
+    if segment.is_empty() {
+        let detail = "the key is empty; a key has at least one byte";
+        let problem = Problem::new(Code::InvalidParameter, detail).with_field("key");
+        return Err(Box::new(problem));
+    }
+    let published = node.published();
+    let row = published.lookup(&decode(segment, false));
+    row.map(|row| row.partition()).ok_or_else(|| {
+        let detail = "the partitions have not been created yet; try again in a moment";
+        Box::new(Problem::new(Code::NoPartitions, detail).with_retry_after_ms(FAILOVER_MS))
+    })
 }
 
 /// The right to act on a partition for a caller that knows the grant `fence`, or none.

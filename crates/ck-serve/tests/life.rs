@@ -235,10 +235,6 @@ fn an_application_that_cannot_go_on_ends_the_process_with_its_reason() {
     let text = "the application cannot start: a port is taken";
     assert_eq!(error.to_string(), text);
     assert!(matches!(next(&told), Told::Open { .. }));
-    // Its data is let go of: the next start finds it unlocked.
-    let (running, _told, _node) = until_ready(args(data.path(), &[]), Way::Well);
-    raise(Signal::SIGTERM).unwrap();
-    running.join().unwrap().unwrap();
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::wire::{
 /// Time that what was under way when a copy attached has to get everywhere.
 const SETTLES: Duration = Duration::from_secs(5);
 
+/// Time the primary has to hear of a move that its target knows.
+const HEARS: Duration = Duration::from_millis(500);
+
 /// Why a request of another node has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerError {
@@ -76,7 +79,7 @@ impl Core {
             }
             Attach::PATH => {
                 let (from, question) = self.meant::<Attach>(body)?;
-                Ok(frame(&self.attach(from, &question)))
+                Ok(frame(&self.attach(from, &question).await))
             }
             Resume::PATH => {
                 let (from, question) = self.meant::<Resume>(body)?;
@@ -120,13 +123,17 @@ impl Core {
         })
     }
 
-    fn attach(self: &Arc<Self>, from: MemberNumber, question: &Attach) -> Verdict<Attached> {
+    async fn attach(&self, from: MemberNumber, question: &Attach) -> Verdict<Attached> {
         let partition = PartitionId(question.partition);
         let transfer = TransferId(question.transfer);
-        let state = self.node().map(ck_node::Handle::state);
+        let node = self.node().ok_or(Refused::NotServing)?;
+        // The target may have heard of its move before the primary has.
+        let known = node.applied_until(|state| state.applied().0 >= transfer.0);
+        let _ = tokio::time::timeout(HEARS, known).await;
+        let state = node.state();
         // Only a move that is known to be under way: one that is over could bring nothing in sync,
         // and would hold every write up for nothing.
-        let moved = state.as_ref().and_then(|state| state.transfer(transfer));
+        let moved = state.transfer(transfer);
         if moved.is_none_or(|one| one.target.member != from || one.partition != partition) {
             return Err(Refused::NotServing);
         }

@@ -27,6 +27,12 @@ const QUESTION: Duration = Duration::from_secs(2);
 /// Time for what was under way when the copy attached to be everywhere.
 const SETTLES: Duration = Duration::from_secs(6);
 
+/// Time the records have to arrive that were on their way while the copy was filled.
+const KEEPS_UP: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether they have.
+const KEEPS_UP_EVERY: Duration = Duration::from_millis(5);
+
 /// Why a copy is not made yet.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CopyError {
@@ -83,7 +89,8 @@ impl Core {
             source: source.number,
             grant: None,
         };
-        Ok(copy.fill().await?)
+        copy.fill().await?;
+        Ok(())
     }
 
     /// Attaches to the primary, which from then on waits for this copy with every write, and takes
@@ -130,22 +137,17 @@ impl Core {
             transfer: copying.transfer.0,
         };
         copy.ask(resume, SETTLES).await?;
-        copy.fill().await?;
-        let whole = self.store.run(|reply| Job::Filled {
-            partition: partition.0,
-            grant,
-            reply,
-        });
-        copy.taken(whole.await?)?;
+        let upto = copy.fill().await?;
+        copy.keep_up(grant, upto).await?;
         Ok(())
     }
 }
 
 impl Copy<'_> {
-    /// One walk through all keys.
-    async fn fill(&self) -> Result<(), CopyError> {
+    /// One walk through all keys. Returns the newest record whose effect may be in what was taken.
+    async fn fill(&self) -> Result<u64, CopyError> {
         let mut start: Option<Bytes> = None;
-        let mut done = 0;
+        let (mut done, mut newest) = (0, 0);
         // Each stretch ends behind the one before, so this ends with the keys.
         while !self.context.is_cancelled() {
             let here = self.core.store.stretch(self.partition.0, start.as_ref())?;
@@ -157,6 +159,8 @@ impl Copy<'_> {
                 digest: here.digest,
             };
             let there = self.ask(question, STRETCH).await?;
+            // Also where both have the same: the source may have what this copy has in a later record.
+            newest = newest.max(there.at.seq);
             if let Some(entries) = there.entries {
                 let size = |entry: &crate::record::Entry| entry.key.len() + entry.value.len();
                 done += entries.iter().map(size).sum::<usize>() as u64;
@@ -176,11 +180,33 @@ impl Copy<'_> {
             self.context.progress(done, there.total.max(done));
             match there.until {
                 Some(until) if Some(&until) > start.as_ref() => start = Some(until),
-                _ => return Ok(()),
+                _ => return Ok(newest),
             }
         }
         // The result is not wanted any more; whoever cancelled it does not look at it.
-        Ok(())
+        Ok(newest)
+    }
+
+    /// Waits until this copy has the records up to `upto`. Before that it may hold what some of them
+    /// did without having them: were it in sync then, and the primary lost, it would have what no
+    /// other copy has.
+    async fn keep_up(&self, grant: Grant, upto: u64) -> Result<(), CopyError> {
+        let begun = self.context.now();
+        loop {
+            let filled = self.core.store.run(|reply| Job::Filled {
+                partition: self.partition.0,
+                grant,
+                upto,
+                reply,
+            });
+            let late = self.context.now().saturating_sub(begun) >= KEEPS_UP;
+            match filled.await? {
+                Err(Refused::Gap { .. }) if !late => {
+                    self.context.sleep(KEEPS_UP_EVERY).await;
+                }
+                verdict => return self.taken(verdict),
+            }
+        }
     }
 
     fn taken<T>(&self, verdict: Result<T, Refused>) -> Result<T, CopyError> {

@@ -1,7 +1,33 @@
-//! A durable, replicated key-value store on ClusterKit, small enough to be read, whole enough to
+//! A durable, replicated key-value store on ClusterKit: small enough to be read, whole enough to
 //! start from.
+//!
+//! Where to start reading:
+//!
+//! | to see | start at |
+//! | --- | --- |
+//! | a write at the primary | `ops.rs`, then `part/serving.rs` |
+//! | what a copy takes, and what it refuses | `store/batch.rs`, `store/meta.rs` |
+//! | records on their way to the replicas | `peer/mod.rs` |
+//! | a new primary before it serves | `reconcile.rs` |
+//! | a copy being made | `copying.rs` |
+//! | what the node asks for | `handler.rs` |
+//! | the routes | `http/mod.rs` |
+//!
+//! # The invariant
+//!
+//! *Copies in sync hold prefixes of one line of records. No record of a grant exists before all
+//! copies in sync have seen that grant and stand at the same record.*
+//!
+//! From it follows that what was acknowledged is on every copy that can become the primary's. It is
+//! kept by four rules: a copy takes a record only if it follows on its last one and carries no older
+//! grant than it has seen; a primary acknowledges once every copy in sync, and every copy about to
+//! be, has the record on its disk; nobody leaves that set but by the cluster's word, which comes
+//! first; and a new primary brings all of them to one record before its first.
+//!
+//! What it does *not* do: transactions over keys, ranges, time-outs of keys, or backups.
 mod answer;
 mod copying;
+mod dev;
 mod embed;
 mod error;
 mod exclude;
@@ -19,6 +45,7 @@ mod stamp;
 mod store;
 mod wire;
 
+pub use dev::{Dev, DevError, run as dev};
 pub use embed::{EmbedError, Page, Scanned};
 pub use error::{Interruption, KvError};
 pub use kv::{EXIT_FATAL, Kv, KvConfig, Replication};

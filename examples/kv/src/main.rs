@@ -1,15 +1,43 @@
-//! `ck-kv`: one node of a replicated key-value store.
+//! `ck-kv`: one node of a replicated key-value store, or a cluster of them.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ck_kv::{Args, Service};
+use ck_kv::{Args, Dev, Service};
 use ck_serve::Announce;
-use clap::Parser as _;
+use clap::{Parser, Subcommand};
+
+/// One node of a replicated key-value store.
+///
+/// `PUT`, `GET` and `DELETE /kv/KEY` on any node; `ck` operates the cluster on the same port.
+#[derive(Debug, Parser)]
+#[command(name = "ck-kv", version, args_conflicts_with_subcommands = true, after_help = ck_serve::FILE_HELP)]
+struct Cli {
+    #[command(flatten)]
+    node: Args,
+    #[command(subcommand)]
+    command: Option<Other>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    Dev(Dev),
+}
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let service = Arc::new(Service::new(&args));
-    let done = ck_serve::run(args.node(), Announce::Text, service);
+    let cli = Cli::parse();
+    if let Some(Other::Dev(dev)) = &cli.command {
+        return match ck_kv::dev(dev) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                use std::io::Write as _;
+                // Nobody reads it any more, perhaps.
+                let _ = writeln!(std::io::stderr(), "error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let service = Arc::new(Service::new(&cli.node));
+    let done = ck_serve::run(cli.node.node(), Announce::Text, service);
     ck_serve::report(done, Announce::Text)
 }

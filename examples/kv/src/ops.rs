@@ -208,9 +208,7 @@ impl Core {
     ) -> Result<Option<(Stamp, Bytes)>, KvError> {
         let node = self.running(partition)?;
         if consistency == Consistency::Stale {
-            if self.store.meta(partition.0)?.is_none() {
-                return Err(KvError::NoCopy { partition });
-            }
+            self.holds(node, partition)?;
             return Ok(self.store.value(partition.0, key)?);
         }
         if Bug::StaleRead.is_on() {
@@ -271,11 +269,28 @@ impl Core {
         Ok(())
     }
 
+    /// Whether this node has a copy, by the table it knows: what is left of one that it dropped does
+    /// not count.
+    fn holds(&self, node: &Handle, partition: PartitionId) -> Result<(), KvError> {
+        let published = node.published();
+        let row = published
+            .state
+            .table()
+            .and_then(|table| table.row(partition));
+        let in_row = row.is_some_and(|row| row.contains(node.node_id().as_str()));
+        if in_row && self.store.meta(partition.0)?.is_some() {
+            Ok(())
+        } else {
+            Err(KvError::NoCopy { partition })
+        }
+    }
+
     /// This node's own copy in figures.
     pub(crate) async fn figures(
         self: &Arc<Self>,
         partition: PartitionId,
     ) -> Result<Figures, KvError> {
+        self.holds(self.running(partition)?, partition)?;
         let core = Arc::clone(self);
         // Reads the whole copy, which may take a while.
         let read = tokio::task::spawn_blocking(move || core.store.figures(partition.0)).await;

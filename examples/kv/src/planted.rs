@@ -6,7 +6,7 @@
 pub(crate) enum Bug {
     /// Reads are answered without asking whether the node still owns the partition.
     StaleRead,
-    /// A write is acknowledged before the replicas have it, and they may never get it.
+    /// A write is acknowledged once the primary has it, and sent to the replicas some time later.
     LostWrite,
     /// Replicas take records of any grant.
     NoTokenCheck,

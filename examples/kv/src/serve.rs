@@ -8,11 +8,8 @@ use ck_serve::{Application, ApplicationError, Opened, Opening, ServeArgs};
 
 use crate::kv::{Kv, KvConfig, Replication};
 
-/// One node of a replicated key-value store.
-///
-/// `PUT`, `GET` and `DELETE /kv/KEY` on any node; `ck` operates the cluster on the same port.
-#[derive(Debug, Clone, clap::Parser)]
-#[command(name = "ck-kv", version, after_help = ck_serve::FILE_HELP)]
+/// The flags of one node: those of `ck serve`, and the service's own.
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,

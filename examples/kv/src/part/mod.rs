@@ -11,7 +11,7 @@ mod serving;
 pub(crate) use follower::Lag;
 pub(crate) use serving::{Progress, Serving};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ck_node::{MemberNumber, PartitionId, State, TransferId};
 use parking_lot::{Mutex, MutexGuard};
@@ -26,7 +26,14 @@ pub(crate) struct Part {
     serving: Mutex<Option<Serving>>,
     /// Held while the copies are brought to one record.
     pub(crate) reconciling: tokio::sync::Mutex<()>,
+    /// Until when this node does not try by itself to serve anew, and how long the next rest is.
+    rest: Mutex<(Option<Instant>, Duration)>,
 }
+
+/// The first rest after an attempt to serve anew has failed, doubled by each in a row, and the
+/// longest.
+const REST: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_secs(8);
 
 impl Part {
     pub(crate) const fn new(id: PartitionId) -> Self {
@@ -34,6 +41,7 @@ impl Part {
             id,
             serving: Mutex::new(None),
             reconciling: tokio::sync::Mutex::const_new(()),
+            rest: Mutex::new((None, REST)),
         }
     }
 
@@ -50,8 +58,23 @@ impl Part {
             .map(act)
     }
 
+    /// Whether an attempt to serve anew has failed a moment ago.
+    pub(crate) fn rests(&self) -> bool {
+        self.rest
+            .lock()
+            .0
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// An attempt to serve anew has failed.
+    pub(crate) fn rest(&self) {
+        let mut rest = self.rest.lock();
+        *rest = (Some(Instant::now() + rest.1), (rest.1 * 2).min(REST_MAX));
+    }
+
     /// Begins to serve. What was served before has ended.
     pub(crate) fn begin(&self, serving: Serving) {
+        *self.rest.lock() = (None, REST);
         let before = self.serving.lock().replace(serving);
         if let Some(mut before) = before {
             before.close();

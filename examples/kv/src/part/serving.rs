@@ -173,9 +173,6 @@ impl Serving {
         bytes: usize,
         partition: u32,
     ) -> Option<Section> {
-        if Bug::LostWrite.is_on() {
-            return None;
-        }
         let follower = self.followers.get_mut(&member).filter(|one| !one.held)?;
         if follower.sent >= self.assigned.seq {
             return None;

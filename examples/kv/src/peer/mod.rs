@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::kv::Core;
+use crate::planted::Bug;
 use crate::wire::{Append, Refused, Section};
 
 /// Bytes of a batch, about; one record may be larger.
@@ -91,6 +92,9 @@ impl Sender {
     async fn run(mut self) {
         loop {
             self.peer.wake.notified().await;
+            if Bug::LostWrite.is_on() {
+                tokio::time::sleep(LATE).await;
+            }
             loop {
                 let Some(core) = self.core.upgrade() else {
                     return;
@@ -202,6 +206,9 @@ impl Sender {
         tokio::time::sleep(pause).await;
     }
 }
+
+/// How much later records are sent where they are acknowledged before.
+const LATE: Duration = Duration::from_millis(400);
 
 /// Partitions in one batch.
 const SECTIONS_MAX: usize = 256;

@@ -101,17 +101,9 @@ impl<'a> Batch<'a, '_, '_> {
             Job::Filled {
                 partition,
                 grant,
+                upto,
                 reply,
-            } => {
-                let (meta, copies) = self.copy(partition);
-                let admitted = meta.admit(grant).map(drop);
-                let whole = match copies.remove(&partition) {
-                    Some(filling) if filling.overflowed => Err(Refused::Busy),
-                    Some(_) => admitted,
-                    None => Err(Refused::Forgotten),
-                };
-                Done::Plain(reply, whole)
-            }
+            } => Done::Plain(reply, self.filled(partition, grant, upto)),
             Job::Drop { partition, reply } => Done::Dropped(reply, self.drop_part(partition)?),
         });
         Ok(())
@@ -244,6 +236,25 @@ impl<'a> Batch<'a, '_, '_> {
             )?;
         }
         Ok(Ok(()))
+    }
+
+    /// Ends the filling of a copy that has got as far as what it was filled with.
+    fn filled(&mut self, partition: u32, grant: Grant, upto: u64) -> Verdict<()> {
+        let (meta, copies) = self.copy(partition);
+        meta.admit(grant)?;
+        let filling = copies.get(&partition).ok_or(Refused::Forgotten)?;
+        let overflowed = filling.overflowed;
+        let position = meta.position;
+        if position.seq < upto && !overflowed {
+            // Now it holds what records did that it does not have: no record of a line at all.
+            return Err(Refused::Gap { position });
+        }
+        copies.remove(&partition);
+        if overflowed {
+            Err(Refused::Busy)
+        } else {
+            Ok(())
+        }
     }
 
     /// Drops some keys of a copy; with the last of them its standing, except what it has seen.

@@ -65,10 +65,12 @@ pub(crate) enum Job {
         reply: Reply<Verdict<()>>,
     },
     Fill(Fill),
-    /// The copy has everything.
+    /// The copy has everything, if it has the records up to `upto`: what it was filled with may hold
+    /// what they did.
     Filled {
         partition: u32,
         grant: Grant,
+        upto: u64,
         reply: Reply<Verdict<()>>,
     },
     /// Drops a part of a copy. Answers whether there is more.

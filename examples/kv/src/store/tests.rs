@@ -278,11 +278,40 @@ async fn what_a_record_did_is_not_undone_by_an_older_stretch() {
         target.run(move |reply| Job::Filled {
             partition: P,
             grant: grant(epoch),
+            upto: 6,
             reply,
         })
     };
     assert_eq!(filled(1).await.unwrap(), Ok(()));
     assert_eq!(filled(1).await.unwrap(), Err(Refused::Forgotten), "once");
+}
+
+/// A stretch may hold what records did that are still on their way. Until they are there the copy
+/// is no prefix of the line, and must not count.
+#[tokio::test]
+async fn a_copy_is_not_whole_before_it_has_the_records_it_was_filled_with() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (source, target) = (open(one.path()), open(two.path()));
+    let records = vec![put(1, 1, "a", "1"), put(1, 2, "a", "2")];
+    receive(&source, 1, Stamp::ZERO, records.clone())
+        .await
+        .unwrap();
+    attach(&target, 1, Stamp::ZERO).await;
+    walk(&source, &target, Some(grant(1))).await;
+    assert_eq!(value(&target, "a").as_deref(), Some("2"));
+    let filled = || {
+        target.run(|reply| Job::Filled {
+            partition: P,
+            grant: grant(1),
+            upto: 2,
+            reply,
+        })
+    };
+    let position = Stamp::ZERO;
+    assert_eq!(filled().await.unwrap(), Err(Refused::Gap { position }));
+    receive(&target, 1, Stamp::ZERO, records).await.unwrap();
+    assert_eq!(filled().await.unwrap(), Ok(()));
+    assert_eq!(source.figures(P).unwrap(), target.figures(P).unwrap());
 }
 
 #[tokio::test]

@@ -176,3 +176,46 @@ fn a_caller_with_a_token_is_told_where_it_is_wrong() {
     let old = old.expect("a token has dots");
     refused(&put(primary, &old), 409, "epoch-old");
 }
+
+#[test]
+fn on_a_disk_that_is_nearly_full_writes_are_refused_unapplied() {
+    let full = u64::MAX.to_string();
+    let flags = ["--replication-factor", "1", "--partitions", "2"];
+    let mut cluster = Cluster::of(1, 0, &flags);
+    cluster.start_all();
+    cluster.wait_until_serving();
+    assert_eq!(cluster.nodes[0].put("/kv/a", b"1").status, 204);
+    cluster.nodes[0].kill();
+    let reserve = ("CK_KV_RESERVE".to_owned(), full);
+    cluster.nodes[0].environment.push(reserve);
+    cluster.start_all();
+    cluster.wait_until_serving();
+    let node = &cluster.nodes[0];
+    refused(&node.put("/kv/a", b"2"), 507, "disk-full");
+    refused(&node.ask("DELETE", "/kv/a", b"").unwrap(), 507, "disk-full");
+    assert_eq!(node.get("/kv/a").body, b"1");
+}
+
+#[test]
+fn in_mode_async_the_replicas_follow() {
+    let flags = [
+        "--profile",
+        "fast",
+        "--partitions",
+        "4",
+        "--replication",
+        "async",
+    ];
+    let cluster = Cluster::ready(3, &flags);
+    for turn in 0..50 {
+        let node = &cluster.nodes[turn % 3];
+        let put = node.put(
+            &format!("/kv/key-{}", turn % 8),
+            turn.to_string().as_bytes(),
+        );
+        assert_eq!(put.status, 204, "{}", put.text());
+    }
+    assert_eq!(cluster.wait_until_equal(), 12);
+    let found = cluster.nodes[0].get("/kv/key-1?consistency=barrier");
+    assert_eq!(found.body, b"49");
+}

@@ -6,8 +6,10 @@
 
 mod api;
 mod crash;
+mod dev;
 mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
 mod power;
+mod routed;
 mod support;

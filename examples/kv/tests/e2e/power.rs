@@ -46,6 +46,32 @@ fn what_was_acknowledged_is_there_after_the_power_was_cut_everywhere() {
     written.is_kept_by(&cluster);
 }
 
+#[test]
+fn without_a_sync_the_same_check_fails() {
+    let mut cluster = cluster();
+    // All forget, so that no other copy makes up for it. The cluster itself may not come back: its
+    // own log is as lost.
+    for node in &mut cluster.nodes {
+        node.kill();
+        let ignored = ("CK_SHIM_IGNORE_FSYNC".to_owned(), "1".to_owned());
+        node.environment.push(ignored);
+    }
+    cluster.start_all();
+    cluster.wait_until_serving();
+    let writers = Writers::start(&cluster.addresses(), 2);
+    writers.wait_for_more(50);
+    let file = |node: &Node| std::fs::read(node.data.join("kv/store.redb")).unwrap();
+    let synced: Vec<_> = cluster.nodes.iter().map(file).collect();
+    let before = writers.acknowledged();
+    writers.wait_for_more(50);
+    assert!(writers.acknowledged() > before);
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    writers.stop();
+    // Nothing of it has reached a disk: the check above would find none of it.
+    let now: Vec<_> = cluster.nodes.iter().map(file).collect();
+    assert!(synced == now, "something was written without a sync");
+}
+
 /// What a disk holds after a failed sync is unknown, so the process that saw it does not go on.
 #[test]
 fn a_failed_sync_ends_the_process_and_the_others_go_on() {

@@ -4,7 +4,7 @@
 mod http;
 mod node;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
-mod ports;
+pub(crate) mod ports;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 mod writers;
@@ -35,10 +35,10 @@ const REQUEST: Duration = Duration::from_secs(15);
 static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
 
 /// The right to run a cluster.
-struct Place;
+pub(crate) struct Place;
 
 impl Place {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let free = PLACES.0.lock().expect("nobody panics with it");
         let mut free = PLACES
             .1
@@ -109,9 +109,13 @@ impl Cluster {
     /// `count` nodes that serve.
     pub(crate) fn ready(count: u16, flags: &[&str]) -> Self {
         let mut cluster = Self::of(count, 0, flags);
-        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster.start_all();
         cluster.wait_until_serving();
         cluster
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        self.nodes.iter_mut().for_each(Node::start);
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {

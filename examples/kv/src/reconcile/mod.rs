@@ -137,17 +137,18 @@ impl Core {
     /// Serves a partition anew that this node may act on and does not serve: its lease lapsed and
     /// came back while the node was told to serve, or a record was not written.
     pub(crate) fn resume_serving(self: &Arc<Self>, node: &Handle, part: &Arc<Part>) {
-        if part.lock().is_some() || part.reconciling.try_lock().is_err() {
+        if part.lock().is_some() || part.rests() || part.reconciling.try_lock().is_err() {
             return;
         }
         let Ok(own) = node.acquire(part.id) else {
             return;
         };
-        let (core, node) = (Arc::clone(self), node.clone());
+        let (core, node, part) = (Arc::clone(self), node.clone(), Arc::clone(part));
         tokio::spawn(async move {
             let token = own.token();
             if let Err(error) = core.become_primary(&node, token).await {
                 tracing::warn!(%token, %error, "cannot serve anew yet");
+                part.rest();
             }
         });
     }
@@ -345,3 +346,6 @@ async fn ask_until(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

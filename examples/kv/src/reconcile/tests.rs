@@ -1,0 +1,234 @@
+//! Three nodes in one process, so that a copy can be brought where only a failure would bring it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ck_http::{Server, Surface, SurfaceConfig};
+use ck_node::{Config, ConfigChoices, Handle, Node, OnFatal, PartitionId, Profile};
+use tempfile::TempDir;
+
+use crate::kv::{Kv, KvConfig};
+use crate::ops::{Condition, Consistency};
+use crate::record::{Effect, Record};
+use crate::stamp::Stamp;
+use crate::store::Job;
+use crate::wire::{Refused, Section};
+
+/// The only partition.
+const P: PartitionId = PartitionId(0);
+
+/// Most time anything may take, on a loaded machine.
+const BOUND: Duration = Duration::from_secs(30);
+
+struct Member {
+    node: Handle,
+    kv: Kv,
+    _directory: TempDir,
+}
+
+async fn start(number: u8, join: Vec<String>) -> Member {
+    let directory = tempfile::tempdir().unwrap();
+    let kv = Kv::open(directory.path(), KvConfig::default()).unwrap();
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let id = format!("node-{number}").parse().unwrap();
+    let mut config = Config::new(id, directory.path());
+    config.http_address = server.local_address().to_string();
+    config.join = join;
+    config.handler = kv.handler();
+    config.on_fatal = OnFatal::Report;
+    config.choices = ConfigChoices {
+        partitions: Some(1),
+        replication_factor: Some(3),
+        profile: Some(Profile::Fast),
+        ..ConfigChoices::default()
+    };
+    let node = Node::start(config).await.unwrap();
+    kv.attach(node.clone());
+    let surface = Surface::new(SurfaceConfig::default(), Arc::new(node.clone())).unwrap();
+    let server = server.with_routes(Arc::new(kv.clone()));
+    tokio::spawn(server.run(surface, std::future::pending()));
+    Member {
+        node,
+        kv,
+        _directory: directory,
+    }
+}
+
+async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(BOUND, async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    found
+        .await
+        .unwrap_or_else(|_| panic!("not within {BOUND:?}: {what}"))
+}
+
+/// A cluster whose partition is served, with the primary first.
+async fn cluster() -> Vec<Member> {
+    let first = start(1, Vec::new()).await;
+    let join = vec![first.node.peer_address()];
+    let mut members = vec![first, start(2, join.clone()).await, start(3, join).await];
+    for member in &members {
+        member.node.ready().await.unwrap();
+    }
+    let at = serving(&members).await;
+    members.swap(0, at);
+    members
+}
+
+/// Which of them serves.
+async fn serving(members: &[Member]) -> usize {
+    until("the partition is served", async || {
+        members
+            .iter()
+            .position(|one| one.node.owns(P) && one.kv.core.part(P).lock().is_some())
+    })
+    .await
+}
+
+async fn put(member: &Member, key: &str, value: &str) -> Stamp {
+    let effect = Effect::Put(Bytes::copy_from_slice(value.as_bytes()));
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    let write = member.kv.core.write(P, key, effect, Condition::Always);
+    write.await.unwrap()
+}
+
+fn record(after: Stamp, key: &str, effect: Effect) -> Arc<Record> {
+    Arc::new(Record {
+        stamp: Stamp {
+            seq: after.seq + 1,
+            ..after
+        },
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        effect,
+    })
+}
+
+/// What only one copy was sent before its primary was lost.
+async fn reach_one_copy(member: &Member, after: Stamp) -> Stamp {
+    let value = |text: &'static str| Effect::Put(Bytes::from_static(text.as_bytes()));
+    let first = record(after, "under-way", value("1"));
+    let second = record(first.stamp, "before", Effect::Delete);
+    let third = record(second.stamp, "under-way", value("2"));
+    let last = third.stamp;
+    let section = Section {
+        partition: P.0,
+        grant: after.grant,
+        after,
+        records: vec![first, second, third],
+        stable: 0,
+    };
+    let received = member.kv.core.store.run(|reply| Job::Receive {
+        sections: vec![section],
+        reply,
+    });
+    received.await.unwrap().remove(0).unwrap();
+    last
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_reached_one_copy_is_on_all_before_the_next_primary_serves() {
+    let members = cluster().await;
+    let last = put(&members[0], "before", "1").await;
+    let ahead = reach_one_copy(&members[1], last).await;
+    // Nobody else has it, and it was acknowledged to nobody.
+    let position = |member: &Member| member.kv.core.store.meta(P.0).unwrap().unwrap().position;
+    assert_eq!(position(&members[2]), last);
+    members[0].node.stop().await;
+    let left = &members[1..];
+    let at = serving(left).await;
+    for member in left {
+        assert_eq!(position(member), ahead);
+    }
+    let read = async |key: &'static [u8]| {
+        let read = left[at].kv.core.read(P, key, Consistency::Barrier).await;
+        read.unwrap().map(|(_, value)| value)
+    };
+    assert_eq!(read(b"under-way").await, Some(Bytes::from_static(b"2")));
+    assert_eq!(read(b"before").await, None);
+    let next = put(&left[at], "after", "1").await;
+    assert_eq!(next.seq, ahead.seq + 1);
+    assert!(next.grant > ahead.grant);
+    let figures = |member: &Member| member.kv.core.store.figures(P.0).unwrap();
+    assert_eq!(figures(&left[0]), figures(&left[1]));
+}
+
+/// The primary that was paused comes back with a batch of its own grant: too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_an_earlier_grant_or_round_is_taken_by_no_copy() {
+    let members = cluster().await;
+    let last = put(&members[0], "a", "1").await;
+    let token = members[0].node.acquire(P).unwrap().token();
+    // Told to serve anew at the same epoch: another round.
+    let core = &members[0].kv.core;
+    core.become_primary(&members[0].node, token).await.unwrap();
+    let effect = Effect::Put(Bytes::from_static(b"late"));
+    let section = Section {
+        partition: P.0,
+        grant: last.grant,
+        after: last,
+        records: vec![record(last, "a", effect)],
+        stable: 0,
+    };
+    for member in &members {
+        let sections = vec![section.clone()];
+        let received = member
+            .kv
+            .core
+            .store
+            .run(|reply| Job::Receive { sections, reply });
+        let verdict = received.await.unwrap().remove(0);
+        assert!(
+            matches!(verdict, Err(Refused::Fenced { .. })),
+            "{verdict:?}"
+        );
+    }
+    let next = put(&members[0], "a", "2").await;
+    assert_eq!(
+        (next.seq, next.grant.round),
+        (last.seq + 1, last.grant.round + 1)
+    );
+}
+
+/// A copy that is not what it was must not pass for a full one, nor cost those that are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_lost_its_data_does_not_become_the_primary_and_takes_nobody_out() {
+    let members = cluster().await;
+    put(&members[0], "a", "1").await;
+    put(&members[0], "b", "2").await;
+    let token = members[0].node.acquire(P).unwrap().token();
+    let partition = P.0;
+    let core = &members[0].kv.core;
+    // Every copy is known to have the records, so nobody keeps their places.
+    until("the records are settled", async || {
+        put(&members[0], "c", "3").await;
+        let few = |member: &Member| {
+            let meta = member.kv.core.store.meta(partition).ok()??;
+            (meta.traces.len() <= 1).then_some(())
+        };
+        members
+            .iter()
+            .all(|member| few(member).is_some())
+            .then_some(())
+    })
+    .await;
+    while core
+        .store
+        .run(|reply| Job::Drop { partition, reply })
+        .await
+        .unwrap()
+    {}
+    let error = core
+        .become_primary(&members[0].node, token)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("is not what it was"), "{error}");
+    let state = members[0].node.state();
+    assert_eq!(state.partition(P).unwrap().in_sync.len(), 3);
+}
