@@ -64,6 +64,12 @@ impl Cluster {
     /// `count` nodes that serve: 8 partitions, three copies of each.
     #[track_caller]
     pub(crate) fn ready(count: u16) -> Self {
+        Self::ready_with(count, "lan")
+    }
+
+    /// The same with leases of that profile.
+    #[track_caller]
+    pub(crate) fn ready_with(count: u16, profile: &str) -> Self {
         let place = Place::take();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let base = ports::block(count);
@@ -72,7 +78,7 @@ impl Cluster {
             .collect();
         let nodes = (0..count).map(|at| {
             let http = SocketAddr::from(([127, 0, 0, 1], base + at));
-            let flags = ["--partitions", "8", "--join"];
+            let flags = ["--partitions", "8", "--profile", profile, "--join"];
             let flags = flags.map(str::to_owned).into_iter().chain([join.join(",")]);
             Node::new(&format!("node-{}", at + 1), http, directory.path(), flags)
         });
