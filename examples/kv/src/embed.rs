@@ -82,8 +82,8 @@ impl Kv {
     /// Makes one change of one key. `Ok` means what a 2xx of `PUT /kv/KEY` means: every copy in
     /// sync has it on its disk (in mode `async`: the primary has).
     ///
-    /// Dropping the future does not take the change back. The role is not handed over before the
-    /// change is answered.
+    /// Dropping the future does not take the change back. A planned move waits for changes that are
+    /// under way.
     ///
     /// # Errors
     /// [`EmbedError`]; where [`EmbedError::is_unapplied`] nothing was changed, else the change may
@@ -180,5 +180,101 @@ fn fit(key: &[u8]) -> Result<(), EmbedError> {
         Ok(())
     } else {
         Err(EmbedError::KeyBytes { bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::kv::KvConfig;
+    use crate::record::Record;
+    use crate::store::Job;
+    use crate::wire::Section;
+
+    fn kv(directory: &std::path::Path) -> Kv {
+        Kv::open(directory, KvConfig::default()).unwrap()
+    }
+
+    /// Puts keys into a copy, as a replica takes them.
+    async fn fill(kv: &Kv, partition: u32, keys: &[(&str, &str)]) {
+        let grant = Grant {
+            incarnation: 1,
+            epoch: 1,
+            round: 1,
+        };
+        let records = keys.iter().zip(1..).map(|((key, value), seq)| {
+            Arc::new(Record {
+                stamp: Stamp { grant, seq },
+                key: Bytes::copy_from_slice(key.as_bytes()),
+                effect: Effect::Put(Bytes::copy_from_slice(value.as_bytes())),
+            })
+        });
+        let sections = vec![Section {
+            partition,
+            grant,
+            after: Stamp::ZERO,
+            records: records.collect(),
+            stable: 0,
+        }];
+        let taken = kv.core.store.run(|reply| Job::Receive { sections, reply });
+        assert!(taken.await.unwrap().iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_in_order_of_one_partition_and_no_longer_than_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = kv(directory.path());
+        fill(&kv, 6, &[("z", "other")]).await;
+        fill(&kv, 7, &[("c", "3"), ("a", "11111"), ("b", "")]).await;
+        fill(&kv, 8, &[("a", "other")]).await;
+        let scan = |after: Option<&[u8]>, rows| {
+            let found = kv.core.store.scan(7, after, rows, 3).unwrap();
+            let shown = found.into_iter().map(|(entry, bytes)| {
+                let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+                (text(&entry.key), text(&entry.value), bytes)
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let row = |key: &str, head: &str, bytes| (key.to_owned(), head.to_owned(), bytes);
+        assert_eq!(scan(None, 2), [row("a", "111", 5), row("b", "", 0)]);
+        assert_eq!(scan(Some(b"b"), 2), [row("c", "3", 1)]);
+        assert_eq!(scan(Some(b"c"), 2), []);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_serve_scans_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = kv(directory.path());
+        fill(&kv, 7, &[("a", "1")]).await;
+        let page = Page {
+            keys: 9,
+            head_bytes: 9,
+        };
+        let refused = kv.scan("1.7.1".parse().unwrap(), None, page).await;
+        let Err(EmbedError::Kv(KvError::NotOwner(NotOwner::Moving { partition }))) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(partition, PartitionId(7));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_before_anything_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = kv(directory.path());
+        let write = |key: Vec<u8>, value: Vec<u8>| {
+            let effect = Effect::Put(value.into());
+            kv.write(PartitionId(1), key.into(), effect, Condition::Always)
+        };
+        for bytes in [0, KEY_BYTES_MAX + 1] {
+            let refused = write(vec![b'k'; bytes], Vec::new()).await.unwrap_err();
+            assert!(refused.is_unapplied());
+            assert!(matches!(refused, EmbedError::KeyBytes { bytes: got } if got == bytes));
+        }
+        let refused = write(vec![b'k'], vec![0; VALUE_BYTES_MAX + 1]).await;
+        assert!(matches!(refused, Err(EmbedError::ValueBytes { .. })));
+        let read = kv.read(PartitionId(1), b"", Consistency::Lease).await;
+        assert!(matches!(read, Err(EmbedError::KeyBytes { bytes: 0 })));
     }
 }

@@ -32,8 +32,8 @@ const OTHERS_FIRST: usize = 4;
 /// Time another node has to lease tasks.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Time after which who waits looks again, whether or not somebody called: primaries change.
-const ROUND: Duration = Duration::from_secs(2);
+/// Time after which who waits looks again, whether or not somebody called.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// Time between two looks that found nothing although somebody called, at first and at most.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -119,8 +119,7 @@ impl Core {
     }
 
     async fn look_everywhere(self: &Arc<Self>, want: &Want) -> (Tasks, Option<Box<Problem>>) {
-        let turn = self.turn();
-        let here_first = !turn.is_multiple_of(OTHERS_FIRST);
+        let (here_first, first) = order(self.turns.look.next());
         let mut failed = None;
         if here_first {
             let (found, why) = self.lease_here(want).await;
@@ -129,7 +128,7 @@ impl Core {
             }
             failed = why;
         }
-        for other in self.others(turn).into_iter().take(FANOUT_MAX) {
+        for other in self.others(first).into_iter().take(FANOUT_MAX) {
             match self.lease_there(want, &other).await {
                 Ok(found) if !found.tasks.is_empty() => return (found, None),
                 Ok(_) => {}
@@ -164,7 +163,7 @@ impl Core {
     async fn lease_from_all(self: &Arc<Self>, want: &Want) -> (Vec<Leased>, Option<QueueError>) {
         let mut mine = self.mine();
         if !mine.is_empty() {
-            let first = self.turn() % mine.len();
+            let first = self.turns.lease.next() % mine.len();
             mine.rotate_left(first);
         }
         let (mut leased, mut failed) = (Vec::new(), None);
@@ -201,7 +200,8 @@ impl Core {
         remote::ask(self, other, ck_http::Method::POST, &target, ASK).await
     }
 
-    /// Ends when another node has something, else never.
+    /// Ends when another node has something, or does not wait any more: then another is the primary,
+    /// or will be soon.
     async fn others_ready(&self, queue: &QueueName, within: Duration) {
         let target = format!(
             "/queue-peer/wait?queue={}&wait_ms={}",
@@ -214,12 +214,17 @@ impl Core {
             .take(FANOUT_MAX)
             .map(|other| remote::ask(self, other, ck_http::Method::GET, &target, within + ASK))
             .collect();
-        while let Some(answer) = waiting.next().await {
-            if answer.is_ok_and(|answer: Ready| answer.ready) {
-                return;
+        let mut look_again = None;
+        loop {
+            let until = look_again.unwrap_or_else(|| tokio::time::Instant::now() + ROUND);
+            tokio::select! {
+                answer = waiting.next(), if !waiting.is_empty() => match answer {
+                    Some(Ok(Ready { ready: true })) => return,
+                    _ => look_again = look_again.or(Some(tokio::time::Instant::now() + PAUSE_MAX)),
+                },
+                () = tokio::time::sleep_until(until) => return,
             }
         }
-        std::future::pending::<()>().await;
     }
 
     /// Waits until this node has a task of a queue, or the time is over.
@@ -247,7 +252,30 @@ impl Core {
     }
 }
 
+/// Whether the tasks here come first, and which of the other nodes does. Whatever their number, each
+/// of them comes first of all again and again.
+const fn order(turn: usize) -> (bool, usize) {
+    (!turn.is_multiple_of(OTHERS_FIRST), turn / OTHERS_FIRST)
+}
+
 /// What is answered to who asked for tasks.
 pub(crate) fn answer(tasks: &Tasks) -> ck_http::Reply {
     ck_http::json_reply(StatusCode::OK, tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_has_to_wait_for_another_to_run_out_of_tasks() {
+        for others in 1..9_usize {
+            let turns = (0..OTHERS_FIRST * others).map(order);
+            let first: std::collections::BTreeSet<_> = turns
+                .filter(|(here_first, _)| !here_first)
+                .map(|(_, first)| first % others)
+                .collect();
+            assert_eq!(first.len(), others);
+        }
+    }
 }

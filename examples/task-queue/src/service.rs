@@ -35,8 +35,29 @@ pub(crate) struct Core {
     pub(crate) bells: Bells,
     pub(crate) courier: Courier,
     pub(crate) limits: Limits,
-    turns: AtomicUsize,
+    pub(crate) turns: Turns,
     closing: watch::Sender<bool>,
+}
+
+/// Who is next, counted apart for each question: one count for all would favour the same ones.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// Which partition a task without a key goes to.
+    pub(crate) enqueue: Turn,
+    /// Which node is asked first for tasks.
+    pub(crate) look: Turn,
+    /// Which partition of this node is.
+    pub(crate) lease: Turn,
+}
+
+/// A number that goes up with each call.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(AtomicUsize);
+
+impl Turn {
+    pub(crate) fn next(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// How much is done at a time.
@@ -92,7 +113,7 @@ impl TaskQueue {
             bells: Bells::default(),
             courier: Courier::new(),
             limits: Limits::new(),
-            turns: AtomicUsize::new(0),
+            turns: Turns::default(),
             closing: watch::Sender::new(false),
         });
         Ok(Self { core })
@@ -135,11 +156,6 @@ impl Core {
         }
         let mut slots = self.slots.write();
         Arc::clone(slots.entry(partition.0).or_default())
-    }
-
-    /// A number that goes up with each call, for taking turns.
-    pub(crate) fn turn(&self) -> usize {
-        self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Partitions there are, 0 before they exist.

@@ -18,6 +18,15 @@ pub(crate) struct Slot {
     building: AtomicBool,
 }
 
+/// The one task that builds a slot's shard, for as long as it lives.
+struct Building(Arc<Slot>);
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        self.0.building.store(false, Ordering::Release);
+    }
+}
+
 impl Core {
     /// The shard of a partition that this node is the primary of, held.
     ///
@@ -71,12 +80,13 @@ impl Core {
             return;
         }
         let core = Arc::clone(self);
+        let building = Building(slot);
         tokio::spawn(async move {
-            if let Err(error) = core.build_now(&slot, &own).await {
+            if let Err(error) = core.build_now(&building.0, &own).await {
                 let token = own.token();
                 tracing::info!(%token, %error, "the tasks cannot be read yet");
             }
-            slot.building.store(false, Ordering::Release);
+            drop(building);
             core.bells.ring_all();
         });
     }

@@ -55,6 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     // A service: what it lacks is mended in what it is built on.
     ("ck-kv", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
+    ("ck-queue", &["ck-node", "ck-http", "ck-serve", "ck-kv"]),
     ("visits", &["ck-node", "ck-http", "ck-client", "ck-serve"]),
     (
         "benches",
@@ -66,11 +67,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-http",
             "ck-client",
         ],
-    ),
-    // Its records are the store's: replication is not written twice.
-    (
-        "ck-queue",
-        &["ck-node", "ck-http", "ck-client", "ck-serve", "ck-kv"],
     ),
     ("simulated-handler", &["ck-core", "ck-control"]),
     ("ck-sql", &["ck-node", "ck-http", "ck-client", "ck-serve"]),

@@ -115,7 +115,8 @@ impl Job {
             (Place::Anywhere, Some(fence)) => Ok(fence.partition),
             (Place::Anywhere, None) => {
                 let partitions = self.core.partitions();
-                let turn = self.core.turn() % usize::try_from(partitions).unwrap_or(1).max(1);
+                let turn = self.core.turns.enqueue.next()
+                    % usize::try_from(partitions).unwrap_or(1).max(1);
                 let chosen = u32::try_from(turn).ok().filter(|_| partitions > 0);
                 chosen
                     .map(PartitionId)
@@ -210,18 +211,10 @@ fn unapplied(answer: &Response<Bytes>) -> Option<Problem> {
         StatusCode::MISDIRECTED_REQUEST,
         StatusCode::SERVICE_UNAVAILABLE,
     ];
-    const CODES: [Code; 4] = [
-        Code::NotOwner,
-        Code::Moving,
-        Code::Unavailable,
-        Code::NotFormed,
-    ];
     if !STATUSES.contains(&answer.status()) {
         return None;
     }
     let problem: Problem = serde_json::from_slice(answer.body()).ok()?;
     let known = problem.known_code();
-    known
-        .is_some_and(|code| CODES.contains(&code))
-        .then_some(problem)
+    known.is_some_and(Code::is_not_done).then_some(problem)
 }

@@ -1,7 +1,7 @@
 //! What a shard does by itself as time passes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::Shard;
@@ -11,6 +11,15 @@ use crate::record::{DeadReason, Kept};
 
 /// Records written in one go.
 const BATCH: usize = 64;
+
+/// The one call that keeps a shard up, for as long as it lives.
+struct Keeping<'a>(&'a AtomicBool);
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 impl Shard {
     /// Ends delays and leases whose time is up. Returns the queues that have more ready tasks.
@@ -27,9 +36,8 @@ impl Shard {
         if self.upkeep.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let done = self.batches().await;
-        self.upkeep.store(false, Ordering::Release);
-        done
+        let _keeping = Keeping(&self.upkeep);
+        self.batches().await
     }
 
     async fn batches(&self) -> Result<(), QueueError> {

@@ -8,5 +8,7 @@ mod bad_input;
 mod failures;
 mod life;
 mod moving;
+#[cfg(unix)]
+mod readme;
 mod support;
 mod waiting;

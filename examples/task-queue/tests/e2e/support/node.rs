@@ -70,13 +70,19 @@ impl Node {
         child.wait().expect("it can be waited for");
     }
 
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("the node was started");
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill runs").success(), "{name} to {pid}");
+    }
+
     /// SIGTERM; returns the exit code.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
         let child = self.child.as_mut().expect("the node was started");
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        assert!(sent.expect("kill runs").success(), "TERM to {pid}");
         let what = format!("{} ends", self.id);
         let status = wait_for(&what, BOUND, || child.try_wait().expect("it can be asked"));
         self.child = None;
