@@ -82,6 +82,15 @@ impl Report {
         }
         let times = (0..SHARES).map(|_| time(1, &mut measured));
         let share = times.fold(f64::INFINITY, f64::min) / passing.as_secs_f64();
+        self.share(name, share, limit);
+    }
+
+    /// Prints a share of a core that was measured, and holds it against `limit`.
+    pub fn share(&mut self, name: &str, share: f64, limit: f64) {
+        if self.trial {
+            println!("{name:<32} tried, not measured");
+            return;
+        }
         let verdict = if share <= limit { "kept" } else { "BROKEN" };
         let percent = |share: f64| share * 100.0;
         println!(

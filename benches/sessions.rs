@@ -1,0 +1,282 @@
+//! What a real leader spends on a thousand sessions that renew: the control loop, the consensus
+//! core with one voter and the store, over the network in memory, as a share of a core.
+//!
+//! `cargo bench -p benches --bench sessions`
+//!
+//! The members are simulated: each has a session in the log and sends a renewal every 400 ms, by
+//! the transport and in the bytes of a real one. They share the process with the leader, so three
+//! spans are measured: the leader alone, the members against a responder that only decodes and
+//! encodes, and the members against the leader. What the leader spends is the third less what the
+//! members spend by themselves. The members receive no log: their addresses refuse, and the
+//! leader's attempts to reach them are part of its figure.
+#![allow(missing_docs, reason = "a program, nothing to call")]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use benches::ratio::Report;
+use bytes::Bytes;
+use ck_control::{
+    Answer, ConfigChoices, Generation, LeaseTerms, MemberNumber, Nonce, Position, Profile, Renewal,
+    SessionId, StoreId,
+};
+use ck_core::NodeId;
+use ck_node::{
+    BootClock, Clock, Config, Handle, Itself, JoinRequest, Node, OnFatal, Operation, Outcome,
+};
+use ck_transport::{
+    Address, BoxFuture, ClusterId, MemoryNetwork, PeerId, Reply, Request, Service, ServiceError,
+    Transport,
+};
+use nix::time::{ClockId, clock_gettime};
+
+/// Simulated members; the leader's own session is the thousandth.
+const MEMBERS: u64 = 999;
+
+/// Of a core.
+const LIMIT: f64 = 0.10;
+
+/// How long each span is.
+const SPAN: Duration = Duration::from_secs(10);
+
+/// What a renewal is on the wire.
+const RENEW: u16 = 4;
+
+const LEADER: &str = "node-1:1";
+const NULL: &str = "null:1";
+
+fn node(number: u64) -> NodeId {
+    NodeId::new(&format!("node-{number}")).expect("a short name")
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Bytes {
+    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
+    Bytes::from(bytes.expect("plain data"))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let decoded = bincode::serde::decode_from_slice(bytes, bincode::config::standard());
+    decoded.ok().map(|(value, _)| value)
+}
+
+/// Grants every renewal at once.
+struct Null;
+
+impl Service for Null {
+    fn handle(
+        &self,
+        _: PeerId,
+        request: Request,
+    ) -> BoxFuture<'static, Result<Reply, ServiceError>> {
+        Box::pin(async move {
+            let renewal: Renewal = decode(&request.payload).expect("a renewal");
+            let answer = Answer::Granted {
+                session: renewal.session,
+                process: renewal.process,
+                sent: renewal.sent,
+                terms: LeaseTerms::of(Profile::Lan),
+                floor: Position(0),
+                handing_over: false,
+            };
+            let (payload, body) = (encode(&answer), None);
+            Ok(Reply { payload, body })
+        })
+    }
+}
+
+/// Serves nothing.
+struct Silent;
+
+impl Service for Silent {
+    fn handle(&self, _: PeerId, _: Request) -> BoxFuture<'static, Result<Reply, ServiceError>> {
+        Box::pin(async { Err(ServiceError::new(2, "a simulated member only renews")) })
+    }
+}
+
+fn peer(number: u64, cluster: Option<ClusterId>) -> PeerId {
+    PeerId {
+        node: node(number),
+        member: Some(number),
+        store: u128::from(number),
+        cluster,
+        cluster_name: "clusterkit".to_owned(),
+    }
+}
+
+/// The members, and whom they ask.
+struct Members {
+    network: Arc<MemoryNetwork>,
+    cluster: ClusterId,
+    ended: Arc<AtomicBool>,
+    granted: Arc<AtomicU64>,
+}
+
+impl Members {
+    /// One member begins to renew.
+    fn renew(&self, number: u64, session: SessionId, whom: &'static str) {
+        let at = format!("renews-{whom}-{number}:1");
+        let me = peer(number, Some(self.cluster));
+        let transport = self.network.join(at, me, Arc::new(Silent));
+        let (ended, granted) = (Arc::clone(&self.ended), Arc::clone(&self.granted));
+        let terms = LeaseTerms::of(Profile::Lan);
+        tokio::spawn(async move {
+            let to = Address::member(whom, 1);
+            let mut every = tokio::time::interval(terms.renews_every());
+            while !ended.load(Ordering::Relaxed) {
+                every.tick().await;
+                let renewal = Renewal {
+                    member: MemberNumber(number),
+                    session,
+                    process: Nonce(number),
+                    sent: BootClock.now(),
+                    applied: Position(u64::MAX),
+                    unanswered: Duration::ZERO,
+                    leaving: false,
+                    reports: Vec::new(),
+                };
+                let request = Request::new(RENEW, encode(&renewal));
+                let answer = transport.call(&to, request, terms.lease()).await;
+                let answer = answer.ok().and_then(|(_, reply)| decode(&reply.payload));
+                if matches!(answer, Some(Answer::Granted { .. })) {
+                    granted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+}
+
+async fn register(leader: &Handle, number: u64) -> SessionId {
+    let request = JoinRequest {
+        node: node(number),
+        display_name: String::new(),
+        cluster_name: None,
+        // Nobody listens there.
+        peer_address: format!("node-{number}:1"),
+        http_address: String::new(),
+        weight: None,
+        domain: None,
+        services: Default::default(),
+        labels: Default::default(),
+        itself: Some(Itself {
+            store: StoreId(number.into()),
+            generation: Generation(1),
+            homes: Vec::new(),
+            process: Nonce(number),
+            member: None,
+            previous: None,
+            durable: true,
+            stopped: None,
+            served: None,
+            choices: ConfigChoices::default(),
+            command_version: ck_control::COMMAND_VERSION,
+            secret: None,
+        }),
+    };
+    let outcome = leader.execute(Operation::Register(request), "bench").await;
+    match outcome.expect("a newcomer is registered") {
+        Outcome::Joined(joined) => {
+            assert_eq!(joined.member, MemberNumber(number));
+            joined.session.expect("it registers itself")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn start(network: &Arc<MemoryNetwork>, data: &std::path::Path) -> Handle {
+    let mut config = Config::new(node(1), data);
+    config.on_fatal = OnFatal::Report;
+    config.choices = ConfigChoices {
+        replication_factor: Some(1),
+        auto_rebalance: Some(false),
+        ..ConfigChoices::default()
+    };
+    let network = Arc::clone(network);
+    let bind: ck_node::Bind = Box::new(move |me, service| {
+        Box::pin(async move {
+            let transport = network.join(LEADER, me, service);
+            Ok((transport as Arc<dyn Transport>, LEADER.to_owned()))
+        })
+    });
+    let handle = Node::start_with(config, bind).await.expect("it starts");
+    handle.ready().await.expect("it goes on");
+    handle
+}
+
+/// Seconds of processor time this process has taken.
+fn processor() -> f64 {
+    let reading = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    Duration::from(reading.expect("the kernel has this clock")).as_secs_f64()
+}
+
+/// The share of a core this process takes, and what was granted meanwhile.
+async fn share(span: Duration, granted: &AtomicU64) -> (f64, u64) {
+    let (before, count) = (processor(), granted.load(Ordering::Relaxed));
+    tokio::time::sleep(span).await;
+    let share = (processor() - before) / span.as_secs_f64();
+    (share, granted.load(Ordering::Relaxed) - count)
+}
+
+async fn measure(report: &mut Report, members: u64, span: Duration) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let network = MemoryNetwork::new(1);
+    let leader = start(&network, folder.path()).await;
+    let state = leader.state();
+    let cluster = state.formed().expect("it has formed").cluster;
+    let simulated = Members {
+        network: Arc::clone(&network),
+        cluster: ClusterId(cluster.0),
+        ended: Arc::new(AtomicBool::new(false)),
+        granted: Arc::default(),
+    };
+    let (alone, _) = share(span, &simulated.granted).await;
+    let null = network.join(NULL, peer(1, Some(simulated.cluster)), Arc::new(Null));
+    for number in 2..=members + 1 {
+        simulated.renew(number, SessionId(number), NULL);
+    }
+    let (against_null, answered_null) = share(span, &simulated.granted).await;
+    simulated.ended.store(true, Ordering::Relaxed);
+    null.shutdown().await;
+    let simulated = Members {
+        ended: Arc::default(),
+        granted: Arc::default(),
+        ..simulated
+    };
+    for number in 2..=members + 1 {
+        let session = register(&leader, number).await;
+        simulated.renew(number, session, LEADER);
+    }
+    tokio::time::sleep(span / 3).await;
+    let (with_leader, answered) = share(span, &simulated.granted).await;
+    let open = leader.state().sessions().count() as u64;
+    let itself = against_null - alone;
+    report.share("leader, 1,000 sessions renew", with_leader - itself, LIMIT);
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    report.note(&format!(
+        "all {}, of which members {}; the leader alone {}",
+        percent(with_leader),
+        percent(itself),
+        percent(alone)
+    ));
+    report.note(&format!(
+        "{open} sessions open, {answered} renewals granted in {span:?} ({answered_null} by the null)"
+    ));
+    assert_eq!(open, members + 1, "every session is renewed");
+    let expected = members * u64::try_from(span.as_millis() / 400).unwrap_or(0);
+    assert!(answered * 10 >= expected * 9, "{answered} of {expected}");
+    simulated.ended.store(true, Ordering::Relaxed);
+    leader.stop().await;
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut report = Report::from_arguments();
+    let (members, span) = if report.is_trial() {
+        (8, Duration::from_millis(900))
+    } else {
+        (MEMBERS, SPAN)
+    };
+    runtime.block_on(measure(&mut report, members, span));
+    report.verdict()
+}
