@@ -148,8 +148,8 @@ impl Leader {
         self.brake(now);
         if state.brake().is_none() {
             self.hand_over_leaving(now);
-            self.open_moves(now);
         }
+        self.open_moves(now);
         self.plan(now);
         self.raise_mode(now);
     }

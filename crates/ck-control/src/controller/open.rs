@@ -1,5 +1,6 @@
 //! Which move begins next: copies brought up to date, then copies too many, then the plan, greedy
-//! within the limits.
+//! within the limits. Under the brake only the first: it changes no placement, and what was lost at
+//! once needs its copies in sync again more than anything.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -50,7 +51,8 @@ impl Leader {
         let state = self.state.clone();
         let mut busy = Busy::of(&state);
         let max = u32::from(state.config().max_transfers_per_node);
-        let plan = state.rebalance().filter(|plan| !plan.paused);
+        let braked = state.brake().is_some();
+        let plan = state.rebalance().filter(|plan| !plan.paused && !braked);
         let mut left = false;
         for (partition, control) in state.partitions() {
             let wanted = plan.is_some() && !state.plan_reached(partition);
@@ -117,14 +119,17 @@ impl Leader {
             member: holder.member,
             session: holder.session,
         };
-        let usable = |member: MemberNumber| {
+        let stays = |member: MemberNumber| {
             let session = state.session(state.member(member)?.session?)?;
-            let quiet = !office.timers.flaps(member, now, &self.pace);
             let stays = !session.closing && !office.desk.is_leaving(session.id);
-            (quiet && stays).then_some(Party {
+            stays.then_some(Party {
                 member,
                 session: session.id,
             })
+        };
+        // Nothing new for a node that comes and goes.
+        let usable = |member: MemberNumber| {
+            stays(member).filter(|_| !office.timers.flaps(member, now, &self.pace))
         };
         let begin = |target, handoff, leaving, reason| {
             Next::Move(Move {
@@ -139,8 +144,11 @@ impl Leader {
         };
         let row = state.row_members(partition);
         let stale = row.iter().copied().filter(|one| !control.is_in_sync(*one));
-        if let Some(target) = stale.clone().find_map(usable) {
+        if let Some(target) = stale.clone().find_map(stays) {
             return Some(begin(target, false, None, Trigger::Rejoin));
+        }
+        if state.brake().is_some() {
+            return None;
         }
         let factor = usize::from(state.config().replication_factor);
         let target_row: Vec<MemberNumber> = if wanted {

@@ -122,25 +122,65 @@ fn copies_are_made_elsewhere_only_after_the_grace() {
     assert!(cluster.plans.contains(&Trigger::Loss));
 }
 
-#[test]
-fn a_node_that_comes_and_goes_gets_no_copies_until_it_is_quiet() {
-    let mut cluster = Cluster::with_rows(3, &["1 3 2"]);
+/// Node n comes and goes too often.
+fn flap(cluster: &mut Cluster, n: u64) {
     for _ in 0..4 {
-        cluster.kill(2);
+        cluster.kill(n);
         cluster.run(3_000);
-        cluster.restart(2);
+        cluster.restart(n);
         cluster.run(500);
     }
-    let opened = |cluster: &Cluster| {
-        let history = cluster.world.state.history();
-        history.filter(|one| one.kind == "transfer-open").count()
-    };
-    let before = opened(&cluster);
+}
+
+#[test]
+fn a_node_that_comes_and_goes_gets_nothing_new_until_it_is_quiet() {
+    let mut cluster = Cluster::with_rows(4, &["1 3 2"]);
+    flap(&mut cluster, 4);
+    let plan = cluster.world.plan(&["1 3 4"]);
+    cluster.propose(plan);
     cluster.run(20_000);
-    assert_eq!(opened(&cluster), before, "damped");
+    assert_eq!(cluster.world.state.transfers().len(), 0, "damped");
     cluster.run(20_000);
-    assert_eq!(opened(&cluster), before + 1);
-    assert!(cluster.world.show(0).ends_with("sync 1 2 3 stable"));
+    assert!(cluster.world.show(0).starts_with("1 3 4 "));
+}
+
+#[test]
+fn a_node_that_comes_and_goes_is_brought_up_to_date_at_each_return() {
+    let mut cluster = Cluster::with_rows(3, &["1 3 2"]);
+    flap(&mut cluster, 2);
+    cluster.run(2_000);
+    let shown = cluster.world.show(0);
+    assert!(shown.ends_with("sync 1 2 3 stable"), "{shown}");
+}
+
+#[test]
+fn copies_are_brought_up_to_date_under_the_brake_and_nothing_is_moved() {
+    let mut cluster = Cluster::with_rows(6, &["1 2 3", "1 3 4", "1 5 4"]);
+    for n in [2, 3, 4] {
+        cluster.kill(n);
+    }
+    cluster.run(3_000);
+    let plan = cluster.world.plan(&["1 2 6", "1 3 4", "1 5 4"]);
+    cluster.propose(plan);
+    for n in [2, 3, 4] {
+        cluster.restart(n);
+    }
+    cluster.run(5_000);
+    assert!(cluster.world.state.brake().is_some());
+    for (partition, shown) in [
+        "1 2 3 epoch 1 held 1 sync 1 2 3 stable",
+        "1 3 4 epoch 1 held 1 sync 1 3 4 stable",
+        "1 5 4 epoch 1 held 1 sync 1 4 5 stable",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(cluster.world.show(partition as u32), shown);
+    }
+    let office = None;
+    cluster.propose(Command::Brake { office, lost: 0 });
+    cluster.run(10_000);
+    assert!(cluster.world.show(0).starts_with("1 2 6 "), "let go");
 }
 
 #[test]

@@ -143,8 +143,6 @@ pub(super) fn explain(core: &Core, ask: &Ask<'_>) -> Answer {
              `GET /v1/orders`"
         ));
     }
-    let stale = explained.copies.iter().filter(|copy| !copy.in_sync);
-    reasons.extend(stale.filter_map(|copy| damped(state, copy.node.as_str())));
     let transfer = explained.transfer.as_ref();
     let transfer = transfer.zip(state.partition(id));
     let answer = api::Explanation {

@@ -188,7 +188,11 @@ impl State {
         begun: &Move,
     ) -> Result<(), Rejection> {
         let partition = begun.partition;
-        if office.is_some() && self.brake.is_some() {
+        // A copy that is brought up to date where it is moves nothing.
+        let row = self.row_members(partition);
+        let in_place = !begun.handoff && begun.leaving.is_none();
+        let mends = in_place && row.contains(&begun.target.member);
+        if office.is_some() && self.brake.is_some() && !mends {
             return Err(MoveRejection::Braked { partition }.into());
         }
         let (control, holder) = self.available(partition)?;
