@@ -9,8 +9,9 @@ use super::snapshot::{checksum, look};
 use super::wal::{Log, beside, index_beside, sync_folder};
 use super::{FileError, Mark, Record, Seen, Taken, die, remove};
 
-/// Bytes of the log above which it is written back into the file.
-const LOG_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of the log above which it is written back into the file. What is left is written back when
+/// the copy becomes the primary, which is waited for.
+const LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// The file of a partition that another node writes.
 #[derive(Debug)]

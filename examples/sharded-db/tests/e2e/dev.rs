@@ -1,6 +1,7 @@
 //! The command of the README.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ fn one_command_starts_a_cluster_and_an_interrupt_ends_all_of_it() {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // As a terminal does it: an interrupt is for all of them.
+        .process_group(0)
         .spawn()
         .unwrap();
     let ask = |at: u16, path: &str, body: &serde_json::Value| {
@@ -38,8 +41,9 @@ fn one_command_starts_a_cluster_and_an_interrupt_ends_all_of_it() {
     let sum =
         json!({ "sql": "SELECT sum(cents) AS total FROM orders", "merge": [{ "sum": "total" }] });
     assert_eq!(ask(0, "/query", &sum).unwrap()["rows"], json!([[1250]]));
+    let group = format!("-{}", dev.id());
     let told = Command::new("kill")
-        .args(["-s", "INT", &dev.id().to_string()])
+        .args(["-s", "INT", "--", &group])
         .status();
     assert!(told.unwrap().success());
     let ended = wait_for("it ends", BOUND, || dev.try_wait().unwrap());
