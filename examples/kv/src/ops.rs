@@ -73,11 +73,30 @@ struct UnderWay {
     progress: watch::Receiver<Progress>,
 }
 
+/// What a write waits for before it has a place.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// A record is answered: the condition is about it.
+    Answered(u64),
+    /// A record is everywhere, which makes room.
+    Everywhere(u64),
+}
+
+impl Until {
+    const fn is_over(self, now: &Progress) -> bool {
+        match self {
+            _ if !now.open => true,
+            Self::Answered(seq) => now.committed >= seq,
+            Self::Everywhere(seq) => now.stable >= seq,
+        }
+    }
+}
+
 /// What came of the attempt to give a record its place.
 enum Turn {
     Taken(UnderWay),
     /// Something has to get on first.
-    Wait(watch::Receiver<Progress>, u64),
+    Wait(watch::Receiver<Progress>, Until),
 }
 
 impl Core {
@@ -109,7 +128,7 @@ impl Core {
             match turn {
                 Turn::Taken(way) => return self.answered(partition, way).await,
                 Turn::Wait(mut progress, until) => {
-                    let ready = progress.wait_for(|now| !now.open || now.committed >= until);
+                    let ready = progress.wait_for(|now| until.is_over(now));
                     let left = WRITE.saturating_sub(begun.elapsed());
                     if tokio::time::timeout(left, ready).await.is_err() {
                         return Err(KvError::Busy { partition });
@@ -144,13 +163,14 @@ impl Core {
             });
         }
         if serving.is_full(key.len() + effect.len()) {
-            let next = serving.progress().borrow().committed + 1;
-            return Ok(Turn::Wait(serving.progress(), next));
+            let progress = serving.progress();
+            let next = progress.borrow().stable + 1;
+            return Ok(Turn::Wait(progress, Until::Everywhere(next)));
         }
         if *condition != Condition::Always {
             // A write under way may or may not be the one the condition is about.
             if let Some(seq) = serving.pending(key) {
-                return Ok(Turn::Wait(serving.progress(), seq));
+                return Ok(Turn::Wait(serving.progress(), Until::Answered(seq)));
             }
             condition.holds(self.store.stamp(partition.0, key)?)?;
         }

@@ -24,6 +24,9 @@ const WINDOW_BYTES: usize = 16 << 20;
 pub(crate) struct Progress {
     /// Everybody who has to have them has the records up to here.
     pub(crate) committed: u64,
+    /// Every copy has the records up to here, so there is room for others. In mode `async` behind
+    /// `committed`.
+    pub(crate) stable: u64,
     /// From here on they are on fewer copies than `min_in_sync`, although on all that are in sync.
     pub(crate) thin: Option<u64>,
     /// Whether the partition is still served at this grant.
@@ -88,6 +91,7 @@ impl Serving {
             newest: HashMap::new(),
             progress: watch::Sender::new(Progress {
                 committed: at.seq,
+                stable: at.seq,
                 thin: None,
                 open: true,
             }),
@@ -354,12 +358,13 @@ impl Serving {
             }
             self.pending.pop_front();
         }
-        let few = self.in_sync.len() < self.min_in_sync;
+        let (few, stable) = (self.in_sync.len() < self.min_in_sync, self.stable);
         self.progress.send_if_modified(|progress| {
             let thin = few.then(|| progress.thin.unwrap_or(progress.committed + 1));
-            let changed = (progress.committed, progress.thin) != (committed, thin);
+            let before = *progress;
             (progress.committed, progress.thin) = (committed, thin);
-            changed
+            progress.stable = stable;
+            *progress != before
         });
     }
 }

@@ -226,6 +226,26 @@ fn in_mode_async_the_own_disk_is_enough_and_the_rest_is_still_sent() {
     assert_eq!(take(&mut serving, C).unwrap().records.len(), 1);
 }
 
+/// What waits for room waits for the replicas, although every write is answered already.
+#[test]
+fn in_mode_async_room_is_made_by_the_replicas() {
+    let mut serving = serving_as(Replication::Async);
+    for _ in 0..TRACES_MAX {
+        write(&mut serving, "a");
+    }
+    let last = 10 + TRACES_MAX as u64;
+    serving.appended(last);
+    let now = progress(&serving);
+    assert_eq!((now.committed, now.stable), (last, 10));
+    assert!(serving.is_full(1));
+    let mut told = serving.progress();
+    told.mark_unchanged();
+    [B, C].iter().for_each(|one| serving.acked(*one, 11));
+    assert!(told.has_changed().unwrap());
+    assert_eq!(progress(&serving).stable, 11);
+    assert!(!serving.is_full(1));
+}
+
 #[test]
 fn a_batch_is_bounded_and_holds_one_record_at_least() {
     let mut serving = serving();

@@ -18,7 +18,7 @@ fn refused(reply: &crate::support::Reply, status: u16, code: &str) {
 
 #[test]
 fn any_node_takes_any_request_and_all_copies_are_equal() {
-    let cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "8"]);
+    let cluster = Cluster::ready(3, &["--partitions", "8"]);
     let [one, two, three] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
@@ -159,7 +159,7 @@ fn what_is_wrong_is_said(node: &Node) {
 
 #[test]
 fn a_caller_with_a_token_is_told_where_it_is_wrong() {
-    let cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "8"]);
+    let cluster = Cluster::ready(3, &["--partitions", "8"]);
     let (partition, at) = cluster.primary_of("a");
     let (primary, other) = (&cluster.nodes[at], &cluster.nodes[(at + 1) % 3]);
     let token = primary.owned()[&partition].clone();
@@ -198,14 +198,7 @@ fn on_a_disk_that_is_nearly_full_writes_are_refused_unapplied() {
 
 #[test]
 fn in_mode_async_the_replicas_follow() {
-    let flags = [
-        "--profile",
-        "fast",
-        "--partitions",
-        "4",
-        "--replication",
-        "async",
-    ];
+    let flags = ["--partitions", "4", "--replication", "async"];
     let cluster = Cluster::ready(3, &flags);
     for turn in 0..50 {
         let node = &cluster.nodes[turn % 3];

@@ -6,7 +6,7 @@ use crate::support::{BOUND, Cluster, answer, send, wait_for};
 
 #[test]
 fn a_primary_paused_beyond_its_lease_writes_nothing_when_it_goes_on() {
-    let cluster = Cluster::ready(3, &["--profile", "fast", "--partitions", "4"]);
+    let cluster = Cluster::ready(3, &["--partitions", "4"]);
     assert_eq!(cluster.nodes[0].put("/kv/a", b"before").status, 204);
     let (partition, at) = cluster.primary_of("a");
     let (old, others) = (&cluster.nodes[at], [(at + 1) % 3, (at + 2) % 3]);

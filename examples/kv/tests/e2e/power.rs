@@ -20,7 +20,7 @@ fn library(directory: &Path) -> PathBuf {
 }
 
 fn cluster() -> Cluster {
-    let mut cluster = Cluster::of(3, 0, &["--profile", "fast", "--partitions", "4"]);
+    let mut cluster = Cluster::of(3, 0, &["--partitions", "4"]);
     let library = library(cluster.directory()).display().to_string();
     for node in &mut cluster.nodes {
         let data = node.data.display().to_string();

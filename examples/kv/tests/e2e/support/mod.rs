@@ -23,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Most time a cluster may take for anything, on a loaded machine.
-pub(crate) const BOUND: Duration = Duration::from_secs(40);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// Keys that fall into every one of a few partitions.
 const PROBES: usize = 48;
