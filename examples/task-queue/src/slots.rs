@@ -104,3 +104,29 @@ impl Core {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::TaskQueue;
+    use ck_kv::KvConfig;
+
+    #[tokio::test]
+    async fn no_shard_is_built_while_a_request_holds_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = TaskQueue::open(directory.path(), KvConfig::default()).unwrap();
+        let core = &queue.core;
+        let token: FencingToken = "1.3.2".parse().unwrap();
+        let slot = core.slot(token.partition);
+        let held = Arc::clone(&slot.shard).try_read_owned().unwrap();
+        let mut building = std::pin::pin!(core.begin(token));
+        assert!(futures_util::poll!(&mut building).is_pending());
+        // Nobody new comes in between, either.
+        assert!(slot.shard.try_read().is_err());
+        drop(held);
+        // It goes on now, and finds that the store does not serve the partition.
+        let refused = building.await;
+        let moving = matches!(refused, Err(QueueError::NotOwner(NotOwner::Moving { .. })));
+        assert!(moving, "{refused:?}");
+    }
+}

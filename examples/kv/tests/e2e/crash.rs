@@ -28,7 +28,7 @@ fn a_killed_primary_loses_nothing_and_its_keys_are_writable_again() {
 }
 
 #[test]
-fn below_the_least_number_of_copies_writes_are_refused_and_reads_are_not() {
+fn a_primary_that_is_cut_off_with_its_copy_acknowledges_nothing() {
     let mut cluster = Cluster::ready(3, &["--partitions", "4"]);
     assert_eq!(cluster.nodes[0].put("/kv/a", b"1").status, 204);
     let (_, at) = cluster.primary_of("a");
@@ -54,6 +54,44 @@ fn below_the_least_number_of_copies_writes_are_refused_and_reads_are_not() {
     cluster.wait_until_serving();
     let found = cluster.nodes[one].get("/kv/a").text();
     assert!(["2", "3"].contains(&&*found), "{found}");
+}
+
+#[test]
+fn below_the_least_number_of_copies_writes_are_refused_and_reads_are_not() {
+    let mut cluster = Cluster::ready(5, &["--partitions", "4"]);
+    assert_eq!(cluster.nodes[0].put("/kv/a", b"1").status, 204);
+    let (partition, at) = cluster.primary_of("a");
+    let row = cluster.nodes[at]
+        .get(&format!("/v1/partitions/{partition}"))
+        .json();
+    let replicas = row["replica_nodes"].as_array().expect("a list").clone();
+    let killed: Vec<_> = (0..5)
+        .filter(|node| replicas.iter().any(|one| *one == *cluster.nodes[*node].id))
+        .collect();
+    assert_eq!(killed.len(), 2);
+    killed.iter().for_each(|node| cluster.nodes[*node].kill());
+    let refused = wait_for("writes are refused", BOUND, || {
+        let reply = cluster.nodes[at].ask("PUT", "/kv/a", b"2")?;
+        (reply.status == 503).then_some(reply)
+    });
+    let told = refused.json();
+    assert_eq!(told["code"], "too-few-in-sync", "{told}");
+    assert_eq!((&told["have"], &told["need"]), (&1.into(), &2.into()));
+    // The first of these writes was under way when the copies went: it may have been made.
+    let found = cluster.nodes[at].get("/kv/a");
+    assert_eq!(found.status, 200);
+    assert!(
+        [&b"1"[..], b"2"].contains(&&*found.body),
+        "{}",
+        found.text()
+    );
+    killed.iter().for_each(|node| cluster.nodes[*node].start());
+    wait_for("writes are taken again", BOUND, || {
+        let reply = cluster.nodes[at].ask("PUT", "/kv/a", b"3")?;
+        (reply.status == 204).then_some(())
+    });
+    cluster.wait_until_stable();
+    cluster.wait_until_equal();
 }
 
 /// All at once, which is what a power cut of the whole room looks like to the disks' contents.

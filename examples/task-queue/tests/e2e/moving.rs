@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{BOUND, Cluster, Crowd, wait_for};
+use crate::support::{BOUND, Client, Cluster, Crowd, wait_for};
 
 #[test]
 fn a_drain_and_the_way_back_fail_no_request_of_a_client_that_follows() {
@@ -58,4 +58,36 @@ fn operate(cluster: &Cluster, path: &str) {
 fn rows(cluster: &Cluster) -> Option<Vec<Value>> {
     let table = cluster.nodes[0].ask("GET", "/v1/partitions", b"")?.json();
     table["partitions"].as_array().cloned()
+}
+
+/// Partitions come back to a process that knew their tasks as they were before.
+#[test]
+fn what_came_meanwhile_is_found_when_a_partition_comes_back() {
+    let mut cluster = Cluster::ready_with(3, "wan");
+    let serves = |cluster: &Cluster, node: &str, count: usize| {
+        let what = format!("{node} serves {count} partitions");
+        wait_for(&what, BOUND, || {
+            let rows = rows(cluster)?;
+            let served = rows.iter().filter(|row| row["primary_node"] == node);
+            (served.count() == count).then_some(())
+        });
+    };
+    operate(&cluster, "/v1/nodes/node-3/drain");
+    serves(&cluster, "node-3", 0);
+    let mut client = cluster.client();
+    let meanwhile: BTreeSet<_> = (0..16).map(|_| client.enqueue("new", "", b"x")).collect();
+    operate(&cluster, "/v1/nodes/node-3/uncordon");
+    // Whatever the others served goes to the one that is left.
+    assert_eq!(cluster.nodes[1].stop(), Some(0));
+    operate(&cluster, "/v1/nodes/node-1/drain");
+    serves(&cluster, "node-3", 8);
+    let mut client = Client::of(vec![cluster.nodes[0].http, cluster.nodes[2].http]);
+    assert_eq!(client.counts("new"), [16, 0, 0, 0]);
+    let mut found = BTreeSet::new();
+    while found.len() < 16 {
+        let tasks = client.lease("new", "max=64&wait_ms=5000");
+        assert!(!tasks.is_empty(), "{found:?} of {meanwhile:?}");
+        found.extend(tasks.into_iter().map(|task| task.task));
+    }
+    assert_eq!(found, meanwhile);
 }
