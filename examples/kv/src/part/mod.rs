@@ -11,9 +11,10 @@ mod serving;
 pub(crate) use follower::Lag;
 pub(crate) use serving::{Progress, Serving};
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ck_node::{MemberNumber, PartitionId, State, TransferId};
+use ck_node::{FencingToken, MemberNumber, PartitionId, State, TransferId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::stamp::{Grant, Stamp};
@@ -24,10 +25,23 @@ use crate::wire::{Refused, Section};
 pub(crate) struct Part {
     pub(crate) id: PartitionId,
     serving: Mutex<Option<Serving>>,
+    /// Locked after `serving` where both are.
+    joining: Mutex<Joining>,
     /// Held while the copies are brought to one record.
     pub(crate) reconciling: tokio::sync::Mutex<()>,
     /// Until when this node does not try by itself to serve anew, and how long the next rest is.
     rest: Mutex<(Option<Instant>, Duration)>,
+}
+
+/// Copies that attached at one epoch, in whatever round, and have not been seen in sync since.
+///
+/// What such a copy has reported counts for the whole epoch, so it may come to be in sync although a
+/// later round knows nothing of it.
+#[derive(Debug, Default)]
+struct Joining {
+    /// Incarnation and epoch.
+    at: (u64, u64),
+    members: BTreeSet<MemberNumber>,
 }
 
 /// The first rest after an attempt to serve anew has failed, doubled by each in a row, and the
@@ -40,6 +54,10 @@ impl Part {
         Self {
             id,
             serving: Mutex::new(None),
+            joining: Mutex::new(Joining {
+                at: (0, 0),
+                members: BTreeSet::new(),
+            }),
             reconciling: tokio::sync::Mutex::const_new(()),
             rest: Mutex::new((None, REST)),
         }
@@ -174,6 +192,12 @@ impl Part {
             holder.session == now.session && control.epoch.0 == now.grant.epoch
         });
         if held {
+            let mut joining = self.joining.lock();
+            if joining.at == now.grant.term() {
+                let in_sync = &control.in_sync;
+                joining.members.retain(|member| !in_sync.contains(member));
+            }
+            drop(joining);
             let gone = |transfer: TransferId| {
                 state.applied().0 >= transfer.0 && state.transfer(transfer).is_none()
             };
@@ -198,9 +222,33 @@ impl Part {
         let mut serving = self.serving.lock();
         let now = serving
             .as_mut()
-            .filter(|now| (now.grant.incarnation, now.grant.epoch) == (incarnation, epoch))?;
+            .filter(|now| now.grant.term() == (incarnation, epoch))?;
         let at = now.attach(member, transfer)?;
+        let mut joining = self.joining.lock();
+        if joining.at != (incarnation, epoch) {
+            *joining = Joining {
+                at: (incarnation, epoch),
+                members: BTreeSet::new(),
+            };
+        }
+        joining.members.insert(member);
         Some((now.grant, at))
+    }
+
+    /// Copies that attached in any round of a grant's epoch and were not seen in sync since.
+    pub(crate) fn joining(&self, token: FencingToken) -> Vec<MemberNumber> {
+        let joining = self.joining.lock();
+        let same = joining.at == (token.incarnation.0, token.epoch.0);
+        let members = joining.members.iter().filter(|_| same);
+        members.copied().collect()
+    }
+
+    /// Nothing that a copy reported at a grant's epoch can bring it in sync any more.
+    pub(crate) fn left_out(&self, token: FencingToken, member: MemberNumber) {
+        let mut joining = self.joining.lock();
+        if joining.at == (token.incarnation.0, token.epoch.0) {
+            joining.members.remove(&member);
+        }
     }
 
     /// The attached copy is ready for its records.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ck_http::{Server, Surface, SurfaceConfig};
-use ck_node::{Config, ConfigChoices, Handle, Node, OnFatal, PartitionId, Profile};
+use ck_node::{Config, ConfigChoices, Handle, Handler, Node, OnFatal, PartitionId, Profile};
 use tempfile::TempDir;
 
 use crate::kv::{Kv, KvConfig};
@@ -14,6 +14,8 @@ use crate::record::{Effect, Record};
 use crate::stamp::Stamp;
 use crate::store::Job;
 use crate::wire::{Refused, Section};
+
+mod joining;
 
 /// The only partition.
 const P: PartitionId = PartitionId(0);
@@ -28,6 +30,15 @@ struct Member {
 }
 
 async fn start(number: u8, join: Vec<String>) -> Member {
+    start_with(number, join, |handler| handler).await
+}
+
+/// A node whose handler is the store's, with something around it.
+async fn start_with(
+    number: u8,
+    join: Vec<String>,
+    around: impl FnOnce(Arc<dyn Handler>) -> Arc<dyn Handler>,
+) -> Member {
     let directory = tempfile::tempdir().unwrap();
     let kv = Kv::open(directory.path(), KvConfig::default()).unwrap();
     let server = Server::bind("127.0.0.1:0").await.unwrap();
@@ -35,7 +46,7 @@ async fn start(number: u8, join: Vec<String>) -> Member {
     let mut config = Config::new(id, directory.path());
     config.http_address = server.local_address().to_string();
     config.join = join;
-    config.handler = kv.handler();
+    config.handler = around(kv.handler());
     config.on_fatal = OnFatal::Report;
     config.choices = ConfigChoices {
         partitions: Some(1),
