@@ -131,6 +131,10 @@ impl Core {
             return Err(Refused::NotServing);
         }
         let part = self.part(partition);
+        // Nothing from before that move may be taken in for what it brings.
+        if let Some(state) = &state {
+            part.reassess(state);
+        }
         let attached = part.attach(question.incarnation, question.epoch, from, transfer);
         let (grant, at) = attached.ok_or(Refused::NotServing)?;
         Ok(Attached { grant, at })

@@ -157,12 +157,15 @@ impl Core {
         self.rounds.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn reassess(&self, state: &State) {
+    pub(crate) fn reassess(&self, node: &Handle, state: &State) {
         for part in self.parts() {
             part.reassess(state);
         }
-        self.peers.lock().retain(|member, peer| {
-            let stays = state.member(*member).is_some();
+        let mut peers = self.peers.lock();
+        // Read under the lock: whoever something was to be sent to is known to it.
+        let newest = node.state();
+        peers.retain(|member, peer| {
+            let stays = newest.member(*member).is_some();
             if !stays {
                 peer.stop();
             }
@@ -200,7 +203,7 @@ async fn follow_table(core: Weak<Core>, node: Handle) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        core.reassess(&published.state);
+        core.reassess(&node, &published.state);
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use serving::{Progress, Serving};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ck_node::{FencingToken, MemberNumber, PartitionId, State, TransferId};
+use ck_node::{FencingToken, Incarnation, MemberNumber, PartitionId, Position, State, TransferId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::stamp::{Grant, Stamp};
@@ -27,6 +27,8 @@ pub(crate) struct Part {
     serving: Mutex<Option<Serving>>,
     /// Locked after `serving` where both are.
     joining: Mutex<Joining>,
+    /// The newest state that was taken in, by its incarnation; locked after `serving`.
+    seen: Mutex<(Incarnation, Position)>,
     /// Held while the copies are brought to one record.
     pub(crate) reconciling: tokio::sync::Mutex<()>,
     /// Until when this node does not try by itself to serve anew, and how long the next rest is.
@@ -58,6 +60,7 @@ impl Part {
                 at: (0, 0),
                 members: BTreeSet::new(),
             }),
+            seen: Mutex::new((Incarnation(0), Position(0))),
             reconciling: tokio::sync::Mutex::const_new(()),
             rest: Mutex::new((None, REST)),
         }
@@ -180,8 +183,19 @@ impl Part {
     }
 
     /// Takes in what was committed: who is in sync, and whether the grant still holds.
+    ///
+    /// Several tasks come here, each with the state it has at hand. One that is older than another
+    /// before it is left aside: it may not know yet of a copy that has come to be in sync.
     pub(crate) fn reassess(&self, state: &State) {
         let mut serving = self.serving.lock();
+        let at = (state.incarnation(), state.applied());
+        {
+            let mut seen = self.seen.lock();
+            if at < *seen {
+                return;
+            }
+            *seen = at;
+        }
         let Some(now) = serving.as_mut() else {
             return;
         };

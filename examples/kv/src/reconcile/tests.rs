@@ -84,6 +84,10 @@ async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
 async fn cluster() -> Vec<Member> {
     let first = start(1, Vec::new()).await;
     let join = vec![first.node.peer_address()];
+    cluster_of(first, join).await
+}
+
+async fn cluster_of(first: Member, join: Vec<String>) -> Vec<Member> {
     let mut members = vec![first, start(2, join.clone()).await, start(3, join).await];
     for member in &members {
         member.node.ready().await.unwrap();
@@ -242,4 +246,33 @@ async fn a_copy_that_lost_its_data_does_not_become_the_primary_and_takes_nobody_
     assert!(error.to_string().contains("is not what it was"), "{error}");
     let state = members[0].node.state();
     assert_eq!(state.partition(P).unwrap().in_sync.len(), 3);
+}
+
+/// Two tasks take in the table, and the one with the older state comes last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_state_takes_nothing_back_that_a_newer_one_has_said() {
+    let first = start(1, Vec::new()).await;
+    let alone = first.node.state();
+    let join = vec![first.node.peer_address()];
+    let members = cluster_of(first, join).await;
+    let (node, core) = (&members[0].node, &members[0].kv.core);
+    let older = node.state();
+    let out = members[2].node.member().unwrap();
+    // It cannot come in again.
+    members[2].node.stop().await;
+    until("the copy that is gone is out of sync", async || {
+        let state = node.state();
+        (!state.partition(P).unwrap().is_in_sync(out)).then_some(())
+    })
+    .await;
+    let part = core.part(P);
+    let in_sync = || part.lock().as_ref().map(|serving| serving.in_sync().0);
+    core.reassess(node, &node.state());
+    assert_eq!(in_sync(), Some(2));
+    let peer = core.peer(out);
+    core.reassess(node, &older);
+    core.reassess(node, &alone);
+    assert_eq!(in_sync(), Some(2));
+    // Nor does a member that has joined since lose what is to be sent to it.
+    assert!(Arc::ptr_eq(&peer, &core.peer(out)));
 }
