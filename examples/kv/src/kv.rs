@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ pub(crate) struct Core {
     peers: Mutex<BTreeMap<MemberNumber, Arc<Peer>>>,
     pub(crate) courier: Courier,
     rounds: AtomicU32,
+    attempts: AtomicU64,
 }
 
 /// Between two looks for replicas that do not get on.
@@ -96,6 +97,7 @@ impl Kv {
             peers: Mutex::default(),
             courier: Courier::new(),
             rounds: AtomicU32::new(0),
+            attempts: AtomicU64::new(0),
         });
         core.store.tell(Arc::new(Told(Arc::downgrade(&core))));
         Ok(Self { core })
@@ -155,6 +157,12 @@ impl Core {
     /// The number of the next round of serving, which no other has in this process.
     pub(crate) fn next_round(&self) -> u32 {
         self.rounds.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The number of this node's next attempt to attach a copy of its own, greater than any before in
+    /// this process. A move does not outlive the process of its target.
+    pub(crate) fn next_attempt(&self) -> u64 {
+        self.attempts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn reassess(&self, node: &Handle, state: &State) {

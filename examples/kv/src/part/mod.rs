@@ -8,7 +8,7 @@
 mod follower;
 mod serving;
 
-pub(crate) use follower::Lag;
+pub(crate) use follower::{Attachment, Lag};
 pub(crate) use serving::{Progress, Serving};
 
 use std::collections::BTreeSet;
@@ -225,19 +225,20 @@ impl Part {
         }
     }
 
-    /// Attaches a copy that is being made: every record from now on is for it too.
+    /// Attaches a copy that is being made: every record from now on is for it too. `None` when the
+    /// partition is not served at this epoch, or the member has attached since in a later attempt.
     pub(crate) fn attach(
         &self,
         incarnation: u64,
         epoch: u64,
         member: MemberNumber,
-        transfer: TransferId,
+        attachment: Attachment,
     ) -> Option<(Grant, Stamp)> {
         let mut serving = self.serving.lock();
         let now = serving
             .as_mut()
             .filter(|now| now.grant.term() == (incarnation, epoch))?;
-        let at = now.attach(member, transfer)?;
+        let at = now.attach(member, attachment)?;
         let mut joining = self.joining.lock();
         if joining.at != (incarnation, epoch) {
             *joining = Joining {
@@ -266,8 +267,13 @@ impl Part {
     }
 
     /// The attached copy is ready for its records.
-    pub(crate) fn resume(&self, grant: Grant, member: MemberNumber, transfer: TransferId) -> bool {
-        self.with(grant, |serving| serving.resume(member, transfer))
+    pub(crate) fn resume(
+        &self,
+        grant: Grant,
+        member: MemberNumber,
+        attachment: Attachment,
+    ) -> bool {
+        self.with(grant, |serving| serving.resume(member, attachment))
             .unwrap_or(false)
     }
 }

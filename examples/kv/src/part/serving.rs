@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ck_node::{FencingToken, MemberNumber, SessionId, TransferId};
 use tokio::sync::watch;
 
-use super::follower::{Follower, Lag};
+use super::follower::{Attachment, Follower, Lag};
 use crate::kv::Replication;
 use crate::planted::Bug;
 use crate::record::{Effect, Record};
@@ -41,6 +41,9 @@ pub(crate) struct Serving {
     min_in_sync: usize,
     me: MemberNumber,
     followers: BTreeMap<MemberNumber, Follower>,
+    /// The latest attempt of each member that has attached: one that comes after a later one would
+    /// count records as the copy's that it was never sent.
+    attempts: BTreeMap<MemberNumber, Attachment>,
     /// The newest record that has a place.
     assigned: Stamp,
     /// The primary's own disk has the records up to here.
@@ -78,6 +81,7 @@ impl Serving {
             min_in_sync: 1,
             me,
             followers: others.map(|one| (*one, Follower::at(at.seq))).collect(),
+            attempts: BTreeMap::new(),
             assigned: at,
             local: at.seq,
             stable: at.seq,
@@ -288,7 +292,8 @@ impl Serving {
                 return true;
             }
             // A move that is under way may make it in sync at any moment; one that is over cannot.
-            follower.attached.is_some_and(|transfer| !gone(transfer))
+            let attached = follower.attached;
+            attached.is_some_and(|attached| !gone(attached.transfer))
         });
         for member in in_sync.iter().filter(|member| **member != self.me) {
             // Nobody comes in but by attaching here; should it be so all the same, it has nothing.
@@ -297,28 +302,30 @@ impl Serving {
         self.advance();
     }
 
-    pub(super) fn attach(&mut self, member: MemberNumber, transfer: TransferId) -> Option<Stamp> {
-        if self.in_sync.contains(&member) {
+    pub(super) fn attach(&mut self, member: MemberNumber, how: Attachment) -> Option<Stamp> {
+        let latest = self.attempts.get(&member);
+        if self.in_sync.contains(&member) || latest.is_some_and(|latest| *latest >= how) {
             return None;
         }
         let follower = Follower {
-            attached: Some(transfer),
+            attached: Some(how),
             held: true,
             ..Follower::at(self.assigned.seq)
         };
+        self.attempts.insert(member, how);
         self.followers.insert(member, follower);
         Some(self.assigned)
     }
 
     /// The newest record that an attached member is not sent, since it was there before it attached.
-    pub(crate) fn newest_before(&self, member: MemberNumber) -> Option<u64> {
+    pub(crate) fn newest_before(&self, member: MemberNumber, how: Attachment) -> Option<u64> {
         let follower = self.followers.get(&member)?;
-        follower.attached.is_some().then_some(follower.acked)
+        (follower.attached == Some(how)).then_some(follower.acked)
     }
 
-    pub(super) fn resume(&mut self, member: MemberNumber, transfer: TransferId) -> bool {
+    pub(super) fn resume(&mut self, member: MemberNumber, how: Attachment) -> bool {
         match self.followers.get_mut(&member) {
-            Some(follower) if follower.attached == Some(transfer) => {
+            Some(follower) if follower.attached == Some(how) => {
                 follower.held = false;
                 true
             }

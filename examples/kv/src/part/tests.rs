@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use ck_node::{Epoch, FencingToken, Incarnation, MemberNumber, PartitionId, SessionId, TransferId};
 
+use super::Attachment;
 use super::serving::{Progress, Serving};
 use crate::kv::Replication;
 use crate::record::Effect;
@@ -59,6 +60,13 @@ fn committed(serving: &Serving) -> u64 {
 
 fn take(serving: &mut Serving, member: MemberNumber) -> Option<Section> {
     serving.take(member, usize::MAX, 0)
+}
+
+const fn attempt(transfer: u64, attempt: u64) -> Attachment {
+    Attachment {
+        transfer: TransferId(transfer),
+        attempt,
+    }
 }
 
 fn kept(_: TransferId) -> bool {
@@ -130,7 +138,7 @@ fn below_the_least_number_of_copies_it_is_said() {
 fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
     let mut serving = serving();
     write(&mut serving, "before");
-    let at = serving.attach(D, TransferId(70)).unwrap();
+    let at = serving.attach(D, attempt(70, 1)).unwrap();
     assert_eq!(at.seq, 11);
     write(&mut serving, "after");
     serving.appended(12);
@@ -141,8 +149,8 @@ fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
         "what was there before is not its to have"
     );
     assert!(take(&mut serving, D).is_none(), "it is not ready");
-    assert!(!serving.resume(D, TransferId(71)), "another move");
-    assert!(serving.resume(D, TransferId(70)));
+    assert!(!serving.resume(D, attempt(71, 1)), "another move");
+    assert!(serving.resume(D, attempt(70, 1)));
     let section = take(&mut serving, D).unwrap();
     assert_eq!((section.after.seq, section.records.len()), (11, 1));
     // A change of the table that does not yet know of it does not let it go.
@@ -159,9 +167,30 @@ fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
     assert_eq!(committed(&serving), 13);
 }
 
+/// Its question was on its way for so long that the copy had asked again.
+#[test]
+fn an_attempt_to_attach_that_comes_late_takes_no_later_ones_place() {
+    let mut serving = serving();
+    assert!(serving.attach(D, attempt(70, 2)).is_some());
+    assert!(!serving.resume(D, attempt(70, 1)), "an earlier attempt's");
+    assert_eq!(serving.newest_before(D, attempt(70, 1)), None);
+    assert!(serving.resume(D, attempt(70, 2)));
+    write(&mut serving, "a");
+    serving.appended(11);
+    [B, C].iter().for_each(|one| serving.acked(*one, 11));
+    for late in [attempt(70, 1), attempt(70, 2), attempt(69, 9)] {
+        assert_eq!(serving.attach(D, late), None);
+    }
+    assert_eq!(committed(&serving), 10, "it was not sent the record");
+    serving.acked(D, 11);
+    assert_eq!(committed(&serving), 11);
+    assert_eq!(serving.attach(D, attempt(70, 3)).unwrap().seq, 11);
+    assert_eq!(serving.attach(D, attempt(71, 1)).unwrap().seq, 11);
+}
+
 #[test]
 fn a_member_in_sync_cannot_attach() {
-    assert_eq!(serving().attach(B, TransferId(1)), None);
+    assert_eq!(serving().attach(B, attempt(1, 1)), None);
 }
 
 #[test]
