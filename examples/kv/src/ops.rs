@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_node::{Handle, NotOwner, Ownership, PartitionId};
+use ck_node::{FencingToken, Handle, NotOwner, Ownership, PartitionId};
 use tokio::sync::watch;
 
 use crate::error::{Interruption, KvError};
@@ -88,13 +88,15 @@ impl Core {
     }
 
     /// Makes one change. `Ok` means that every copy in sync has it on its disk, or in mode `async`
-    /// that the primary has.
+    /// that the primary has. With a fence it is made at that grant or not at all, however long it
+    /// waits for its turn.
     pub(crate) async fn write(
         self: &Arc<Self>,
         partition: PartitionId,
         key: Bytes,
         effect: Effect,
         condition: Condition,
+        fence: Option<FencingToken>,
     ) -> Result<Stamp, KvError> {
         let node = self.running(partition)?;
         if self.store.space().is_low() {
@@ -104,7 +106,7 @@ impl Core {
         let begun = Instant::now();
         loop {
             let room = self.store.room().await?;
-            let own = node.acquire(partition)?;
+            let own = acquire(node, partition, fence)?;
             let turn = self.admit(&own, &key, &effect, &condition, room)?;
             match turn {
                 Turn::Taken(way) => return self.answered(partition, way).await,
@@ -205,6 +207,7 @@ impl Core {
         partition: PartitionId,
         key: &[u8],
         consistency: Consistency,
+        fence: Option<FencingToken>,
     ) -> Result<Option<(Stamp, Bytes)>, KvError> {
         let node = self.running(partition)?;
         if consistency == Consistency::Stale {
@@ -214,7 +217,7 @@ impl Core {
         if Bug::StaleRead.is_on() {
             return Ok(self.store.value(partition.0, key)?);
         }
-        let own = node.acquire(partition)?;
+        let own = acquire(node, partition, fence)?;
         let value = self.store.value(partition.0, key)?;
         let (waits, others, grant) = {
             let part = self.part(partition);
@@ -298,6 +301,19 @@ impl Core {
             Ok(figures) => figures?.ok_or(KvError::NoCopy { partition }),
             Err(_) => Err(KvError::Busy { partition }),
         }
+    }
+}
+
+/// The grant of a partition, which has to be the one that the caller names, if any.
+fn acquire(
+    node: &Handle,
+    partition: PartitionId,
+    fence: Option<FencingToken>,
+) -> Result<Ownership, NotOwner> {
+    let own = node.acquire(partition)?;
+    match fence {
+        Some(token) if token != own.token() => Err(NotOwner::Ended { token }),
+        _ => Ok(own),
     }
 }
 

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ck_http::{Server, Surface, SurfaceConfig};
-use ck_node::{Config, ConfigChoices, Handle, Handler, Node, OnFatal, PartitionId, Profile};
+use ck_node::{
+    Config, ConfigChoices, Epoch, FencingToken, Handle, Handler, Node, OnFatal, PartitionId,
+    Profile,
+};
 use tempfile::TempDir;
 
+use crate::http::problems;
 use crate::kv::{Kv, KvConfig};
 use crate::ops::{Condition, Consistency};
 use crate::record::{Effect, Record};
@@ -110,7 +114,10 @@ async fn serving(members: &[Member]) -> usize {
 async fn put(member: &Member, key: &str, value: &str) -> Stamp {
     let effect = Effect::Put(Bytes::copy_from_slice(value.as_bytes()));
     let key = Bytes::copy_from_slice(key.as_bytes());
-    let write = member.kv.core.write(P, key, effect, Condition::Always);
+    let write = member
+        .kv
+        .core
+        .write(P, key, effect, Condition::Always, None);
     write.await.unwrap()
 }
 
@@ -161,8 +168,9 @@ async fn what_reached_one_copy_is_on_all_before_the_next_primary_serves() {
     for member in left {
         assert_eq!(position(member), ahead);
     }
+    let core = &left[at].kv.core;
     let read = async |key: &'static [u8]| {
-        let read = left[at].kv.core.read(P, key, Consistency::Barrier).await;
+        let read = core.read(P, key, Consistency::Barrier, None).await;
         read.unwrap().map(|(_, value)| value)
     };
     assert_eq!(read(b"under-way").await, Some(Bytes::from_static(b"2")));
@@ -275,4 +283,32 @@ async fn an_older_state_takes_nothing_back_that_a_newer_one_has_said() {
     assert_eq!(in_sync(), Some(2));
     // Nor does a member that has joined since lose what is to be sent to it.
     assert!(Arc::ptr_eq(&peer, &core.peer(out)));
+}
+
+/// The request was let in at a grant, and gets its turn when there is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_names_a_grant_is_done_at_no_later_one() {
+    let members = cluster().await;
+    let (node, core) = (&members[0].node, &members[0].kv.core);
+    let present = node.acquire(P).unwrap().token();
+    let epoch = Epoch(present.epoch.0 - 1);
+    let ended = FencingToken { epoch, ..present };
+    let write = async |key: &'static [u8], fence| {
+        let effect = Effect::Put(Bytes::from_static(b"1"));
+        let write = core.write(P, key.into(), effect, Condition::Absent, fence);
+        write.await
+    };
+    let error = write(b"late", Some(ended)).await.unwrap_err();
+    assert!(error.is_unapplied(), "{error}");
+    let problem = problems::of(node, &error, Some(ended));
+    assert_eq!((problem.status, &*problem.code), (409, "epoch-old"));
+    let read = async |key: &'static [u8], fence| {
+        let read = core.read(P, key, Consistency::Lease, fence).await;
+        read.map(|found| found.is_some())
+    };
+    assert!(!read(b"late", None).await.unwrap());
+    let error = read(b"late", Some(ended)).await.unwrap_err();
+    assert_eq!(problems::of(node, &error, Some(ended)).status, 409);
+    write(b"in-time", Some(present)).await.unwrap();
+    assert!(read(b"in-time", Some(present)).await.unwrap());
 }
