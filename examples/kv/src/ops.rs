@@ -45,7 +45,8 @@ pub enum Consistency {
     /// Linearizable while clocks keep within their bound: the primary answers under its lease.
     #[default]
     Lease,
-    /// Linearizable without clocks: every copy in sync confirms the primary first.
+    /// Linearizable without clocks: every copy that is in sync, or may come to be, confirms the
+    /// primary first.
     Barrier,
     /// Whatever this node's copy has, acknowledged or not.
     Stale,
@@ -230,7 +231,9 @@ impl Core {
             // has to be: a value that is seen is never lost.
             let pending = serving.pending(key);
             let waits = pending.map(|seq| (serving.progress(), seq));
-            (waits, serving.others_in_sync(), serving.grant)
+            // One that is attached may be in sync, and lead, before it is known here.
+            let others: Vec<_> = serving.members().collect();
+            (waits, others, serving.grant)
         };
         if let Some((mut progress, seq)) = waits {
             let ready = progress.wait_for(|now| now.committed >= seq || !now.open);
@@ -248,7 +251,7 @@ impl Core {
         Ok(value)
     }
 
-    /// Asks every copy in sync whether it has seen a newer grant.
+    /// Asks copies whether they have seen a newer grant.
     async fn confirm(
         self: &Arc<Self>,
         partition: PartitionId,

@@ -120,14 +120,9 @@ impl Serving {
         (self.in_sync.len(), self.min_in_sync)
     }
 
+    /// Members that are in sync, or attached and so may come to be at any moment; this one aside.
     pub(crate) fn members(&self) -> impl Iterator<Item = MemberNumber> {
         self.followers.keys().copied()
-    }
-
-    /// Members in sync, this one aside.
-    pub(crate) fn others_in_sync(&self) -> Vec<MemberNumber> {
-        let others = self.in_sync.iter().filter(|one| **one != self.me);
-        others.copied().collect()
     }
 
     /// Whether as much is under way as may be.

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ck_node::{
-    BoxFuture, Copying, FencingToken, Handler, HandlerContext, HandlerError, PartitionId, Stage,
+    BoxFuture, Copying, FencingToken, Handler, HandlerContext, HandlerError, MemberNumber,
+    PartitionId, Stage, TransferId,
 };
 use http_body_util::Full;
 use hyper::Request;
 use tokio::sync::Semaphore;
 
 use super::{BOUND, Member, P, cluster, put, start_with, until};
+use crate::error::KvError;
+use crate::ops::Consistency;
+use crate::part::Attachment;
 use crate::peer::Courier;
 
 /// The store's handler, except that a copy that has caught up does not say so until it may.
@@ -125,4 +129,30 @@ async fn a_copy_that_attached_in_an_earlier_round_is_not_in_sync_without_the_lat
         !in_sync || found == Some(written),
         "it is in sync, and has {found:?} in place of {written}"
     );
+}
+
+/// It may have come in sync, and been made the primary, by a leader that is not heard here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_barrier_asks_the_copies_that_are_attached_too() {
+    let members = cluster().await;
+    put(&members[0], "a", "1").await;
+    let core = &members[0].kv.core;
+    let token = members[0].node.acquire(P).unwrap().token();
+    let read = async || {
+        let read = core.read(P, b"a", Consistency::Barrier, None).await;
+        read.map(|found| found.is_some())
+    };
+    assert!(read().await.unwrap());
+    // The target of a move that the table does not know yet, and that has no address.
+    let how = Attachment {
+        transfer: TransferId(u64::MAX),
+        attempt: 1,
+    };
+    let (incarnation, epoch) = (token.incarnation.0, token.epoch.0);
+    let attached = core
+        .part(P)
+        .attach(incarnation, epoch, MemberNumber(99), how);
+    assert!(attached.is_some());
+    let error = read().await.unwrap_err();
+    assert!(matches!(error, KvError::Unconfirmed { .. }), "{error}");
 }
