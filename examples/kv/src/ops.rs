@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::{Interruption, KvError};
 use crate::kv::{Core, Replication};
-use crate::part::{Progress, Serving};
+use crate::part::{Progress, Serving, Turn};
 use crate::planted::Bug;
 use crate::record::{Effect, Record};
 use crate::stamp::Stamp;
@@ -75,10 +75,10 @@ struct UnderWay {
 }
 
 /// What came of the attempt to give a record its place.
-enum Turn {
+enum Admission {
     Taken(UnderWay),
     /// Something has to get on first.
-    Wait(watch::Receiver<Progress>, u64),
+    Wait(watch::Receiver<Progress>, Turn),
 }
 
 impl Core {
@@ -108,11 +108,11 @@ impl Core {
         loop {
             let room = self.store.room().await?;
             let own = acquire(node, partition, fence)?;
-            let turn = self.admit(&own, &key, &effect, &condition, room)?;
-            match turn {
-                Turn::Taken(way) => return self.answered(partition, way).await,
-                Turn::Wait(mut progress, until) => {
-                    let ready = progress.wait_for(|now| !now.open || now.committed >= until);
+            let admission = self.admit(&own, &key, &effect, &condition, room)?;
+            match admission {
+                Admission::Taken(way) => return self.answered(partition, way).await,
+                Admission::Wait(mut progress, turn) => {
+                    let ready = progress.wait_for(|now| now.is_turn(turn));
                     let left = WRITE.saturating_sub(begun.elapsed());
                     if tokio::time::timeout(left, ready).await.is_err() {
                         return Err(KvError::Busy { partition });
@@ -130,7 +130,7 @@ impl Core {
         effect: &Effect,
         condition: &Condition,
         room: crate::store::Room<'_>,
-    ) -> Result<Turn, KvError> {
+    ) -> Result<Admission, KvError> {
         let partition = own.partition();
         let part = self.part(partition);
         let mut serving = part.lock();
@@ -146,14 +146,14 @@ impl Core {
                 need,
             });
         }
-        if serving.is_full(key.len() + effect.len()) {
-            let next = serving.progress().borrow().committed + 1;
-            return Ok(Turn::Wait(serving.progress(), next));
+        if let Some(turn) = serving.full(key.len() + effect.len()) {
+            return Ok(Admission::Wait(serving.progress(), turn));
         }
         if *condition != Condition::Always {
             // A write under way may or may not be the one the condition is about.
             if let Some(seq) = serving.pending(key) {
-                return Ok(Turn::Wait(serving.progress(), seq));
+                let turn = Turn::Committed(seq);
+                return Ok(Admission::Wait(serving.progress(), turn));
             }
             condition.holds(self.store.stamp(partition.0, key)?)?;
         }
@@ -172,7 +172,7 @@ impl Core {
             stable,
         }));
         self.send(partition, serving);
-        Ok(Turn::Taken(UnderWay { record, progress }))
+        Ok(Admission::Taken(UnderWay { record, progress }))
     }
 
     fn send(self: &Arc<Self>, partition: PartitionId, serving: &Serving) {

@@ -9,7 +9,7 @@ mod follower;
 mod serving;
 
 pub(crate) use follower::{Attachment, Lag};
-pub(crate) use serving::{Progress, Serving};
+pub(crate) use serving::{Progress, Serving, Turn};
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

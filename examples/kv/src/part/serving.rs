@@ -24,10 +24,32 @@ const WINDOW_BYTES: usize = 16 << 20;
 pub(crate) struct Progress {
     /// Everybody who has to have them has the records up to here.
     pub(crate) committed: u64,
+    /// Every copy has the records up to here. In mode `async` that is later.
+    pub(crate) stable: u64,
     /// From here on they are on fewer copies than `min_in_sync`, although on all that are in sync.
     pub(crate) thin: Option<u64>,
     /// Whether the partition is still served at this grant.
     pub(crate) open: bool,
+}
+
+/// What has to come about before a write gets its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The record is where it has to be.
+    Committed(u64),
+    /// The record is everywhere, which makes room.
+    Stable(u64),
+}
+
+impl Progress {
+    /// Whether there is nothing left to wait for.
+    pub(crate) const fn is_turn(&self, turn: Turn) -> bool {
+        !self.open
+            || match turn {
+                Turn::Committed(seq) => self.committed >= seq,
+                Turn::Stable(seq) => self.stable >= seq,
+            }
+    }
 }
 
 /// What a primary keeps of a partition it serves.
@@ -92,6 +114,7 @@ impl Serving {
             newest: HashMap::new(),
             progress: watch::Sender::new(Progress {
                 committed: at.seq,
+                stable: at.seq,
                 thin: None,
                 open: true,
             }),
@@ -125,11 +148,12 @@ impl Serving {
         self.followers.keys().copied()
     }
 
-    /// Whether as much is under way as may be.
-    pub(crate) fn is_full(&self, bytes: usize) -> bool {
-        let waiting = self.window.len().max(self.pending.len());
-        waiting >= TRACES_MAX
-            || (self.window_bytes + bytes > WINDOW_BYTES && !self.window.is_empty())
+    /// What a record of `bytes` has to wait for; `None` when there is room for it.
+    pub(crate) fn full(&self, bytes: usize) -> Option<Turn> {
+        // A record is answered no later than it is everywhere, so no fewer are kept than wait.
+        let full = self.window.len() >= TRACES_MAX
+            || (self.window_bytes + bytes > WINDOW_BYTES && !self.window.is_empty());
+        full.then_some(Turn::Stable(self.stable + 1))
     }
 
     /// Gives a record its place. Returns the one it follows, itself, and what is everywhere.
@@ -359,8 +383,14 @@ impl Serving {
         let few = self.in_sync.len() < self.min_in_sync;
         self.progress.send_if_modified(|progress| {
             let thin = few.then(|| progress.thin.unwrap_or(progress.committed + 1));
-            let changed = (progress.committed, progress.thin) != (committed, thin);
-            (progress.committed, progress.thin) = (committed, thin);
+            let now = Progress {
+                committed,
+                stable: self.stable,
+                thin,
+                ..*progress
+            };
+            let changed = *progress != now;
+            *progress = now;
             changed
         });
     }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use ck_node::{Epoch, FencingToken, Incarnation, MemberNumber, PartitionId, SessionId, TransferId};
 
 use super::Attachment;
-use super::serving::{Progress, Serving};
+use super::serving::{Progress, Serving, Turn};
 use crate::kv::Replication;
 use crate::record::Effect;
 use crate::stamp::{Grant, Stamp};
@@ -234,14 +234,38 @@ fn what_was_not_acknowledged_is_sent_again_from_where_the_member_stands() {
 fn what_is_under_way_is_bounded() {
     let mut serving = serving();
     for _ in 0..TRACES_MAX {
-        assert!(!serving.is_full(1));
+        assert_eq!(serving.full(1), None);
         write(&mut serving, "a");
     }
-    assert!(serving.is_full(1));
+    assert_eq!(serving.full(1), Some(Turn::Stable(11)));
     let last = 10 + TRACES_MAX as u64;
     serving.appended(last);
     [B, C].iter().for_each(|one| serving.acked(*one, last));
-    assert!(!serving.is_full(1));
+    assert_eq!(serving.full(1), None);
+}
+
+#[tokio::test]
+async fn in_mode_async_who_waits_for_room_is_told_when_the_copies_have_made_some() {
+    let mut serving = serving_as(Replication::Async);
+    for _ in 0..TRACES_MAX {
+        write(&mut serving, "a");
+    }
+    let last = 10 + TRACES_MAX as u64;
+    serving.appended(last);
+    assert_eq!(committed(&serving), last);
+    let turn = serving.full(1).expect("the copies have none of them");
+    let mut waits = serving.progress();
+    let waiting =
+        tokio::spawn(async move { waits.wait_for(|now| now.is_turn(turn)).await.is_ok() });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    serving.acked(B, 11);
+    assert!(serving.full(1).is_some(), "one copy still lacks the first");
+    serving.acked(C, 11);
+    assert_eq!(serving.full(1), None);
+    assert!(progress(&serving).is_turn(turn));
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await;
+    assert!(told.expect("it is told").unwrap());
 }
 
 #[test]
