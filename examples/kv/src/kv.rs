@@ -165,6 +165,30 @@ impl Core {
         self.attempts.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// What is served now.
+    pub(crate) fn served(&self) -> Vec<(Arc<Part>, Grant)> {
+        let served = |part: Arc<Part>| {
+            let grant = part.lock().as_ref()?.grant;
+            Some((part, grant))
+        };
+        self.parts().into_iter().filter_map(served).collect()
+    }
+
+    /// The lease under which `served` was served has lapsed. Nobody waits for this to be said, so
+    /// there may be another by now: what began under that one goes on. That is why `served` is taken
+    /// down before the lease is looked at.
+    pub(crate) fn lapsed(&self, served: &[(Arc<Part>, Grant)]) {
+        if self
+            .node()
+            .is_some_and(|node| !node.lease_remaining().is_zero())
+        {
+            return;
+        }
+        for (part, grant) in served {
+            part.end_at(*grant);
+        }
+    }
+
     pub(crate) fn reassess(&self, node: &Handle, state: &State) {
         for part in self.parts() {
             part.reassess(state);
@@ -233,3 +257,6 @@ async fn watch_replicas(core: Weak<Core>, node: Handle) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
