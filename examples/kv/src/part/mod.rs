@@ -49,7 +49,7 @@ struct Joining {
 /// The first rest after an attempt to serve anew has failed, doubled by each in a row, and the
 /// longest.
 const REST: Duration = Duration::from_millis(500);
-const REST_MAX: Duration = Duration::from_secs(8);
+const REST_MAX: Duration = Duration::from_secs(1);
 
 impl Part {
     pub(crate) const fn new(id: PartitionId) -> Self {

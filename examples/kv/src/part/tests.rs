@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use ck_node::{Epoch, FencingToken, Incarnation, MemberNumber, PartitionId, SessionId, TransferId};
 
-use super::Attachment;
 use super::serving::{Progress, Serving, Turn};
+use super::{Attachment, Part};
 use crate::kv::Replication;
 use crate::record::Effect;
 use crate::stamp::{Grant, Stamp};
@@ -277,6 +277,18 @@ fn in_mode_async_the_own_disk_is_enough_and_the_rest_is_still_sent() {
     assert_eq!(committed(&serving), 11);
     assert_eq!(take(&mut serving, B).unwrap().records.len(), 1);
     assert_eq!(take(&mut serving, C).unwrap().records.len(), 1);
+}
+
+/// A partition has no primary meanwhile: what kept it from being served may be over at any moment.
+#[test]
+fn after_failures_in_a_row_the_rest_is_no_longer_than_a_second() {
+    let part = Part::new(PartitionId(0));
+    assert!(!part.rests());
+    (0..9).for_each(|_| part.rest());
+    assert!(part.rests());
+    let until = part.rest.lock().0.unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert!(until <= std::time::Instant::now() + second);
 }
 
 #[test]
