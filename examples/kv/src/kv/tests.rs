@@ -27,7 +27,7 @@ fn serve(kv: &Kv, partition: u32, round: u32) {
     };
     let (session, at) = (SessionId(9), Stamp::ZERO);
     let serving = Serving::new(grant, token, session, ME, at, &[ME], Replication::Sync);
-    kv.core.part(token.partition).begin(serving);
+    kv.core.part(token.partition).begin(serving, State::default);
 }
 
 #[tokio::test]

@@ -94,12 +94,17 @@ impl Part {
     }
 
     /// Begins to serve. What was served before has ended.
-    pub(crate) fn begin(&self, serving: Serving) {
+    ///
+    /// In the same step as what is committed is taken in: no write finds the partition served and
+    /// the least number of copies not known yet. `newest` is asked within the step, so that it is no
+    /// older than what was taken in before.
+    pub(crate) fn begin(&self, serving: Serving, newest: impl FnOnce() -> State) {
         *self.rest.lock() = (None, REST);
-        let before = self.serving.lock().replace(serving);
-        if let Some(mut before) = before {
+        let mut now = self.serving.lock();
+        if let Some(mut before) = now.replace(serving) {
             before.close();
         }
+        self.take_in(&mut now, &newest());
     }
 
     /// Ends what is served, at whatever grant: who waits is told that the outcome is open.
@@ -187,7 +192,10 @@ impl Part {
     /// Several tasks come here, each with the state it has at hand. One that is older than another
     /// before it is left aside: it may not know yet of a copy that has come to be in sync.
     pub(crate) fn reassess(&self, state: &State) {
-        let mut serving = self.serving.lock();
+        self.take_in(&mut self.serving.lock(), state);
+    }
+
+    fn take_in(&self, serving: &mut Option<Serving>, state: &State) {
         let at = (state.incarnation(), state.applied());
         {
             let mut seen = self.seen.lock();

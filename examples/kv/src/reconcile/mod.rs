@@ -123,7 +123,7 @@ impl Core {
             },
         };
         let (at, in_sync) = round.run(holder.member).await?;
-        part.begin(Serving::new(
+        let serving = Serving::new(
             round.grant,
             token,
             round.session,
@@ -131,8 +131,8 @@ impl Core {
             at,
             &in_sync,
             self.config.replication,
-        ));
-        part.reassess(&node.state());
+        );
+        part.begin(serving, || node.state());
         Ok(())
     }
 

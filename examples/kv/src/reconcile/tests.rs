@@ -12,10 +12,11 @@ use ck_node::{
 use tempfile::TempDir;
 
 use crate::http::problems;
-use crate::kv::{Kv, KvConfig};
+use crate::kv::{Kv, KvConfig, Replication};
 use crate::ops::{Condition, Consistency};
+use crate::part::Serving;
 use crate::record::{Effect, Record};
-use crate::stamp::Stamp;
+use crate::stamp::{Grant, Stamp};
 use crate::store::Job;
 use crate::wire::{Refused, Section};
 
@@ -313,4 +314,28 @@ async fn what_names_a_grant_is_done_at_no_later_one() {
     assert_eq!(problems::of(node, &error, Some(ended)).status, 409);
     write(b"in-time", Some(present)).await.unwrap();
     assert!(read(b"in-time", Some(present)).await.unwrap());
+}
+
+/// From the first moment: a write that comes at once must not be taken on too few copies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_many_copies_a_write_needs_is_known_as_soon_as_the_partition_is_served() {
+    let members = cluster().await;
+    let (node, part) = (&members[0].node, members[0].kv.core.part(P));
+    let least = usize::from(node.state().config().min_in_sync);
+    assert!(least > 1);
+    let token = node.acquire(P).unwrap().token();
+    let me = node.member().unwrap();
+    let holder = node.state().partition(P).unwrap().holder.unwrap();
+    let grant = Grant {
+        incarnation: token.incarnation.0,
+        epoch: token.epoch.0,
+        round: u32::MAX,
+    };
+    let (session, at) = (holder.session, Stamp::ZERO);
+    // Nobody else had answered, and all are in sync still by the table.
+    let alone = Serving::new(grant, token, session, me, at, &[me], Replication::Sync);
+    assert_eq!(alone.in_sync(), (1, 1));
+    part.begin(alone, || node.state());
+    let in_sync = part.lock().as_ref().map(Serving::in_sync);
+    assert_eq!(in_sync, Some((3, least)));
 }
