@@ -206,6 +206,13 @@ impl Core {
     }
 }
 
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Each waits for something to send, which nobody has any more.
+        self.peers.get_mut().values().for_each(|peer| peer.stop());
+    }
+}
+
 /// Passes on what became of the primary's records.
 struct Told(Weak<Core>);
 

@@ -47,3 +47,19 @@ async fn a_lapse_that_is_heard_of_late_ends_what_was_served_and_not_what_is() {
     };
     assert_eq!((round(0), round(1)), (Some(3), None));
 }
+
+#[tokio::test]
+async fn with_the_store_ends_what_sends_to_the_replicas() {
+    let (_directory, kv) = open();
+    let peer = Arc::downgrade(&kv.core.peer(MemberNumber(2)));
+    tokio::task::yield_now().await;
+    assert!(peer.upgrade().is_some());
+    drop(kv);
+    let ended = async {
+        while peer.upgrade().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(ended.is_ok(), "its task waits for ever");
+}
