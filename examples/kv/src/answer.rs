@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ck_node::{MemberNumber, PartitionId, TransferId};
 
 use crate::kv::Core;
+use crate::part::Attachment;
 use crate::store::{Job, StoreError};
 use crate::wire::{
     Append, Attach, Attached, Chunk, Chunked, Covered, Envelope, Fenced, Message, Recent, Refused,
@@ -138,7 +139,11 @@ impl Core {
             return Err(Refused::NotServing);
         }
         let part = self.part(partition);
-        let attached = part.attach(question.incarnation, question.epoch, from, transfer);
+        // Nothing from before that move may be taken in for what it brings.
+        part.reassess(&state);
+        let attempt = question.attempt;
+        let how = Attachment { transfer, attempt };
+        let attached = part.attach(question.incarnation, question.epoch, from, how);
         let (grant, at) = attached.ok_or(Refused::NotServing)?;
         Ok(Attached { grant, at })
     }
@@ -147,16 +152,22 @@ impl Core {
     /// everywhere.
     async fn resume(self: &Arc<Self>, from: MemberNumber, question: &Resume) -> Verdict<()> {
         let part = self.part(PartitionId(question.partition));
+        let how = Attachment {
+            transfer: TransferId(question.transfer),
+            attempt: question.attempt,
+        };
         let (mut progress, before) = {
             let serving = part.lock();
             let serving = serving
                 .as_ref()
                 .filter(|serving| serving.grant == question.grant)
                 .ok_or(Refused::NotServing)?;
-            let before = serving.newest_before(from).ok_or(Refused::NotServing)?;
+            let before = serving
+                .newest_before(from, how)
+                .ok_or(Refused::NotServing)?;
             (serving.progress(), before)
         };
-        if !part.resume(question.grant, from, TransferId(question.transfer)) {
+        if !part.resume(question.grant, from, how) {
             return Err(Refused::NotServing);
         }
         self.peer(from).wake(part.id);

@@ -115,11 +115,13 @@ impl Core {
             source: holder.member,
             grant: None,
         };
+        let attempt = self.next_attempt();
         let attach = Attach {
             partition: partition.0,
             incarnation: state.incarnation().0,
             epoch: epoch.0,
             transfer: copying.transfer.0,
+            attempt,
         };
         let attached = copy.ask(attach, QUESTION).await?;
         let (grant, at) = (attached.grant, attached.at);
@@ -135,6 +137,7 @@ impl Core {
             partition: partition.0,
             grant,
             transfer: copying.transfer.0,
+            attempt,
         };
         copy.ask(resume, SETTLES).await?;
         let upto = copy.fill().await?;

@@ -102,7 +102,8 @@ impl Kv {
             let bytes = value.len();
             return Err(EmbedError::ValueBytes { bytes });
         }
-        Ok(self.core.write(partition, key, effect, condition).await?)
+        let write = self.core.write(partition, key, effect, condition, None);
+        Ok(write.await?)
     }
 
     /// A key's value and the record that set it; `None` when the key is absent.
@@ -116,7 +117,7 @@ impl Kv {
         consistency: Consistency,
     ) -> Result<Option<(Stamp, Bytes)>, EmbedError> {
         fit(key)?;
-        Ok(self.core.read(partition, key, consistency).await?)
+        Ok(self.core.read(partition, key, consistency, None).await?)
     }
 
     /// The keys after `after` (from the first on, without one), in order of their bytes, as this

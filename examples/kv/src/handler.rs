@@ -135,10 +135,11 @@ impl Handler for Roles {
     }
 
     fn lease_lost<'a>(&'a self, _: &'a dyn HandlerContext) -> BoxFuture<'a, ()> {
+        let served = self.0.upgrade().map(|core| core.served());
         Box::pin(async move {
-            if let Some(core) = self.0.upgrade() {
+            if let (Some(core), Some(served)) = (self.0.upgrade(), served) {
                 // Whoever waits is told at once; with the next lease the node is told to serve anew.
-                core.parts().iter().for_each(|part| part.end());
+                core.lapsed(&served);
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ pub(crate) struct Core {
     peers: Mutex<BTreeMap<MemberNumber, Arc<Peer>>>,
     pub(crate) courier: Courier,
     rounds: AtomicU32,
+    attempts: AtomicU64,
 }
 
 /// Between two looks for replicas that do not get on.
@@ -96,6 +97,7 @@ impl Kv {
             peers: Mutex::default(),
             courier: Courier::new(),
             rounds: AtomicU32::new(0),
+            attempts: AtomicU64::new(0),
         });
         core.store.tell(Arc::new(Told(Arc::downgrade(&core))));
         Ok(Self { core })
@@ -157,17 +159,57 @@ impl Core {
         self.rounds.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn reassess(&self, state: &State) {
+    /// The number of this node's next attempt to attach a copy of its own, greater than any before in
+    /// this process. A move does not outlive the process of its target.
+    pub(crate) fn next_attempt(&self) -> u64 {
+        self.attempts.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What is served now.
+    pub(crate) fn served(&self) -> Vec<(Arc<Part>, Grant)> {
+        let served = |part: Arc<Part>| {
+            let grant = part.lock().as_ref()?.grant;
+            Some((part, grant))
+        };
+        self.parts().into_iter().filter_map(served).collect()
+    }
+
+    /// The lease under which `served` was served has lapsed. Nobody waits for this to be said, so
+    /// there may be another by now: what began under that one goes on. That is why `served` is taken
+    /// down before the lease is looked at.
+    pub(crate) fn lapsed(&self, served: &[(Arc<Part>, Grant)]) {
+        if self
+            .node()
+            .is_some_and(|node| !node.lease_remaining().is_zero())
+        {
+            return;
+        }
+        for (part, grant) in served {
+            part.end_at(*grant);
+        }
+    }
+
+    pub(crate) fn reassess(&self, node: &Handle, state: &State) {
         for part in self.parts() {
             part.reassess(state);
         }
-        self.peers.lock().retain(|member, peer| {
-            let stays = state.member(*member).is_some();
+        let mut peers = self.peers.lock();
+        // Read under the lock: whoever something was to be sent to is known to it.
+        let newest = node.state();
+        peers.retain(|member, peer| {
+            let stays = newest.member(*member).is_some();
             if !stays {
                 peer.stop();
             }
             stays
         });
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Each waits for something to send, which nobody has any more.
+        self.peers.get_mut().values().for_each(|peer| peer.stop());
     }
 }
 
@@ -200,7 +242,7 @@ async fn follow_table(core: Weak<Core>, node: Handle) {
         let Some(core) = core.upgrade() else {
             return;
         };
-        core.reassess(&published.state);
+        core.reassess(&node, &published.state);
     }
 }
 
@@ -222,3 +264,6 @@ async fn watch_replicas(core: Weak<Core>, node: Handle) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

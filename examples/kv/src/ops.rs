@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ck_node::{Handle, NotOwner, Ownership, PartitionId};
+use ck_node::{FencingToken, Handle, NotOwner, Ownership, PartitionId};
 use tokio::sync::watch;
 
 use crate::error::{Interruption, KvError};
 use crate::kv::{Core, Replication};
-use crate::part::{Progress, Serving};
+use crate::part::{Progress, Serving, Turn};
 use crate::planted::Bug;
 use crate::record::{Effect, Record};
 use crate::stamp::Stamp;
@@ -45,7 +45,8 @@ pub enum Consistency {
     /// Linearizable while clocks keep within their bound: the primary answers under its lease.
     #[default]
     Lease,
-    /// Linearizable without clocks: every copy in sync confirms the primary first.
+    /// Linearizable without clocks: every copy that is in sync, or may come to be, confirms the
+    /// primary first.
     Barrier,
     /// Whatever this node's copy has, acknowledged or not.
     Stale,
@@ -73,30 +74,11 @@ struct UnderWay {
     progress: watch::Receiver<Progress>,
 }
 
-/// What a write waits for before it has a place.
-#[derive(Debug, Clone, Copy)]
-enum Until {
-    /// A record is answered: the condition is about it.
-    Answered(u64),
-    /// A record is everywhere, which makes room.
-    Everywhere(u64),
-}
-
-impl Until {
-    const fn is_over(self, now: &Progress) -> bool {
-        match self {
-            _ if !now.open => true,
-            Self::Answered(seq) => now.committed >= seq,
-            Self::Everywhere(seq) => now.stable >= seq,
-        }
-    }
-}
-
 /// What came of the attempt to give a record its place.
-enum Turn {
+enum Admission {
     Taken(UnderWay),
     /// Something has to get on first.
-    Wait(watch::Receiver<Progress>, Until),
+    Wait(watch::Receiver<Progress>, Turn),
 }
 
 impl Core {
@@ -107,13 +89,15 @@ impl Core {
     }
 
     /// Makes one change. `Ok` means that every copy in sync has it on its disk, or in mode `async`
-    /// that the primary has.
+    /// that the primary has. With a fence it is made at that grant or not at all, however long it
+    /// waits for its turn.
     pub(crate) async fn write(
         self: &Arc<Self>,
         partition: PartitionId,
         key: Bytes,
         effect: Effect,
         condition: Condition,
+        fence: Option<FencingToken>,
     ) -> Result<Stamp, KvError> {
         let node = self.running(partition)?;
         if self.store.space().is_low() {
@@ -123,12 +107,12 @@ impl Core {
         let begun = Instant::now();
         loop {
             let room = self.store.room().await?;
-            let own = node.acquire(partition)?;
-            let turn = self.admit(&own, &key, &effect, &condition, room)?;
-            match turn {
-                Turn::Taken(way) => return self.answered(partition, way).await,
-                Turn::Wait(mut progress, until) => {
-                    let ready = progress.wait_for(|now| until.is_over(now));
+            let own = acquire(node, partition, fence)?;
+            let admission = self.admit(&own, &key, &effect, &condition, room)?;
+            match admission {
+                Admission::Taken(way) => return self.answered(partition, way).await,
+                Admission::Wait(mut progress, turn) => {
+                    let ready = progress.wait_for(|now| now.is_turn(turn));
                     let left = WRITE.saturating_sub(begun.elapsed());
                     if tokio::time::timeout(left, ready).await.is_err() {
                         return Err(KvError::Busy { partition });
@@ -146,7 +130,7 @@ impl Core {
         effect: &Effect,
         condition: &Condition,
         room: crate::store::Room<'_>,
-    ) -> Result<Turn, KvError> {
+    ) -> Result<Admission, KvError> {
         let partition = own.partition();
         let part = self.part(partition);
         let mut serving = part.lock();
@@ -162,15 +146,14 @@ impl Core {
                 need,
             });
         }
-        if serving.is_full(key.len() + effect.len()) {
-            let progress = serving.progress();
-            let next = progress.borrow().stable + 1;
-            return Ok(Turn::Wait(progress, Until::Everywhere(next)));
+        if let Some(turn) = serving.full(key.len() + effect.len()) {
+            return Ok(Admission::Wait(serving.progress(), turn));
         }
         if *condition != Condition::Always {
             // A write under way may or may not be the one the condition is about.
             if let Some(seq) = serving.pending(key) {
-                return Ok(Turn::Wait(serving.progress(), Until::Answered(seq)));
+                let turn = Turn::Committed(seq);
+                return Ok(Admission::Wait(serving.progress(), turn));
             }
             condition.holds(self.store.stamp(partition.0, key)?)?;
         }
@@ -189,7 +172,7 @@ impl Core {
             stable,
         }));
         self.send(partition, serving);
-        Ok(Turn::Taken(UnderWay { record, progress }))
+        Ok(Admission::Taken(UnderWay { record, progress }))
     }
 
     fn send(self: &Arc<Self>, partition: PartitionId, serving: &Serving) {
@@ -225,6 +208,7 @@ impl Core {
         partition: PartitionId,
         key: &[u8],
         consistency: Consistency,
+        fence: Option<FencingToken>,
     ) -> Result<Option<(Stamp, Bytes)>, KvError> {
         let node = self.running(partition)?;
         if consistency == Consistency::Stale {
@@ -234,7 +218,7 @@ impl Core {
         if Bug::StaleRead.is_on() {
             return Ok(self.store.value(partition.0, key)?);
         }
-        let own = node.acquire(partition)?;
+        let own = acquire(node, partition, fence)?;
         let value = self.store.value(partition.0, key)?;
         let (waits, others, grant) = {
             let part = self.part(partition);
@@ -247,7 +231,9 @@ impl Core {
             // has to be: a value that is seen is never lost.
             let pending = serving.pending(key);
             let waits = pending.map(|seq| (serving.progress(), seq));
-            (waits, serving.others_in_sync(), serving.grant)
+            // One that is attached may be in sync, and lead, before it is known here.
+            let others: Vec<_> = serving.members().collect();
+            (waits, others, serving.grant)
         };
         if let Some((mut progress, seq)) = waits {
             let ready = progress.wait_for(|now| now.committed >= seq || !now.open);
@@ -265,7 +251,7 @@ impl Core {
         Ok(value)
     }
 
-    /// Asks every copy in sync whether it has seen a newer grant.
+    /// Asks copies whether they have seen a newer grant.
     async fn confirm(
         self: &Arc<Self>,
         partition: PartitionId,
@@ -318,6 +304,19 @@ impl Core {
             Ok(figures) => figures?.ok_or(KvError::NoCopy { partition }),
             Err(_) => Err(KvError::Busy { partition }),
         }
+    }
+}
+
+/// The grant of a partition, which has to be the one that the caller names, if any.
+fn acquire(
+    node: &Handle,
+    partition: PartitionId,
+    fence: Option<FencingToken>,
+) -> Result<Ownership, NotOwner> {
+    let own = node.acquire(partition)?;
+    match fence {
+        Some(token) if token != own.token() => Err(NotOwner::Ended { token }),
+        _ => Ok(own),
     }
 }
 

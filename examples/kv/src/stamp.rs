@@ -20,6 +20,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// What a fencing token names of it: incarnation and epoch, whatever the round.
+    pub(crate) const fn term(self) -> (u64, u64) {
+        (self.incarnation, self.epoch)
+    }
+
     /// Whether an ownership is of this epoch, whatever the round.
     #[must_use]
     pub fn is_of(&self, own: &Ownership) -> bool {

@@ -2,7 +2,7 @@
 
 mod ask;
 mod forward;
-mod problems;
+pub(crate) mod problems;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,7 +203,8 @@ impl Ask {
     async fn here(&self) -> Result<Reply, KvError> {
         match &self.what {
             What::Read(consistency) => {
-                let found = self.core.read(self.partition, &self.key, *consistency);
+                let (key, fence) = (&self.key, self.fence);
+                let found = self.core.read(self.partition, key, *consistency, fence);
                 Ok(match found.await? {
                     Some((stamp, value)) => tagged(Reply::new(value.into()), stamp),
                     None => problem(&problems::absent(self.partition)),
@@ -213,8 +214,10 @@ impl Ask {
                 let (effect, condition) = (effect.clone(), condition.clone());
                 let removes = effect == Effect::Delete;
                 let key = self.key.clone();
-                let stamp = self.core.write(self.partition, key, effect, condition);
-                let stamp = stamp.await?;
+                let write = self
+                    .core
+                    .write(self.partition, key, effect, condition, self.fence);
+                let stamp = write.await?;
                 let mut reply = Reply::default();
                 *reply.status_mut() = StatusCode::NO_CONTENT;
                 Ok(if removes { reply } else { tagged(reply, stamp) })

@@ -4,7 +4,7 @@
 //! answer leaves it open.
 
 use ck_http::{Code, Method, Problem, Reply, header, problem};
-use ck_node::{FencingToken, Handle, PartitionId};
+use ck_node::{FencingToken, Handle, NotOwner, PartitionId};
 
 use crate::answer::AnswerError;
 use crate::error::KvError;
@@ -49,7 +49,7 @@ pub(super) fn other_methods(method: &Method, allowed: &'static str) -> Reply {
 }
 
 /// Why a request was not carried out, or is not known to be.
-pub(super) fn of(node: &Handle, error: &KvError, fence: Option<FencingToken>) -> Box<Problem> {
+pub(crate) fn of(node: &Handle, error: &KvError, fence: Option<FencingToken>) -> Box<Problem> {
     let detail = error.to_string();
     let plain = |code| Box::new(Problem::new(code, detail.clone()));
     let later = |mut problem: Box<Problem>, after_ms| {
@@ -57,6 +57,13 @@ pub(super) fn of(node: &Handle, error: &KvError, fence: Option<FencingToken>) ->
         problem
     };
     match error {
+        // The grant that the caller names has ended while its request waited.
+        KvError::NotOwner(NotOwner::Ended { token })
+            if fence == Some(*token)
+                && let Err(problem) = ck_http::admit(node, token.partition, fence) =>
+        {
+            problem
+        }
         KvError::NotOwner(refused) => ck_http::not_owner(node, refused, fence),
         KvError::TooFewInSync { have, need, .. } => {
             let problem = plain(Code::TooFewInSync).with_count(*have as u64, *need as u64);

@@ -6,6 +6,15 @@ use ck_node::{FencingToken, MemberNumber, TransferId};
 
 use crate::stamp::Grant;
 
+/// One attempt of a move's target to attach. A later one is greater, and takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Attachment {
+    /// The move.
+    pub(crate) transfer: TransferId,
+    /// The target's count of its attempts.
+    pub(crate) attempt: u64,
+}
+
 /// A member that every record has to reach.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Follower {
@@ -13,8 +22,8 @@ pub(crate) struct Follower {
     pub(super) acked: u64,
     /// It was sent the records up to here.
     pub(super) sent: u64,
-    /// The move it is the target of, while it is not in sync.
-    pub(super) attached: Option<TransferId>,
+    /// How it attached, while it is not in sync.
+    pub(super) attached: Option<Attachment>,
     /// It is attached, and not ready for records yet.
     pub(super) held: bool,
     /// Since when it has lacked something without getting on.

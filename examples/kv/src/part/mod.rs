@@ -8,12 +8,13 @@
 mod follower;
 mod serving;
 
-pub(crate) use follower::Lag;
-pub(crate) use serving::{Progress, Serving};
+pub(crate) use follower::{Attachment, Lag};
+pub(crate) use serving::{Progress, Serving, Turn};
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ck_node::{MemberNumber, PartitionId, State, TransferId};
+use ck_node::{FencingToken, Incarnation, MemberNumber, PartitionId, Position, State, TransferId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::stamp::{Grant, Stamp};
@@ -24,22 +25,42 @@ use crate::wire::{Refused, Section};
 pub(crate) struct Part {
     pub(crate) id: PartitionId,
     serving: Mutex<Option<Serving>>,
+    /// Locked after `serving` where both are.
+    joining: Mutex<Joining>,
+    /// The newest state that was taken in, by its incarnation; locked after `serving`.
+    seen: Mutex<(Incarnation, Position)>,
     /// Held while the copies are brought to one record.
     pub(crate) reconciling: tokio::sync::Mutex<()>,
     /// Until when this node does not try by itself to serve anew, and how long the next rest is.
     rest: Mutex<(Option<Instant>, Duration)>,
 }
 
+/// Copies that attached at one epoch, in whatever round, and have not been seen in sync since.
+///
+/// What such a copy has reported counts for the whole epoch, so it may come to be in sync although a
+/// later round knows nothing of it.
+#[derive(Debug, Default)]
+struct Joining {
+    /// Incarnation and epoch.
+    at: (u64, u64),
+    members: BTreeSet<MemberNumber>,
+}
+
 /// The first rest after an attempt to serve anew has failed, doubled by each in a row, and the
 /// longest.
 const REST: Duration = Duration::from_millis(500);
-const REST_MAX: Duration = Duration::from_secs(8);
+const REST_MAX: Duration = Duration::from_secs(1);
 
 impl Part {
     pub(crate) const fn new(id: PartitionId) -> Self {
         Self {
             id,
             serving: Mutex::new(None),
+            joining: Mutex::new(Joining {
+                at: (0, 0),
+                members: BTreeSet::new(),
+            }),
+            seen: Mutex::new((Incarnation(0), Position(0))),
             reconciling: tokio::sync::Mutex::const_new(()),
             rest: Mutex::new((None, REST)),
         }
@@ -73,12 +94,17 @@ impl Part {
     }
 
     /// Begins to serve. What was served before has ended.
-    pub(crate) fn begin(&self, serving: Serving) {
+    ///
+    /// In the same step as what is committed is taken in: no write finds the partition served and
+    /// the least number of copies not known yet. `newest` is asked within the step, so that it is no
+    /// older than what was taken in before.
+    pub(crate) fn begin(&self, serving: Serving, newest: impl FnOnce() -> State) {
         *self.rest.lock() = (None, REST);
-        let before = self.serving.lock().replace(serving);
-        if let Some(mut before) = before {
+        let mut now = self.serving.lock();
+        if let Some(mut before) = now.replace(serving) {
             before.close();
         }
+        self.take_in(&mut now, &newest());
     }
 
     /// Ends what is served, at whatever grant: who waits is told that the outcome is open.
@@ -162,8 +188,22 @@ impl Part {
     }
 
     /// Takes in what was committed: who is in sync, and whether the grant still holds.
+    ///
+    /// Several tasks come here, each with the state it has at hand. One that is older than another
+    /// before it is left aside: it may not know yet of a copy that has come to be in sync.
     pub(crate) fn reassess(&self, state: &State) {
-        let mut serving = self.serving.lock();
+        self.take_in(&mut self.serving.lock(), state);
+    }
+
+    fn take_in(&self, serving: &mut Option<Serving>, state: &State) {
+        let at = (state.incarnation(), state.applied());
+        {
+            let mut seen = self.seen.lock();
+            if at < *seen {
+                return;
+            }
+            *seen = at;
+        }
         let Some(now) = serving.as_mut() else {
             return;
         };
@@ -174,6 +214,12 @@ impl Part {
             holder.session == now.session && control.epoch.0 == now.grant.epoch
         });
         if held {
+            let mut joining = self.joining.lock();
+            if joining.at == now.grant.term() {
+                let in_sync = &control.in_sync;
+                joining.members.retain(|member| !in_sync.contains(member));
+            }
+            drop(joining);
             let gone = |transfer: TransferId| {
                 state.applied().0 >= transfer.0 && state.transfer(transfer).is_none()
             };
@@ -187,25 +233,55 @@ impl Part {
         }
     }
 
-    /// Attaches a copy that is being made: every record from now on is for it too.
+    /// Attaches a copy that is being made: every record from now on is for it too. `None` when the
+    /// partition is not served at this epoch, or the member has attached since in a later attempt.
     pub(crate) fn attach(
         &self,
         incarnation: u64,
         epoch: u64,
         member: MemberNumber,
-        transfer: TransferId,
+        attachment: Attachment,
     ) -> Option<(Grant, Stamp)> {
         let mut serving = self.serving.lock();
         let now = serving
             .as_mut()
-            .filter(|now| (now.grant.incarnation, now.grant.epoch) == (incarnation, epoch))?;
-        let at = now.attach(member, transfer)?;
+            .filter(|now| now.grant.term() == (incarnation, epoch))?;
+        let at = now.attach(member, attachment)?;
+        let mut joining = self.joining.lock();
+        if joining.at != (incarnation, epoch) {
+            *joining = Joining {
+                at: (incarnation, epoch),
+                members: BTreeSet::new(),
+            };
+        }
+        joining.members.insert(member);
         Some((now.grant, at))
     }
 
+    /// Copies that attached in any round of a grant's epoch and were not seen in sync since.
+    pub(crate) fn joining(&self, token: FencingToken) -> Vec<MemberNumber> {
+        let joining = self.joining.lock();
+        let same = joining.at == (token.incarnation.0, token.epoch.0);
+        let members = joining.members.iter().filter(|_| same);
+        members.copied().collect()
+    }
+
+    /// Nothing that a copy reported at a grant's epoch can bring it in sync any more.
+    pub(crate) fn left_out(&self, token: FencingToken, member: MemberNumber) {
+        let mut joining = self.joining.lock();
+        if joining.at == (token.incarnation.0, token.epoch.0) {
+            joining.members.remove(&member);
+        }
+    }
+
     /// The attached copy is ready for its records.
-    pub(crate) fn resume(&self, grant: Grant, member: MemberNumber, transfer: TransferId) -> bool {
-        self.with(grant, |serving| serving.resume(member, transfer))
+    pub(crate) fn resume(
+        &self,
+        grant: Grant,
+        member: MemberNumber,
+        attachment: Attachment,
+    ) -> bool {
+        self.with(grant, |serving| serving.resume(member, attachment))
             .unwrap_or(false)
     }
 }

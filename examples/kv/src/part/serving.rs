@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ck_node::{FencingToken, MemberNumber, SessionId, TransferId};
 use tokio::sync::watch;
 
-use super::follower::{Follower, Lag};
+use super::follower::{Attachment, Follower, Lag};
 use crate::kv::Replication;
 use crate::planted::Bug;
 use crate::record::{Effect, Record};
@@ -24,13 +24,32 @@ const WINDOW_BYTES: usize = 16 << 20;
 pub(crate) struct Progress {
     /// Everybody who has to have them has the records up to here.
     pub(crate) committed: u64,
-    /// Every copy has the records up to here, so there is room for others. In mode `async` behind
-    /// `committed`.
+    /// Every copy has the records up to here. In mode `async` that is later.
     pub(crate) stable: u64,
     /// From here on they are on fewer copies than `min_in_sync`, although on all that are in sync.
     pub(crate) thin: Option<u64>,
     /// Whether the partition is still served at this grant.
     pub(crate) open: bool,
+}
+
+/// What has to come about before a write gets its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The record is where it has to be.
+    Committed(u64),
+    /// The record is everywhere, which makes room.
+    Stable(u64),
+}
+
+impl Progress {
+    /// Whether there is nothing left to wait for.
+    pub(crate) const fn is_turn(&self, turn: Turn) -> bool {
+        !self.open
+            || match turn {
+                Turn::Committed(seq) => self.committed >= seq,
+                Turn::Stable(seq) => self.stable >= seq,
+            }
+    }
 }
 
 /// What a primary keeps of a partition it serves.
@@ -44,6 +63,9 @@ pub(crate) struct Serving {
     min_in_sync: usize,
     me: MemberNumber,
     followers: BTreeMap<MemberNumber, Follower>,
+    /// The latest attempt of each member that has attached: one that comes after a later one would
+    /// count records as the copy's that it was never sent.
+    attempts: BTreeMap<MemberNumber, Attachment>,
     /// The newest record that has a place.
     assigned: Stamp,
     /// The primary's own disk has the records up to here.
@@ -81,6 +103,7 @@ impl Serving {
             min_in_sync: 1,
             me,
             followers: others.map(|one| (*one, Follower::at(at.seq))).collect(),
+            attempts: BTreeMap::new(),
             assigned: at,
             local: at.seq,
             stable: at.seq,
@@ -120,21 +143,17 @@ impl Serving {
         (self.in_sync.len(), self.min_in_sync)
     }
 
+    /// Members that are in sync, or attached and so may come to be at any moment; this one aside.
     pub(crate) fn members(&self) -> impl Iterator<Item = MemberNumber> {
         self.followers.keys().copied()
     }
 
-    /// Members in sync, this one aside.
-    pub(crate) fn others_in_sync(&self) -> Vec<MemberNumber> {
-        let others = self.in_sync.iter().filter(|one| **one != self.me);
-        others.copied().collect()
-    }
-
-    /// Whether as much is under way as may be.
-    pub(crate) fn is_full(&self, bytes: usize) -> bool {
-        let waiting = self.window.len().max(self.pending.len());
-        waiting >= TRACES_MAX
-            || (self.window_bytes + bytes > WINDOW_BYTES && !self.window.is_empty())
+    /// What a record of `bytes` has to wait for; `None` when there is room for it.
+    pub(crate) fn full(&self, bytes: usize) -> Option<Turn> {
+        // A record is answered no later than it is everywhere, so no fewer are kept than wait.
+        let full = self.window.len() >= TRACES_MAX
+            || (self.window_bytes + bytes > WINDOW_BYTES && !self.window.is_empty());
+        full.then_some(Turn::Stable(self.stable + 1))
     }
 
     /// Gives a record its place. Returns the one it follows, itself, and what is everywhere.
@@ -292,7 +311,8 @@ impl Serving {
                 return true;
             }
             // A move that is under way may make it in sync at any moment; one that is over cannot.
-            follower.attached.is_some_and(|transfer| !gone(transfer))
+            let attached = follower.attached;
+            attached.is_some_and(|attached| !gone(attached.transfer))
         });
         for member in in_sync.iter().filter(|member| **member != self.me) {
             // Nobody comes in but by attaching here; should it be so all the same, it has nothing.
@@ -301,28 +321,30 @@ impl Serving {
         self.advance();
     }
 
-    pub(super) fn attach(&mut self, member: MemberNumber, transfer: TransferId) -> Option<Stamp> {
-        if self.in_sync.contains(&member) {
+    pub(super) fn attach(&mut self, member: MemberNumber, how: Attachment) -> Option<Stamp> {
+        let latest = self.attempts.get(&member);
+        if self.in_sync.contains(&member) || latest.is_some_and(|latest| *latest >= how) {
             return None;
         }
         let follower = Follower {
-            attached: Some(transfer),
+            attached: Some(how),
             held: true,
             ..Follower::at(self.assigned.seq)
         };
+        self.attempts.insert(member, how);
         self.followers.insert(member, follower);
         Some(self.assigned)
     }
 
     /// The newest record that an attached member is not sent, since it was there before it attached.
-    pub(crate) fn newest_before(&self, member: MemberNumber) -> Option<u64> {
+    pub(crate) fn newest_before(&self, member: MemberNumber, how: Attachment) -> Option<u64> {
         let follower = self.followers.get(&member)?;
-        follower.attached.is_some().then_some(follower.acked)
+        (follower.attached == Some(how)).then_some(follower.acked)
     }
 
-    pub(super) fn resume(&mut self, member: MemberNumber, transfer: TransferId) -> bool {
+    pub(super) fn resume(&mut self, member: MemberNumber, how: Attachment) -> bool {
         match self.followers.get_mut(&member) {
-            Some(follower) if follower.attached == Some(transfer) => {
+            Some(follower) if follower.attached == Some(how) => {
                 follower.held = false;
                 true
             }
@@ -358,13 +380,18 @@ impl Serving {
             }
             self.pending.pop_front();
         }
-        let (few, stable) = (self.in_sync.len() < self.min_in_sync, self.stable);
+        let few = self.in_sync.len() < self.min_in_sync;
         self.progress.send_if_modified(|progress| {
             let thin = few.then(|| progress.thin.unwrap_or(progress.committed + 1));
-            let before = *progress;
-            (progress.committed, progress.thin) = (committed, thin);
-            progress.stable = stable;
-            *progress != before
+            let now = Progress {
+                committed,
+                stable: self.stable,
+                thin,
+                ..*progress
+            };
+            let changed = *progress != now;
+            *progress = now;
+            changed
         });
     }
 }

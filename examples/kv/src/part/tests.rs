@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use ck_node::{Epoch, FencingToken, Incarnation, MemberNumber, PartitionId, SessionId, TransferId};
 
-use super::serving::{Progress, Serving};
+use super::serving::{Progress, Serving, Turn};
+use super::{Attachment, Part};
 use crate::kv::Replication;
 use crate::record::Effect;
 use crate::stamp::{Grant, Stamp};
@@ -59,6 +60,13 @@ fn committed(serving: &Serving) -> u64 {
 
 fn take(serving: &mut Serving, member: MemberNumber) -> Option<Section> {
     serving.take(member, usize::MAX, 0)
+}
+
+const fn attempt(transfer: u64, attempt: u64) -> Attachment {
+    Attachment {
+        transfer: TransferId(transfer),
+        attempt,
+    }
 }
 
 fn kept(_: TransferId) -> bool {
@@ -130,7 +138,7 @@ fn below_the_least_number_of_copies_it_is_said() {
 fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
     let mut serving = serving();
     write(&mut serving, "before");
-    let at = serving.attach(D, TransferId(70)).unwrap();
+    let at = serving.attach(D, attempt(70, 1)).unwrap();
     assert_eq!(at.seq, 11);
     write(&mut serving, "after");
     serving.appended(12);
@@ -141,8 +149,8 @@ fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
         "what was there before is not its to have"
     );
     assert!(take(&mut serving, D).is_none(), "it is not ready");
-    assert!(!serving.resume(D, TransferId(71)), "another move");
-    assert!(serving.resume(D, TransferId(70)));
+    assert!(!serving.resume(D, attempt(71, 1)), "another move");
+    assert!(serving.resume(D, attempt(70, 1)));
     let section = take(&mut serving, D).unwrap();
     assert_eq!((section.after.seq, section.records.len()), (11, 1));
     // A change of the table that does not yet know of it does not let it go.
@@ -159,9 +167,30 @@ fn an_attached_copy_is_waited_for_and_sent_to_only_once_it_is_ready() {
     assert_eq!(committed(&serving), 13);
 }
 
+/// Its question was on its way for so long that the copy had asked again.
+#[test]
+fn an_attempt_to_attach_that_comes_late_takes_no_later_ones_place() {
+    let mut serving = serving();
+    assert!(serving.attach(D, attempt(70, 2)).is_some());
+    assert!(!serving.resume(D, attempt(70, 1)), "an earlier attempt's");
+    assert_eq!(serving.newest_before(D, attempt(70, 1)), None);
+    assert!(serving.resume(D, attempt(70, 2)));
+    write(&mut serving, "a");
+    serving.appended(11);
+    [B, C].iter().for_each(|one| serving.acked(*one, 11));
+    for late in [attempt(70, 1), attempt(70, 2), attempt(69, 9)] {
+        assert_eq!(serving.attach(D, late), None);
+    }
+    assert_eq!(committed(&serving), 10, "it was not sent the record");
+    serving.acked(D, 11);
+    assert_eq!(committed(&serving), 11);
+    assert_eq!(serving.attach(D, attempt(70, 3)).unwrap().seq, 11);
+    assert_eq!(serving.attach(D, attempt(71, 1)).unwrap().seq, 11);
+}
+
 #[test]
 fn a_member_in_sync_cannot_attach() {
-    assert_eq!(serving().attach(B, TransferId(1)), None);
+    assert_eq!(serving().attach(B, attempt(1, 1)), None);
 }
 
 #[test]
@@ -205,14 +234,38 @@ fn what_was_not_acknowledged_is_sent_again_from_where_the_member_stands() {
 fn what_is_under_way_is_bounded() {
     let mut serving = serving();
     for _ in 0..TRACES_MAX {
-        assert!(!serving.is_full(1));
+        assert_eq!(serving.full(1), None);
         write(&mut serving, "a");
     }
-    assert!(serving.is_full(1));
+    assert_eq!(serving.full(1), Some(Turn::Stable(11)));
     let last = 10 + TRACES_MAX as u64;
     serving.appended(last);
     [B, C].iter().for_each(|one| serving.acked(*one, last));
-    assert!(!serving.is_full(1));
+    assert_eq!(serving.full(1), None);
+}
+
+#[tokio::test]
+async fn in_mode_async_who_waits_for_room_is_told_when_the_copies_have_made_some() {
+    let mut serving = serving_as(Replication::Async);
+    for _ in 0..TRACES_MAX {
+        write(&mut serving, "a");
+    }
+    let last = 10 + TRACES_MAX as u64;
+    serving.appended(last);
+    assert_eq!(committed(&serving), last);
+    let turn = serving.full(1).expect("the copies have none of them");
+    let mut waits = serving.progress();
+    let waiting =
+        tokio::spawn(async move { waits.wait_for(|now| now.is_turn(turn)).await.is_ok() });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    serving.acked(B, 11);
+    assert!(serving.full(1).is_some(), "one copy still lacks the first");
+    serving.acked(C, 11);
+    assert_eq!(serving.full(1), None);
+    assert!(progress(&serving).is_turn(turn));
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await;
+    assert!(told.expect("it is told").unwrap());
 }
 
 #[test]
@@ -237,13 +290,25 @@ fn in_mode_async_room_is_made_by_the_replicas() {
     serving.appended(last);
     let now = progress(&serving);
     assert_eq!((now.committed, now.stable), (last, 10));
-    assert!(serving.is_full(1));
+    assert!(serving.full(1).is_some());
     let mut told = serving.progress();
     told.mark_unchanged();
     [B, C].iter().for_each(|one| serving.acked(*one, 11));
     assert!(told.has_changed().unwrap());
     assert_eq!(progress(&serving).stable, 11);
-    assert!(!serving.is_full(1));
+    assert!(serving.full(1).is_none());
+}
+
+/// A partition has no primary meanwhile: what kept it from being served may be over at any moment.
+#[test]
+fn after_failures_in_a_row_the_rest_is_no_longer_than_a_second() {
+    let part = Part::new(PartitionId(0));
+    assert!(!part.rests());
+    (0..9).for_each(|_| part.rest());
+    assert!(part.rests());
+    let until = part.rest.lock().0.unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert!(until <= std::time::Instant::now() + second);
 }
 
 #[test]

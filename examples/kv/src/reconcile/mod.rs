@@ -84,6 +84,7 @@ struct Round<'a> {
     core: &'a Arc<Core>,
     node: &'a Handle,
     partition: PartitionId,
+    part: &'a Part,
     token: FencingToken,
     session: SessionId,
     grant: Grant,
@@ -112,6 +113,7 @@ impl Core {
             core: self,
             node,
             partition,
+            part: &part,
             token,
             session: holder.session,
             grant: Grant {
@@ -121,7 +123,7 @@ impl Core {
             },
         };
         let (at, in_sync) = round.run(holder.member).await?;
-        part.begin(Serving::new(
+        let serving = Serving::new(
             round.grant,
             token,
             round.session,
@@ -129,8 +131,8 @@ impl Core {
             at,
             &in_sync,
             self.config.replication,
-        ));
-        part.reassess(&node.state());
+        );
+        part.begin(serving, || node.state());
         Ok(())
     }
 
@@ -159,6 +161,7 @@ impl Round<'_> {
     async fn run(&self, me: MemberNumber) -> Result<(Stamp, Vec<MemberNumber>), ReconcileError> {
         // First of all: nothing of an earlier grant or round is in this copy's queue behind this.
         let mut here = self.fence_here(me).await?;
+        self.leave_out_joining().await?;
         let copies = self.fence_others(me).await?;
         if let Some(longest) = copies.iter().max_by_key(|copy| copy.standing.position)
             && longest.standing.position > here.position
@@ -206,6 +209,16 @@ impl Round<'_> {
             grant,
             source,
         })
+    }
+
+    /// Takes out whoever attached in an earlier round of this epoch. That such a copy has caught up is
+    /// reported for the epoch, so it could come to be in sync without what is written in this round.
+    async fn leave_out_joining(&self) -> Result<(), ReconcileError> {
+        for member in self.part.joining(self.token) {
+            self.take_out(member).await?;
+            self.part.left_out(self.token, member);
+        }
+        Ok(())
     }
 
     /// Fences every other copy in sync; whoever does not answer is taken out.

@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ck_http::{Server, Surface, SurfaceConfig};
-use ck_node::{Config, ConfigChoices, Handle, Node, OnFatal, PartitionId, Profile};
+use ck_node::{
+    Config, ConfigChoices, Epoch, FencingToken, Handle, Handler, Node, OnFatal, PartitionId,
+    Profile,
+};
 use tempfile::TempDir;
 
-use crate::kv::{Kv, KvConfig};
+use crate::http::problems;
+use crate::kv::{Kv, KvConfig, Replication};
 use crate::ops::{Condition, Consistency};
+use crate::part::Serving;
 use crate::record::{Effect, Record};
-use crate::stamp::Stamp;
+use crate::stamp::{Grant, Stamp};
 use crate::store::Job;
 use crate::wire::{Refused, Section};
+
+mod joining;
 
 /// The only partition.
 const P: PartitionId = PartitionId(0);
@@ -28,6 +35,15 @@ struct Member {
 }
 
 async fn start(number: u8, join: Vec<String>) -> Member {
+    start_with(number, join, |handler| handler).await
+}
+
+/// A node whose handler is the store's, with something around it.
+async fn start_with(
+    number: u8,
+    join: Vec<String>,
+    around: impl FnOnce(Arc<dyn Handler>) -> Arc<dyn Handler>,
+) -> Member {
     let directory = tempfile::tempdir().unwrap();
     let kv = Kv::open(directory.path(), KvConfig::default()).unwrap();
     let server = Server::bind("127.0.0.1:0").await.unwrap();
@@ -35,7 +51,7 @@ async fn start(number: u8, join: Vec<String>) -> Member {
     let mut config = Config::new(id, directory.path());
     config.http_address = server.local_address().to_string();
     config.join = join;
-    config.handler = kv.handler();
+    config.handler = around(kv.handler());
     config.on_fatal = OnFatal::Report;
     config.choices = ConfigChoices {
         partitions: Some(1),
@@ -73,6 +89,10 @@ async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
 async fn cluster() -> Vec<Member> {
     let first = start(1, Vec::new()).await;
     let join = vec![first.node.peer_address()];
+    cluster_of(first, join).await
+}
+
+async fn cluster_of(first: Member, join: Vec<String>) -> Vec<Member> {
     let mut members = vec![first, start(2, join.clone()).await, start(3, join).await];
     for member in &members {
         member.node.ready().await.unwrap();
@@ -95,7 +115,10 @@ async fn serving(members: &[Member]) -> usize {
 async fn put(member: &Member, key: &str, value: &str) -> Stamp {
     let effect = Effect::Put(Bytes::copy_from_slice(value.as_bytes()));
     let key = Bytes::copy_from_slice(key.as_bytes());
-    let write = member.kv.core.write(P, key, effect, Condition::Always);
+    let write = member
+        .kv
+        .core
+        .write(P, key, effect, Condition::Always, None);
     write.await.unwrap()
 }
 
@@ -146,8 +169,9 @@ async fn what_reached_one_copy_is_on_all_before_the_next_primary_serves() {
     for member in left {
         assert_eq!(position(member), ahead);
     }
+    let core = &left[at].kv.core;
     let read = async |key: &'static [u8]| {
-        let read = left[at].kv.core.read(P, key, Consistency::Barrier).await;
+        let read = core.read(P, key, Consistency::Barrier, None).await;
         read.unwrap().map(|(_, value)| value)
     };
     assert_eq!(read(b"under-way").await, Some(Bytes::from_static(b"2")));
@@ -189,6 +213,8 @@ async fn a_batch_of_an_earlier_grant_or_round_is_taken_by_no_copy() {
             "{verdict:?}"
         );
     }
+    // That the lease had lapsed is heard of only now, under the next one.
+    core.lapsed(&core.served());
     let next = put(&members[0], "a", "2").await;
     assert_eq!(
         (next.seq, next.grant.round),
@@ -231,4 +257,85 @@ async fn a_copy_that_lost_its_data_does_not_become_the_primary_and_takes_nobody_
     assert!(error.to_string().contains("is not what it was"), "{error}");
     let state = members[0].node.state();
     assert_eq!(state.partition(P).unwrap().in_sync.len(), 3);
+}
+
+/// Two tasks take in the table, and the one with the older state comes last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_state_takes_nothing_back_that_a_newer_one_has_said() {
+    let first = start(1, Vec::new()).await;
+    let alone = first.node.state();
+    let join = vec![first.node.peer_address()];
+    let members = cluster_of(first, join).await;
+    let (node, core) = (&members[0].node, &members[0].kv.core);
+    let older = node.state();
+    let out = members[2].node.member().unwrap();
+    // It cannot come in again.
+    members[2].node.stop().await;
+    until("the copy that is gone is out of sync", async || {
+        let state = node.state();
+        (!state.partition(P).unwrap().is_in_sync(out)).then_some(())
+    })
+    .await;
+    let part = core.part(P);
+    let in_sync = || part.lock().as_ref().map(|serving| serving.in_sync().0);
+    core.reassess(node, &node.state());
+    assert_eq!(in_sync(), Some(2));
+    let peer = core.peer(out);
+    core.reassess(node, &older);
+    core.reassess(node, &alone);
+    assert_eq!(in_sync(), Some(2));
+    // Nor does a member that has joined since lose what is to be sent to it.
+    assert!(Arc::ptr_eq(&peer, &core.peer(out)));
+}
+
+/// The request was let in at a grant, and gets its turn when there is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_names_a_grant_is_done_at_no_later_one() {
+    let members = cluster().await;
+    let (node, core) = (&members[0].node, &members[0].kv.core);
+    let present = node.acquire(P).unwrap().token();
+    let epoch = Epoch(present.epoch.0 - 1);
+    let ended = FencingToken { epoch, ..present };
+    let write = async |key: &'static [u8], fence| {
+        let effect = Effect::Put(Bytes::from_static(b"1"));
+        let write = core.write(P, key.into(), effect, Condition::Absent, fence);
+        write.await
+    };
+    let error = write(b"late", Some(ended)).await.unwrap_err();
+    assert!(error.is_unapplied(), "{error}");
+    let problem = problems::of(node, &error, Some(ended));
+    assert_eq!((problem.status, &*problem.code), (409, "epoch-old"));
+    let read = async |key: &'static [u8], fence| {
+        let read = core.read(P, key, Consistency::Lease, fence).await;
+        read.map(|found| found.is_some())
+    };
+    assert!(!read(b"late", None).await.unwrap());
+    let error = read(b"late", Some(ended)).await.unwrap_err();
+    assert_eq!(problems::of(node, &error, Some(ended)).status, 409);
+    write(b"in-time", Some(present)).await.unwrap();
+    assert!(read(b"in-time", Some(present)).await.unwrap());
+}
+
+/// From the first moment: a write that comes at once must not be taken on too few copies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_many_copies_a_write_needs_is_known_as_soon_as_the_partition_is_served() {
+    let members = cluster().await;
+    let (node, part) = (&members[0].node, members[0].kv.core.part(P));
+    let least = usize::from(node.state().config().min_in_sync);
+    assert!(least > 1);
+    let token = node.acquire(P).unwrap().token();
+    let me = node.member().unwrap();
+    let holder = node.state().partition(P).unwrap().holder.unwrap();
+    let grant = Grant {
+        incarnation: token.incarnation.0,
+        epoch: token.epoch.0,
+        round: u32::MAX,
+    };
+    let (session, at) = (holder.session, Stamp::ZERO);
+    // Nobody else had answered, and all are in sync still by the table.
+    let alone = Serving::new(grant, token, session, me, at, &[me], Replication::Sync);
+    assert_eq!(alone.in_sync(), (1, 1));
+    part.begin(alone, || node.state());
+    let in_sync = part.lock().as_ref().map(Serving::in_sync);
+    assert_eq!(in_sync, Some((3, least)));
 }

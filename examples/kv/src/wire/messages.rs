@@ -231,7 +231,14 @@ impl Message for Recent {
 
 layout! {
     /// A copy that is being made asks the primary for every record from now on.
-    Attach { partition: u32, incarnation: u64, epoch: u64, transfer: u64, }
+    Attach {
+        partition: u32,
+        incarnation: u64,
+        epoch: u64,
+        transfer: u64,
+        /// The copy's count of its attempts: whichever comes late is known by it.
+        attempt: u64,
+    }
 }
 
 layout! {
@@ -247,7 +254,7 @@ impl Message for Attach {
 layout! {
     /// The copy is ready for records. Answered once everything up to where it attached is
     /// everywhere.
-    Resume { partition: u32, grant: Grant, transfer: u64, }
+    Resume { partition: u32, grant: Grant, transfer: u64, attempt: u64, }
 }
 
 impl Message for Resume {
