@@ -8,10 +8,11 @@ use ck_node::{MemberNumber, PartitionId, TransferId};
 
 use crate::kv::Core;
 use crate::part::Attachment;
+use crate::stamp::Grant;
 use crate::store::{Job, StoreError};
 use crate::wire::{
     Append, Attach, Attached, Chunk, Chunked, Covered, Envelope, Fenced, Message, Recent, Refused,
-    Resume, Sections, Verdict, WireError, frame, unframe,
+    Resume, Sections, Standing, Verdict, WireError, frame, unframe,
 };
 
 /// Time that what was under way when a copy attached has to get everywhere.
@@ -60,8 +61,11 @@ impl Core {
                 Ok(frame(&Sections { verdicts }))
             }
             Fenced::PATH => {
-                let (_, question) = self.meant::<Fenced>(body)?;
+                let (from, question) = self.meant::<Fenced>(body)?;
                 let Fenced { partition, grant } = question;
+                if let Err(refused) = self.granted(from, PartitionId(partition), grant) {
+                    return Ok(frame(&Verdict::<Standing>::Err(refused)));
+                }
                 let standing = self.store.run(|reply| Job::Fence {
                     partition,
                     grant,
@@ -108,6 +112,33 @@ impl Core {
             return Err(AnswerError::NotMeant { to, me });
         }
         Ok((MemberNumber(envelope.from), envelope.content))
+    }
+
+    /// Whether a grant may be the sender's, by the table that is known here.
+    ///
+    /// One that is newer than what the table has may be: whom it was granted to is not known here
+    /// yet, and refusing it would keep a new primary waiting for this node to hear of it.
+    fn granted(&self, from: MemberNumber, partition: PartitionId, grant: Grant) -> Verdict<()> {
+        let state = self.node().map(ck_node::Handle::state);
+        let known = state.as_ref().and_then(|state| {
+            let control = state.partition(partition)?;
+            let newest = Grant {
+                incarnation: state.incarnation().0,
+                epoch: control.epoch.0,
+                round: 0,
+            };
+            Some((newest, control.holder))
+        });
+        match known {
+            Some((newest, _)) if newest.term() > grant.term() => Err(Refused::Fenced { newest }),
+            Some((newest, holder))
+                if newest.term() == grant.term()
+                    && holder.is_none_or(|holder| holder.member != from) =>
+            {
+                Err(Refused::NotServing)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether no grant newer than the asked one has been seen.

@@ -18,7 +18,7 @@ use crate::part::Serving;
 use crate::record::{Effect, Record};
 use crate::stamp::{Grant, Stamp};
 use crate::store::Job;
-use crate::wire::{Refused, Section};
+use crate::wire::{Fenced, Refused, Section};
 
 mod joining;
 
@@ -338,4 +338,41 @@ async fn how_many_copies_a_write_needs_is_known_as_soon_as_the_partition_is_serv
     part.begin(alone, || node.state());
     let in_sync = part.lock().as_ref().map(Serving::in_sync);
     assert_eq!(in_sync, Some((3, least)));
+}
+
+/// A fence that nobody was granted would end the rounds of the one who was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_counts_only_from_whom_the_grant_is() {
+    let members = cluster().await;
+    let last = put(&members[0], "a", "1").await;
+    let asked = members[1].node.member().unwrap();
+    let fence = async |from: &Member, epoch, round| {
+        let grant = Grant {
+            epoch,
+            round,
+            ..last.grant
+        };
+        let partition = P.0;
+        let core = &from.kv.core;
+        let question = Fenced { partition, grant };
+        let answer = core.courier.ask(core, asked, question, BOUND).await;
+        answer.unwrap().map(|standing| standing.position)
+    };
+    let epoch = last.grant.epoch;
+    let refused = fence(&members[2], epoch, u32::MAX).await;
+    assert_eq!(refused, Err(Refused::NotServing));
+    let refused = fence(&members[2], epoch - 1, 1).await;
+    assert!(
+        matches!(refused, Err(Refused::Fenced { .. })),
+        "{refused:?}"
+    );
+    let fenced = members[1].kv.core.store.meta(P.0).unwrap().unwrap().fence;
+    assert_eq!(fenced, last.grant);
+    // It goes on at its round, and may begin another.
+    let next = put(&members[0], "a", "2").await;
+    assert_eq!(next.grant, last.grant);
+    let round = next.grant.round + 1;
+    assert_eq!(fence(&members[0], epoch, round).await, Ok(next));
+    // The table here may be behind that of whom it was granted to.
+    assert_eq!(fence(&members[2], epoch + 1, 1).await, Ok(next));
 }
