@@ -9,7 +9,7 @@ use crate::MemberNumber;
 use crate::state::apply::Step;
 use crate::state::apply::rows::{Edits, edited};
 use crate::state::{
-    EventKind, Holder, MoveRejection, PartitionControl, Party, Rejection, State, Transfer,
+    EventKind, Holder, Move, MoveRejection, PartitionControl, Party, Rejection, State, Transfer,
 };
 
 impl State {
@@ -32,6 +32,35 @@ impl State {
             Some(holder) => Ok((control, holder)),
             None => Err(MoveRejection::PartitionUnavailable { partition }.into()),
         }
+    }
+
+    /// Whether a move makes sense for a row: it adds a copy, replaces one, brings one up to date,
+    /// or moves the role to a copy that is in sync.
+    pub(super) fn fits(&self, control: &PartitionControl, holder: Holder, begun: &Move) -> bool {
+        let (source, target) = (begun.source, begun.target.member);
+        let row = self.row_members(begun.partition);
+        let (in_row, in_sync) = (row.contains(&target), control.is_in_sync(target));
+        let of_holder = source.member == holder.member && source.session == holder.session;
+        let sound = source.member != target
+            && target != holder.member
+            && control.is_in_sync(source.member)
+            && begun.leaving.is_none_or(|one| row.contains(&one));
+        let factor = usize::from(self.config.replication_factor);
+        let shaped = match (begun.handoff, in_row, begun.leaving) {
+            (true, true, None) => of_holder && in_sync,
+            (true, false, Some(_)) => of_holder,
+            (false, true, None) => !in_sync && !begun.force,
+            (false, false, Some(leaving)) => leaving != holder.member && !begun.force,
+            (false, false, None) => row.len() < factor && !begun.force,
+            (true, false, None) | (_, true, Some(_)) => false,
+        };
+        sound && shaped
+    }
+
+    /// Whether a move brings a copy up to date where it is, which changes no placement.
+    pub(super) fn mends(&self, begun: &Move) -> bool {
+        let row = self.row_members(begun.partition);
+        !begun.handoff && begun.leaving.is_none() && row.contains(&begun.target.member)
     }
 
     /// The session of a party is open, and with `chosen` not closing either.

@@ -9,8 +9,7 @@ use crate::state::apply::Step;
 use crate::state::apply::failover::grant;
 use crate::state::apply::rows::fronted;
 use crate::state::{
-    Holder, Move, MoveRejection, PartitionControl, Rejection, Stage, State, Transfer,
-    TransferCommand,
+    Holder, Move, MoveRejection, Rejection, Stage, State, Transfer, TransferCommand,
 };
 use crate::{MemberNumber, OfficeId, Release, SwitchId, TransferId};
 
@@ -188,11 +187,7 @@ impl State {
         begun: &Move,
     ) -> Result<(), Rejection> {
         let partition = begun.partition;
-        // A copy that is brought up to date where it is moves nothing.
-        let row = self.row_members(partition);
-        let in_place = !begun.handoff && begun.leaving.is_none();
-        let mends = in_place && row.contains(&begun.target.member);
-        if office.is_some() && self.brake.is_some() && !mends {
+        if office.is_some() && self.brake.is_some() && !self.mends(begun) {
             return Err(MoveRejection::Braked { partition }.into());
         }
         let (control, holder) = self.available(partition)?;
@@ -244,29 +239,6 @@ impl State {
         self.control_mut(partition).transfer = Some(id);
         step.publish();
         Ok(())
-    }
-
-    /// Whether a move makes sense for a row: it adds a copy, replaces one, brings one up to date,
-    /// or moves the role to a copy that is in sync.
-    fn fits(&self, control: &PartitionControl, holder: Holder, begun: &Move) -> bool {
-        let (source, target) = (begun.source, begun.target.member);
-        let row = self.row_members(begun.partition);
-        let (in_row, in_sync) = (row.contains(&target), control.is_in_sync(target));
-        let of_holder = source.member == holder.member && source.session == holder.session;
-        let sound = source.member != target
-            && target != holder.member
-            && control.is_in_sync(source.member)
-            && begun.leaving.is_none_or(|one| row.contains(&one));
-        let factor = usize::from(self.config.replication_factor);
-        let shaped = match (begun.handoff, in_row, begun.leaving) {
-            (true, true, None) => of_holder && in_sync,
-            (true, false, Some(_)) => of_holder,
-            (false, true, None) => !in_sync && !begun.force,
-            (false, false, Some(leaving)) => leaving != holder.member && !begun.force,
-            (false, false, None) => row.len() < factor && !begun.force,
-            (true, false, None) | (_, true, Some(_)) => false,
-        };
-        sound && shaped
     }
 
     fn check_limits(&self, moved: &Transfer) -> Result<(), Rejection> {
