@@ -22,7 +22,8 @@
 //! kept by four rules: a copy takes a record only if it follows on its last one and carries no older
 //! grant than it has seen; a primary acknowledges once every copy in sync, and every copy about to
 //! be, has the record on its disk; nobody leaves that set but by the cluster's word, which comes
-//! first; and a new primary brings all of them to one record before its first.
+//! first; and a new primary brings all of them to one record before its first. So does one that
+//! serves anew at its epoch, which first takes out whoever attached before and is not in sync yet.
 //!
 //! What it does *not* do: transactions over keys, ranges, time-outs of keys, or backups.
 mod answer;
