@@ -24,7 +24,8 @@ use ck_control::{
 };
 use ck_core::NodeId;
 use ck_node::{
-    BootClock, Clock, Config, Handle, Itself, JoinRequest, Node, OnFatal, Operation, Outcome,
+    BootClock, Clock, Config, Handle, Itself, JoinRequest, Node, OnFatal, Operation,
+    OperationError, Outcome, State,
 };
 use ck_transport::{
     Address, BoxFuture, ClusterId, MemoryNetwork, PeerId, Reply, Request, Service, ServiceError,
@@ -37,6 +38,9 @@ const MEMBERS: u64 = 999;
 
 /// Of a core.
 const LIMIT: f64 = 0.10;
+
+/// Longest that a registration may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long each span is.
 const SPAN: Duration = Duration::from_secs(10);
@@ -174,11 +178,20 @@ async fn register(leader: &Handle, number: u64) -> SessionId {
             secret: None,
         }),
     };
-    let outcome = leader.execute(Operation::Register(request), "bench").await;
-    match outcome.expect("a newcomer is registered") {
-        Outcome::Joined(joined) => {
+    let operation = Operation::Register(request);
+    let outcome = leader.execute(operation, "bench").await;
+    match outcome {
+        Ok(Outcome::Joined(joined)) => {
             assert_eq!(joined.member, MemberNumber(number));
             joined.session.expect("it registers itself")
+        }
+        // Registered, and not told in time that it is: the log goes to as many members by then.
+        Err(OperationError::Unknown { .. }) => {
+            let known = |state: &State| Some(state.member(MemberNumber(number))?.session?);
+            let applied = leader.applied_until(|state| known(state).is_some());
+            let applied = tokio::time::timeout(PATIENCE, applied).await;
+            applied.expect("it is registered in the end");
+            known(&leader.state()).expect("it was a moment ago")
         }
         other => panic!("{other:?}"),
     }

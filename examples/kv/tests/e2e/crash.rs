@@ -72,10 +72,11 @@ fn below_the_least_number_of_copies_writes_are_refused_and_reads_are_not() {
     killed.iter().for_each(|node| cluster.nodes[*node].kill());
     let refused = wait_for("writes are refused", BOUND, || {
         let reply = cluster.nodes[at].ask("PUT", "/kv/a", b"2")?;
-        (reply.status == 503).then_some(reply)
+        assert_ne!(reply.status, 204, "acknowledged by too few");
+        // One of the two may have led the log, and the primary's lease run out meanwhile.
+        (reply.status == 503 && reply.json()["code"] == "too-few-in-sync").then_some(reply)
     });
     let told = refused.json();
-    assert_eq!(told["code"], "too-few-in-sync", "{told}");
     assert_eq!((&told["have"], &told["need"]), (&1.into(), &2.into()));
     // The first of these writes was under way when the copies went: it may have been made.
     let found = cluster.nodes[at].get("/kv/a");
