@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
-use ck_api::{Code, Problem};
+use ck_api::{Code, Problem, Role};
 use hyper::body::{Body, Incoming};
 use hyper::header::Entry;
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use tokio::sync::watch;
 
 use crate::backend::Backend;
@@ -253,6 +253,10 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        // What a method without a body asks for changes nothing, or is the application's own fault.
+        let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let role = if is_look { Role::Read } else { Role::Operate };
+        guard::origin(&head, role)?;
         let within = limits.body_timeout + limits.request_timeout;
         let answering = routes.answer(Request::from_parts(head, body));
         tokio::time::timeout(within, answering).await.map_err(|_| {

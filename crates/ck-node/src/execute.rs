@@ -8,6 +8,7 @@ use ck_core::{NodeId, Version};
 use ck_transport::Address;
 
 use crate::admission;
+use crate::attempts::Attempts;
 use crate::codec;
 use crate::consensus::{Committed, ProposeError, Substrate};
 use crate::operation::{Operation, OperationError, Outcome};
@@ -29,46 +30,18 @@ pub(crate) async fn execute(node: &Arc<Shared>, operation: Operation, actor: &st
         });
     };
     let started = Instant::now();
-    let mut last = None;
-    let mut unsure = false;
+    let mut attempts = Attempts::default();
     while started.elapsed() < node.config.operation_timeout {
         let failure = match attempt(node, &operation, actor).await {
             Ok(outcome) => return Ok(outcome),
-            // An attempt whose answer was lost has done it.
-            Err(OperationError::Rejected(Rejection::NodeUnknown { .. }))
-                if unsure && matches!(operation, Operation::Remove { .. }) =>
-            {
-                return Ok(Outcome::Removed);
-            }
             Err(failure) => failure,
         };
-        unsure |= matches!(failure, OperationError::Unknown { .. });
-        let again = match &failure {
-            OperationError::NotLeader { .. } | OperationError::NoLeader { .. } => true,
-            OperationError::Unknown { .. } => operation.is_idempotent(),
-            // Another node, which led, stops; the next leader may take it on.
-            OperationError::Stopping { node: other } => *other != node.config.node,
-            _ => false,
-        };
-        if !again {
-            return Err(failure);
+        if let Some(ended) = attempts.failed(&operation, failure, &node.config.node) {
+            return ended;
         }
-        last = Some(failure);
         tokio::time::sleep(RETRY_EVERY).await;
     }
-    match last {
-        Some(failure @ OperationError::Unknown { .. }) => Err(failure),
-        other => {
-            let reason = other.map_or_else(
-                || "nothing was tried".to_owned(),
-                |failure| failure.to_string(),
-            );
-            Err(OperationError::NoLeader {
-                reason,
-                voters: node.status().voters.len() as u64,
-            })
-        }
-    }
+    attempts.give_up(node.status().voters.len() as u64)
 }
 
 /// The answer when as many operations as may wait do.
@@ -322,15 +295,4 @@ pub(crate) async fn settled(node: &Arc<Shared>) -> Result<State, OperationError>
         return Err(Rejection::NotFormed.into());
     }
     Ok(state)
-}
-
-impl Operation {
-    /// Whether carrying it out twice leaves what carrying it out once does.
-    fn is_idempotent(&self) -> bool {
-        match self {
-            // Between the first time and the second somebody else may have written.
-            Self::SetCustom { .. } | Self::DeleteCustom { .. } => false,
-            _ => true,
-        }
-    }
 }

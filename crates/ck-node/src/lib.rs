@@ -8,6 +8,7 @@
 //! speak HTTP (`ck-http`).
 
 mod admission;
+mod attempts;
 mod clock;
 mod codec;
 pub mod config;

@@ -4,11 +4,12 @@ use crate::error::ServeError;
 
 /// How the reasons begin, or what they hold, that are a cluster's refusal: another name, a value
 /// that conflicts, an id in use, a lost disk, a removal. A node tells its reason as text.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 5] = [
     "the cluster refused ",
     " belongs to cluster ",
     " was removed from the cluster",
     " takes this node for its member ",
+    " data directory is a copy of its: ",
 ];
 
 /// How the reason begins when what was asked for contradicts itself.
@@ -39,6 +40,10 @@ mod tests {
                 4,
             ),
             ("n was removed from the cluster; to join again, start it", 4),
+            (
+                "node-2 runs already, and this data directory is a copy of its: stop one",
+                4,
+            ),
             ("no cluster can be formed: spread 9 is out of range", 2),
             ("the consensus core has died: disk full", 1),
         ] {

@@ -10,11 +10,13 @@ use crate::agent::{AgentOutput, Call, CallId};
 /// What one node asks of its handler at once, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandlerLimits {
-    /// Most calls of `become_primary` that run at a time, and most of all others together, 1 or more;
-    /// further ones wait, first come, first served. Default 64.
+    /// Most calls of `become_primary` that run at a time, most of `prepare` and `catch_up` together, and
+    /// most of `become_replica` and `clean_up` together, 1 or more; further ones wait, first come, first
+    /// served. Default 64.
     ///
-    /// Apart, so that copies and clean-ups that hang keep nothing from being served. `release` and
-    /// `lease_lost` are not counted and wait for nobody: others wait for them.
+    /// Apart, so that copies that hang keep nothing from being served, and clean-ups that hang, which
+    /// have no deadline, keep nothing from being copied. `release` and `lease_lost` are not counted and
+    /// wait for nobody: others wait for them.
     pub calls_max: u32,
     /// Time after which a `become_primary` that has not returned is cancelled, counts as failed, and
     /// is made again, with back-off. Default 30 s.
@@ -36,6 +38,7 @@ impl Default for HandlerLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
     Serving,
+    Copying,
     Rest,
 }
 
@@ -130,8 +133,40 @@ pub(super) const fn lane(call: Call) -> Option<Lane> {
     match call {
         Call::Release { .. } => None,
         Call::BecomePrimary { .. } => Some(Lane::Serving),
-        Call::Prepare { .. } | Call::CatchUp { .. } | Call::BecomeReplica | Call::CleanUp => {
-            Some(Lane::Rest)
-        }
+        Call::Prepare { .. } | Call::CatchUp { .. } => Some(Lane::Copying),
+        Call::BecomeReplica | Call::CleanUp => Some(Lane::Rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemberNumber, TransferId};
+
+    /// A clean-up has no deadline: one that hangs keeps others of its kind waiting, and nothing else.
+    #[test]
+    fn clean_ups_that_hang_keep_nothing_from_being_copied_or_served() {
+        let mut line = Line::new(HandlerLimits {
+            calls_max: 1,
+            ..HandlerLimits::default()
+        });
+        let mut outputs = VecDeque::new();
+        line.begin(PartitionId(0), Call::CleanUp, &mut outputs);
+        assert!(!line.admits(Call::BecomeReplica, false));
+        let copying = Call::Prepare {
+            transfer: TransferId(1),
+            source: MemberNumber(2),
+        };
+        assert!(line.admits(copying, false));
+        line.begin(PartitionId(1), copying, &mut outputs);
+        assert!(!line.admits(copying, false));
+        let serving = Call::BecomePrimary {
+            token: crate::FencingToken {
+                incarnation: crate::Incarnation(1),
+                partition: PartitionId(2),
+                epoch: ck_core::Epoch(1),
+            },
+        };
+        assert!(line.admits(serving, false));
     }
 }

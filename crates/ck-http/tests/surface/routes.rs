@@ -103,6 +103,16 @@ async fn another_host_reaches_no_route_of_the_application() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_changes_nothing_in_the_application() {
+    let (live, ..) = mounted(Limits::default()).await;
+    let foreign = [("origin", "http://evil.example")];
+    let got = live.send("PUT", "/kv/a", &foreign, b"x").await;
+    assert_eq!((got.status, got.code().as_str()), (403, "cross-origin"));
+    assert_eq!(live.send("GET", "/kv/a", &foreign, b"").await.status, 200);
+    assert_eq!(live.send("PUT", "/kv/a", &[], b"x").await.status, 200);
+}
+
+#[tokio::test]
 async fn requests_in_flight_are_counted_together() {
     let (live, echo, mut holding) = mounted(Limits {
         requests_max: 1,

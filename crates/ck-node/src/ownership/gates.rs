@@ -32,6 +32,8 @@ pub(crate) struct Gates {
     clock: Arc<dyn Clock>,
     /// The reading at which the right to act ends; 0 without one.
     lease_ends: AtomicU64,
+    /// How often the right to act has ended: what was admitted before is not admitted after.
+    era: AtomicU64,
     incarnation: AtomicU64,
     gates: OnceLock<Box<[Gate]>>,
     /// Told when the last proof of a shut gate is dropped.
@@ -43,6 +45,7 @@ impl Gates {
         Arc::new(Self {
             clock,
             lease_ends: AtomicU64::new(0),
+            era: AtomicU64::new(0),
             incarnation: AtomicU64::new(0),
             gates: OnceLock::new(),
             drained: Notify::new(),
@@ -89,7 +92,14 @@ impl Gates {
         Time(self.lease_ends.load(Ordering::SeqCst))
     }
 
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn set_lease_end(&self, ends: Time) {
+        if ends == Time::ZERO {
+            self.era.fetch_add(1, Ordering::SeqCst);
+        }
         self.lease_ends.store(ends.0, Ordering::SeqCst);
     }
 
@@ -163,12 +173,16 @@ impl Gates {
     }
 
     /// Counts one more proof of `token` while another one of it is counted already, which was given
-    /// under a lease that ends at `until`: as long as that lasts a gate that was shut since is no
-    /// reason, since whoever shut it waits for the first proof.
-    pub(crate) fn enter_again(&self, token: FencingToken, until: Time) -> Result<(), Closed> {
-        // No end at all: the clock is not trusted, or nothing may be acted on whatever it says.
-        let none = self.lease_end() == Time::ZERO;
-        if none || self.clock.now() >= until {
+    /// in `era` under a lease that ends at `until`: as long as both last a gate that was shut since is
+    /// no reason, since whoever shut it waits for the first proof.
+    pub(crate) fn enter_again(
+        &self,
+        token: FencingToken,
+        era: u64,
+        until: Time,
+    ) -> Result<(), Closed> {
+        // Another era: the clock went back meanwhile, say, so that its reading means nothing.
+        if self.era() != era || self.clock.now() >= until {
             return self.enter(token);
         }
         let gate = self.gate(token.partition).ok_or(Closed::Shut)?;

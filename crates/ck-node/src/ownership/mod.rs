@@ -59,7 +59,8 @@ pub struct Proof<'a> {
 pub struct HeldProof {
     gates: Arc<Gates>,
     token: FencingToken,
-    /// When the lease ends that it was given under.
+    /// In which era, and when the lease ends that it was given under.
+    era: u64,
     until: Time,
 }
 
@@ -181,13 +182,14 @@ impl Ownership {
     /// As [`Ownership::check`].
     pub fn hold(&self) -> Result<HeldProof, NotOwner> {
         // Before the check: a lease that ends between the two is no longer counted on.
-        let until = self.gates.lease_end();
+        let (era, until) = (self.gates.era(), self.gates.lease_end());
         let proof = self.check()?;
         // Counted on by what is returned.
         std::mem::forget(proof);
         Ok(HeldProof {
             gates: Arc::clone(&self.gates),
             token: self.token,
+            era,
             until,
         })
     }
@@ -206,7 +208,7 @@ impl HeldProof {
     /// # Errors
     /// As [`Ownership::check`].
     pub fn check(&self) -> Result<Proof<'_>, NotOwner> {
-        match self.gates.enter_again(self.token, self.until) {
+        match self.gates.enter_again(self.token, self.era, self.until) {
             Ok(()) => Ok(Proof {
                 gates: &self.gates,
                 token: self.token,

@@ -130,6 +130,14 @@ fn a_held_proof_does_not_outlive_the_trust_in_the_clock() {
         held.check().unwrap_err(),
         NotOwner::LeaseLapsed { partition: P }
     );
+    // The clock has caught up, and the node has a lease again; the partition is another's.
+    gates.shut(P);
+    gates.set_lease_end(Time(190));
+    hands.0.store(95, Ordering::SeqCst);
+    assert_eq!(
+        held.check().unwrap_err(),
+        NotOwner::Ended { token: token(5) }
+    );
 }
 
 #[test]
