@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use ck_control::{Home, Profile};
-use ck_node::{Config, Handle, StartError};
+use ck_node::{Config, Handle, Role, StartError};
 use support::owners::{all_owned, cut_off, leader_of, owners, partitions};
 use support::{World, eventually, three_voters};
 
@@ -121,13 +121,11 @@ async fn a_copy_of_the_running_original_gets_no_session_and_ends_itself() {
     eventually("all is owned as before", || all_owned(&handles)).await;
 }
 
-/// What is copied is the vote that made the original the leader, too.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_of_the_running_leader_owns_nothing_while_the_leader_lives() {
-    let world = World::new(65);
+/// Three nodes that own everything, which of them leads, and the configuration of a copy of that one.
+async fn with_a_leader(world: &World) -> (Vec<Handle>, usize, Config) {
     let mut handles = Vec::new();
     for number in 1..=3 {
-        handles.push(world.start(number, fast(&world, number)).await.unwrap());
+        handles.push(world.start(number, fast(world, number)).await.unwrap());
     }
     for handle in &handles {
         ready(handle).await;
@@ -135,13 +133,45 @@ async fn a_copy_of_the_running_leader_owns_nothing_while_the_leader_lives() {
     three_voters(&handles).await;
     eventually("every partition is owned", || all_owned(&handles)).await;
     let leader = leader_of(&handles);
-    let mut copied = fast(&world, 4);
+    let mut copied = fast(world, 4);
     copied.node = handles[leader].node_id().clone();
+    (handles, leader, copied)
+}
+
+/// What is copied is the vote that made the original the leader, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_running_leader_owns_nothing_while_the_leader_lives() {
+    let world = World::new(65);
+    let (handles, leader, copied) = with_a_leader(&world).await;
     let copy = start_live_copy(&world, leader + 1, copied).await;
     let failure = ends(&handles, &copy).await;
     assert!(failure.contains("another process"), "{failure}");
     assert!(handles.iter().all(Handle::is_healthy));
     eventually("all is owned as before", || all_owned(&handles)).await;
+}
+
+/// The voters hear the copy while the leader is cut off, and elect it under the leader's number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_does_not_take_the_election_of_its_copy_for_its_own() {
+    let world = World::new(66);
+    let (handles, leader, copied) = with_a_leader(&world).await;
+    let copy = start_live_copy(&world, leader + 1, copied).await;
+    for at in 0..3 {
+        cut_off(&world, at, 3);
+    }
+    eventually("the copy leads", || copy.status().role == Role::Leader).await;
+    world.network.heal_all();
+    let all: Vec<Handle> = handles.iter().chain([&copy]).cloned().collect();
+    eventually(
+        "the copy is the node, and the leader from before owns nothing",
+        || {
+            nothing_owned_twice(&all);
+            copy.status().session.is_some()
+                && all_owned(&all)
+                && partitions().all(|partition| handles[leader].acquire(partition).is_err())
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
