@@ -7,13 +7,13 @@ use ck_transport::{
 };
 
 use crate::config::{Config, ConfigError};
-use crate::consensus::ConsensusError;
+use crate::consensus::{self, ConsensusError};
 use crate::driver;
 use crate::handle::Handle;
 use crate::published::Publisher;
 use crate::service::Door;
 use crate::shared::{Before, Shared, peer_id};
-use crate::store::{Store, StoreError, key};
+use crate::store::{Identity, Store, StoreError, key};
 
 /// A node, before it is started.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Node {
                 what: source.to_string(),
             })
         })?;
-        let identity = store.begin(&config.node, &config.cluster_name).await?;
+        let identity = begin(&store, &config).await?;
         let door = Arc::new(Door::default());
         let me = peer_id(&identity, &config.cluster_name);
         let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
@@ -105,6 +105,19 @@ impl Node {
         tokio::spawn(driver::run(Arc::clone(&node)));
         Ok(Handle::new(node))
     }
+}
+
+/// Records this start in the store. One that may have come from elsewhere leads nothing any more.
+async fn begin(store: &Store, config: &Config) -> Result<Identity, StoreError> {
+    let (identity, at_home) = store.begin(&config.node, &config.cluster_name)?;
+    if let Some(membership) = &identity.membership
+        && !at_home
+    {
+        // Before the new place is recorded: a start that dies in between is repeated in full.
+        consensus::resign(store, membership.member).await?;
+    }
+    store.adopt(&identity).await?;
+    Ok(identity)
 }
 
 /// The address peers are told: the host to advertise, or the one listened on, and the real port.

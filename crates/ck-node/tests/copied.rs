@@ -5,8 +5,8 @@ mod support;
 use std::path::Path;
 
 use ck_control::{Home, Profile};
-use ck_node::{Config, Handle, StartError};
-use support::owners::{all_owned, cut_off, owners, partitions};
+use ck_node::{Config, Handle, Role, StartError};
+use support::owners::{all_owned, cut_off, leader_of, owners, partitions};
 use support::{World, eventually, three_voters};
 
 /// Copies a directory of plain files.
@@ -63,6 +63,7 @@ async fn ends(handles: &[Handle], copy: &Handle) -> String {
     eventually("the copy has ended", || {
         nothing_owned_twice(&all);
         assert_eq!(copy.status().session, None);
+        assert!(partitions().all(|partition| copy.acquire(partition).is_err()));
         !copy.is_healthy()
     })
     .await;
@@ -92,10 +93,10 @@ async fn a_copy_from_before_the_originals_start_is_refused_for_good() {
 }
 
 /// A copy of a store that is in use may be torn; then it is made again.
-async fn start_live_copy(world: &World, copied: Config) -> Handle {
+async fn start_live_copy(world: &World, of: usize, copied: Config) -> Handle {
     for _ in 0..20 {
-        std::fs::remove_dir_all(world.data(4)).unwrap();
-        copy_directory(&world.data(3), &world.data(4));
+        let _ = std::fs::remove_dir_all(world.data(4));
+        copy_directory(&world.data(of), &world.data(4));
         match world.start(4, copied.clone()).await {
             Ok(copy) => return copy,
             Err(StartError::Store(_)) => {}
@@ -110,7 +111,7 @@ async fn a_copy_of_the_running_original_gets_no_session_and_ends_itself() {
     let world = World::new(62);
     let (handles, copied) = with_a_copy(&world).await;
     let session = handles[2].status().session;
-    let copy = start_live_copy(&world, copied).await;
+    let copy = start_live_copy(&world, 3, copied).await;
     let failure = ends(&handles, &copy).await;
     assert!(
         failure.contains("another process") && failure.contains("is a copy"),
@@ -118,6 +119,59 @@ async fn a_copy_of_the_running_original_gets_no_session_and_ends_itself() {
     );
     assert_eq!(handles[2].status().session, session, "it was not disturbed");
     eventually("all is owned as before", || all_owned(&handles)).await;
+}
+
+/// Three nodes that own everything, which of them leads, and the configuration of a copy of that one.
+async fn with_a_leader(world: &World) -> (Vec<Handle>, usize, Config) {
+    let mut handles = Vec::new();
+    for number in 1..=3 {
+        handles.push(world.start(number, fast(world, number)).await.unwrap());
+    }
+    for handle in &handles {
+        ready(handle).await;
+    }
+    three_voters(&handles).await;
+    eventually("every partition is owned", || all_owned(&handles)).await;
+    let leader = leader_of(&handles);
+    let mut copied = fast(world, 4);
+    copied.node = handles[leader].node_id().clone();
+    (handles, leader, copied)
+}
+
+/// What is copied is the vote that made the original the leader, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_running_leader_owns_nothing_while_the_leader_lives() {
+    let world = World::new(65);
+    let (handles, leader, copied) = with_a_leader(&world).await;
+    let copy = start_live_copy(&world, leader + 1, copied).await;
+    let failure = ends(&handles, &copy).await;
+    assert!(failure.contains("another process"), "{failure}");
+    assert!(handles.iter().all(Handle::is_healthy));
+    eventually("all is owned as before", || all_owned(&handles)).await;
+}
+
+/// The voters hear the copy while the leader is cut off, and elect it under the leader's number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_does_not_take_the_election_of_its_copy_for_its_own() {
+    let world = World::new(66);
+    let (handles, leader, copied) = with_a_leader(&world).await;
+    let copy = start_live_copy(&world, leader + 1, copied).await;
+    for at in 0..3 {
+        cut_off(&world, at, 3);
+    }
+    eventually("the copy leads", || copy.status().role == Role::Leader).await;
+    world.network.heal_all();
+    let all: Vec<Handle> = handles.iter().chain([&copy]).cloned().collect();
+    eventually(
+        "the copy is the node, and the leader from before owns nothing",
+        || {
+            nothing_owned_twice(&all);
+            copy.status().session.is_some()
+                && all_owned(&all)
+                && partitions().all(|partition| handles[leader].acquire(partition).is_err())
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,12 +207,14 @@ async fn a_data_directory_that_was_moved_comes_back_at_its_new_address() {
     let world = World::new(64);
     let mut handles = world.cluster(3).await;
     three_voters(&handles).await;
+    // The third to be started need not be the third to join.
+    let member = handles[2].member();
     handles.pop().unwrap().stop().await;
     std::fs::rename(world.data(3), world.data(4)).unwrap();
     let mut moved = world.config(3, 3);
     moved.data = world.data(4);
     handles.push(world.restart(4, moved).await);
     ready(&handles[2]).await;
-    assert_eq!(handles[2].member().unwrap().0, 3);
+    assert_eq!(handles[2].member(), member);
     eventually("every partition is owned", || all_owned(&handles)).await;
 }

@@ -6,6 +6,7 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ck_control::MemberNumber;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 
@@ -82,6 +83,23 @@ impl LogStore {
             })
             .collect()
     }
+}
+
+/// Takes back, durably, that `member` was elected, if its store says so.
+///
+/// The core leads again at once where its stored vote is its own and committed. The process that was
+/// elected may be alive elsewhere, so this one has to win an election of its own. What it voted stays:
+/// it votes for nobody else in that term. A vote for another is left alone, for the core leads nothing
+/// by it, and may not vote anew below it.
+pub(crate) async fn resign(store: &Store, member: MemberNumber) -> Result<(), StoreError> {
+    let Some(mut vote) = store.read::<Vote>(key::VOTE)? else {
+        return Ok(());
+    };
+    if !vote.committed || vote.leader_id.voted_for() != Some(member.0) {
+        return Ok(());
+    }
+    vote.committed = false;
+    store.write(key::VOTE, &vote).await
 }
 
 fn reading(source: &StoreError) -> StorageError {

@@ -18,6 +18,7 @@ mod tests;
 mod ties;
 mod types;
 
+pub(crate) use log_store::resign;
 pub use raft::ConsensusError;
 pub(crate) use raft::{Consensus, Start};
 pub use status::Role;

@@ -16,9 +16,10 @@ use openraft::raft::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::types::{PeerNode, RaftError, RpcError, TypeConfig};
+use super::types::{PeerNode, RaftError, RpcError, TypeConfig, Vote};
 use crate::codec;
 use crate::published::Publisher;
+use crate::store::{Store, key};
 use crate::wire::kind;
 
 /// Between attempts to reach a peer that is away. Short, so that one that returns is found soon.
@@ -29,6 +30,7 @@ pub(crate) struct Network {
     pub(crate) id: u64,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) store: Store,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -41,6 +43,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             first_address: node.address.clone(),
             transport: Arc::clone(&self.transport),
             publisher: Arc::clone(&self.publisher),
+            store: self.store.clone(),
         }
     }
 }
@@ -52,9 +55,47 @@ pub(crate) struct Peer {
     first_address: String,
     transport: Arc<dyn Transport>,
     publisher: Arc<Publisher>,
+    store: Store,
+}
+
+/// A peer follows a leader of this member's number that this process is not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "member {target} follows another process with the number of this one, {id}, elected in term {term}: \
+     one of the two data directories is a copy; stop one of the two, and start a new node with an empty one"
+)]
+struct ElectedElsewhere {
+    id: u64,
+    target: u64,
+    term: u64,
 }
 
 impl Peer {
+    /// Refuses the answer of a peer whose `vote` is for this member, though this process never stood
+    /// in that term.
+    ///
+    /// The core would take it for its own election and lead beside the process that was elected,
+    /// with the same right. Without the answer it has no majority, and its lease runs out. What it
+    /// stands for is in its store before it asks for a vote, so a late answer is told from that.
+    fn heed<E: std::error::Error>(&self, vote: &Vote) -> Result<(), RpcError<E>> {
+        if vote.leader_id.voted_for() != Some(self.id) {
+            return Ok(());
+        }
+        let stood: Option<Vote> = self
+            .store
+            .read(key::VOTE)
+            .map_err(|source| Unreachable::new(&source))?;
+        if stood.is_some_and(|stood| stood.leader_id >= vote.leader_id) {
+            return Ok(());
+        }
+        let elsewhere = ElectedElsewhere {
+            id: self.id,
+            target: self.target,
+            term: vote.leader_id.get_term(),
+        };
+        Err(Unreachable::new(&elsewhere).into())
+    }
+
     /// Where the member is by the newest state, else where the membership says it was.
     fn address(&self) -> Address {
         let published = self.publisher.current();
@@ -126,14 +167,15 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
-        self.call(
-            kind::APPEND,
-            &rpc,
-            &option,
-            RPCTypes::AppendEntries,
-            rpc.entries.len() as u64,
-        )
-        .await
+        let entries = rpc.entries.len() as u64;
+        let action = RPCTypes::AppendEntries;
+        let answer = self
+            .call(kind::APPEND, &rpc, &option, action, entries)
+            .await?;
+        if let AppendEntriesResponse::HigherVote(vote) = &answer {
+            self.heed(vote)?;
+        }
+        Ok(answer)
     }
 
     async fn install_snapshot(
@@ -141,8 +183,11 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: InstallSnapshotRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<InstallSnapshotResponse<u64>, RpcError<InstallSnapshotError>> {
-        self.call(kind::SNAPSHOT, &rpc, &option, RPCTypes::InstallSnapshot, 0)
-            .await
+        let action = RPCTypes::InstallSnapshot;
+        let answer: InstallSnapshotResponse<u64> =
+            self.call(kind::SNAPSHOT, &rpc, &option, action, 0).await?;
+        self.heed(&answer.vote)?;
+        Ok(answer)
     }
 
     async fn vote(

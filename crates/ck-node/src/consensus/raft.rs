@@ -113,6 +113,7 @@ impl Consensus {
             id: start.id.0,
             transport: start.transport,
             publisher: start.publisher,
+            store: start.store.clone(),
         };
         let log = LogStore::new(start.store);
         let progress = log.progress();

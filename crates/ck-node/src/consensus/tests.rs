@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use ck_control::{Command, Nonce, Proposal};
+use ck_control::{Command, MemberNumber, Nonce, Proposal};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
 use tempfile::TempDir;
 
-use super::log_store::LogStore;
+use super::log_store::{LogStore, resign};
 use super::machine::Machine;
 use super::types::{LogEntry, LogId, StorageError, TypeConfig};
 use crate::published::Publisher;
@@ -35,7 +35,7 @@ fn id(index: u64) -> LogId {
 
 fn entry(index: u64) -> LogEntry {
     let command = Command::Office {
-        member: ck_control::MemberNumber(1),
+        member: MemberNumber(1),
         nonce: Nonce(7),
         term: 1,
     };
@@ -67,6 +67,26 @@ async fn appended_entries_survive_reopening() {
         log.try_get_log_entries(2..4).await.unwrap(),
         vec![entry(2), entry(3)]
     );
+}
+
+#[tokio::test]
+async fn who_resigns_keeps_the_vote_and_no_other_vote_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let elected = openraft::Vote::new_committed(4, 2);
+    let voted = openraft::Vote::new(4, 2);
+    for (stored, member, expected) in [
+        (elected, 2, voted),
+        (voted, 2, voted),
+        (elected, 3, elected),
+    ] {
+        let store = Store::open(directory.path()).unwrap();
+        let mut log = LogStore::new(store.clone());
+        log.save_vote(&stored).await.unwrap();
+        resign(&store, MemberNumber(member)).await.unwrap();
+        drop((log, store));
+        let mut log = LogStore::new(Store::open(directory.path()).unwrap());
+        assert_eq!(log.read_vote().await.unwrap(), Some(expected));
+    }
 }
 
 #[tokio::test]

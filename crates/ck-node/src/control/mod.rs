@@ -9,6 +9,7 @@ mod context;
 mod perform;
 mod renewals;
 mod tasks;
+mod twin;
 
 pub(crate) use perform::CONTROLLER;
 
@@ -29,6 +30,7 @@ use crate::operation::OperationError;
 use crate::shared::{Phase, Shared};
 use calls::Calls;
 use renewals::Waiting;
+use twin::Barred;
 
 /// Inputs that may wait for the loop. Peers' renewals beyond that are refused, and sent again.
 pub(crate) const INPUTS_MAX: usize = 4_096;
@@ -38,10 +40,6 @@ const BATCH_MAX: usize = 256;
 
 /// Longest the loop sleeps.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-
-/// Leases after which a session that stays open, though this process does not renew it, is another
-/// process's. One is enough, but for leaders that change or stall.
-const TWIN_AFTER_LEASES: u32 = 8;
 
 /// How often the members that are lost are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(50);
@@ -118,8 +116,8 @@ pub(crate) struct Control {
     /// When the stop began.
     stopping_since: Option<Time>,
     registering: bool,
-    /// The session of this member that stands in the way of its registration, and since when.
-    barred: Option<(SessionId, Time)>,
+    /// What stands in the way of this member's registration.
+    barred: Barred,
     ending_session: bool,
     /// The mark of a clean stop is being taken out of the store.
     forgetting: bool,
@@ -201,7 +199,7 @@ impl Control {
             distrusted: None,
             stopping_since: None,
             registering: false,
-            barred: None,
+            barred: Barred::default(),
             ending_session: false,
             forgetting: false,
             planning: false,
@@ -299,21 +297,18 @@ impl Control {
     ) -> Result<(), NodeError> {
         let Err(OperationError::Rejected(Rejection::SessionOpen { session, .. })) = registered
         else {
-            self.barred = None;
+            self.barred = Barred::default();
             return Ok(());
         };
-        let since = match self.barred {
-            Some((open, since)) if open == *session => since,
-            _ => self.barred.insert((*session, now)).1,
-        };
         let state = self.agent.state();
+        let office = state.office().map(|office| office.id);
         let past = state.past_lease().map(|past| past.terms.waits_for());
         let waits = state
             .config()
             .lease
             .waits_for()
             .max(past.unwrap_or_default());
-        if now.since(since) < waits.saturating_mul(TWIN_AFTER_LEASES) {
+        if !self.barred.is_renewed(*session, office, waits, now) {
             return Ok(());
         }
         Err(NodeError::Twin {

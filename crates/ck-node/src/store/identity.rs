@@ -32,14 +32,16 @@ pub(crate) struct Membership {
 }
 
 impl Identity {
-    /// Notes this start where it found the store.
-    fn settle(&mut self, place: Option<Place>) {
+    /// Notes this start where it found the store; whether the start before is known to have been there.
+    fn settle(&mut self, place: Option<Place>) -> bool {
+        let mut at_home = false;
         if place.is_none() {
             self.homes.clear();
         } else if self.place == place
             && let Some((_, last)) = self.homes.last_mut()
         {
             *last = self.generation;
+            at_home = true;
         } else {
             // Somewhere else than the start before: a copy, or a machine that was booted anew.
             let home = Home(uuid::Uuid::new_v4().as_u64_pair().0);
@@ -48,6 +50,7 @@ impl Identity {
             self.homes.drain(..beyond);
         }
         self.place = place;
+        at_home
     }
 }
 
@@ -57,15 +60,16 @@ impl Store {
         self.read(key::IDENTITY)
     }
 
-    /// Records a start of `node`, and tells who the store belongs to.
+    /// Who the store belongs to with this start of `node`, and whether the start before is known to
+    /// have found it in the same place. Nothing is written: [`Store::adopt`] records the start.
     ///
     /// # Errors
     /// [`StoreError::OtherNode`] and [`StoreError::OtherCluster`] when it was made for another.
-    pub(crate) async fn begin(
+    pub(crate) fn begin(
         &self,
         node: &NodeId,
         cluster_name: &str,
-    ) -> Result<Identity, StoreError> {
+    ) -> Result<(Identity, bool), StoreError> {
         let mut identity = match self.identity()? {
             None => Identity {
                 node: node.clone(),
@@ -97,12 +101,11 @@ impl Store {
                 found
             }
         };
-        identity.settle(Place::of(self.path()));
-        self.write(key::IDENTITY, &identity).await?;
-        Ok(identity)
+        let at_home = identity.settle(Place::of(self.path()));
+        Ok((identity, at_home))
     }
 
-    /// Records the cluster this store belongs to from now on.
+    /// Records who this store belongs to from now on.
     pub(crate) async fn adopt(&self, identity: &Identity) -> Result<(), StoreError> {
         self.write(key::IDENTITY, identity).await
     }
