@@ -187,7 +187,7 @@ async fn register(leader: &Handle, number: u64) -> SessionId {
         }
         // Registered, and not told in time that it is: the log goes to as many members by then.
         Err(OperationError::Unknown { .. }) => {
-            let known = |state: &State| Some(state.member(MemberNumber(number))?.session?);
+            let known = |state: &State| state.member(MemberNumber(number))?.session;
             let applied = leader.applied_until(|state| known(state).is_some());
             let applied = tokio::time::timeout(PATIENCE, applied).await;
             applied.expect("it is registered in the end");
