@@ -264,10 +264,13 @@ impl State {
                 newest: member.last_session,
             });
         }
-        if let Some(home) = member.home
-            && !registration.homes.is_empty()
-            && !knows_start(&registration.homes, home, known)
-        {
+        // A start has one process. Another one of the same number began with a store that was put back
+        // to before that start: the homes in it are right, what was written since is not there.
+        let repeated = got == known && registration.process != member.process;
+        let elsewhere = member.home.is_some_and(|home| {
+            !registration.homes.is_empty() && !knows_start(&registration.homes, home, known)
+        });
+        if repeated || elsewhere {
             return Err(Rejection::StoreOld {
                 node: node(),
                 known,
@@ -325,6 +328,7 @@ impl State {
             store: registration.store,
             home: registration.home(),
             generation: registration.generation,
+            process: registration.process,
             session: Some(id),
             last_session: Some(id),
             stopped_cleanly: false,
