@@ -86,19 +86,29 @@ impl Node {
                 what: source.to_string(),
             })
         })?;
-        let identity = store.begin(&config.node, &config.cluster_name).await?;
-        let door = Arc::new(Door::default());
-        let me = peer_id(&identity, &config.cluster_name);
-        let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
+        let found = store.identify(&config.node, &config.cluster_name)?;
         let before = Before {
             served: store.read(key::SERVED)?,
             stopped: store.read::<Option<_>>(key::STOPPED)?.flatten(),
+        };
+        let door = Arc::new(Door::default());
+        let me = peer_id(&found, &config.cluster_name);
+        let identity = store.begin(found.clone()).await?;
+        let bound = bind(me, Arc::clone(&door) as Arc<dyn Service>).await;
+        let (transport, address) = match bound {
+            Ok(bound) => bound,
+            Err(source) => {
+                // Nobody has heard of this start: it does not count.
+                store.adopt(&found).await?;
+                return Err(source.into());
+            }
         };
         let publisher = Publisher::new(config.events_kept);
         let node = Shared::new(config, store, identity, before, publisher);
         node.connect(address, transport);
         door.open(&node);
         if let Err(source) = driver::start_consensus(&node).await {
+            node.pass_on_mark().await;
             node.transport().shutdown().await;
             return Err(source.into());
         }

@@ -57,52 +57,58 @@ impl Store {
         self.read(key::IDENTITY)
     }
 
-    /// Records a start of `node`, and tells who the store belongs to.
+    /// Who the store belongs to when `node` opens it; a new one is given its identity. Nothing is written.
     ///
     /// # Errors
     /// [`StoreError::OtherNode`] and [`StoreError::OtherCluster`] when it was made for another.
-    pub(crate) async fn begin(
+    pub(crate) fn identify(
         &self,
         node: &NodeId,
         cluster_name: &str,
     ) -> Result<Identity, StoreError> {
-        let mut identity = match self.identity()? {
-            None => Identity {
+        let Some(found) = self.identity()? else {
+            return Ok(Identity {
                 node: node.clone(),
                 store: StoreId(uuid::Uuid::new_v4().as_u128()),
-                generation: Generation(1),
+                generation: Generation(0),
                 place: None,
                 homes: Vec::new(),
                 membership: None,
-            },
-            Some(found) if found.node != *node => {
-                return Err(StoreError::OtherNode {
-                    path: self.path().to_owned(),
-                    found: found.node,
-                    wanted: node.clone(),
-                });
-            }
-            Some(mut found) => {
-                if let Some(membership) = &found.membership
-                    && membership.cluster_name != cluster_name
-                {
-                    return Err(StoreError::OtherCluster {
-                        path: self.path().to_owned(),
-                        found: membership.cluster_name.clone(),
-                        id: membership.cluster,
-                        wanted: cluster_name.to_owned(),
-                    });
-                }
-                found.generation = found.generation.next();
-                found
-            }
+            });
         };
+        if found.node != *node {
+            return Err(StoreError::OtherNode {
+                path: self.path().to_owned(),
+                found: found.node,
+                wanted: node.clone(),
+            });
+        }
+        if let Some(membership) = &found.membership
+            && membership.cluster_name != cluster_name
+        {
+            return Err(StoreError::OtherCluster {
+                path: self.path().to_owned(),
+                found: membership.cluster_name.clone(),
+                id: membership.cluster,
+                wanted: cluster_name.to_owned(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Records a start. One that comes to nothing before anybody heard of it is taken back by
+    /// [`Store::adopt`] of what was found: the mark of a clean stop counts for one start alone.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn begin(&self, mut identity: Identity) -> Result<Identity, StoreError> {
+        identity.generation = identity.generation.next();
         identity.settle(Place::of(self.path()));
         self.write(key::IDENTITY, &identity).await?;
         Ok(identity)
     }
 
-    /// Records the cluster this store belongs to from now on.
+    /// Records whose store this is from now on, the cluster it belongs to included.
     pub(crate) async fn adopt(&self, identity: &Identity) -> Result<(), StoreError> {
         self.write(key::IDENTITY, identity).await
     }
