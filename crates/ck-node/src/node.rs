@@ -86,19 +86,29 @@ impl Node {
                 what: source.to_string(),
             })
         })?;
-        let identity = begin(&store, &config).await?;
-        let door = Arc::new(Door::default());
-        let me = peer_id(&identity, &config.cluster_name);
-        let (transport, address) = bind(me, Arc::clone(&door) as Arc<dyn Service>).await?;
+        let found = store.identify(&config.node, &config.cluster_name)?;
         let before = Before {
             served: store.read(key::SERVED)?,
             stopped: store.read::<Option<_>>(key::STOPPED)?.flatten(),
+        };
+        let door = Arc::new(Door::default());
+        let me = peer_id(&found, &config.cluster_name);
+        let identity = begin(&store, found.clone()).await?;
+        let bound = bind(me, Arc::clone(&door) as Arc<dyn Service>).await;
+        let (transport, address) = match bound {
+            Ok(bound) => bound,
+            Err(source) => {
+                // Nobody has heard of this start: it does not count.
+                store.adopt(&found).await?;
+                return Err(source.into());
+            }
         };
         let publisher = Publisher::new(config.events_kept);
         let node = Shared::new(config, store, identity, before, publisher);
         node.connect(address, transport);
         door.open(&node);
         if let Err(source) = driver::start_consensus(&node).await {
+            node.pass_on_mark().await;
             node.transport().shutdown().await;
             return Err(source.into());
         }
@@ -108,8 +118,8 @@ impl Node {
 }
 
 /// Records this start in the store. One that may have come from elsewhere leads nothing any more.
-async fn begin(store: &Store, config: &Config) -> Result<Identity, StoreError> {
-    let (identity, at_home) = store.begin(&config.node, &config.cluster_name)?;
+async fn begin(store: &Store, found: Identity) -> Result<Identity, StoreError> {
+    let (identity, at_home) = store.begin(found);
     if let Some(membership) = &identity.membership
         && !at_home
     {

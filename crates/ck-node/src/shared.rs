@@ -236,6 +236,25 @@ impl Shared {
         self.store.write(key::STOPPED, &mark).await
     }
 
+    /// A start that acted in no session ends cleanly: the mark of the stop before it, which counts for the
+    /// very next start, is made good for the one after. Where this start did have a session, the mark
+    /// is not of the newest one and says nothing.
+    pub(crate) async fn pass_on_mark(&self) {
+        let start = self.identity.lock().generation;
+        let kept = self.store.read::<Option<StopMark>>(key::STOPPED);
+        let passed_on = match kept.map(Option::flatten) {
+            Ok(Some(mark)) if mark.start.next() == start => {
+                let mark = Some(StopMark { start, ..mark });
+                self.store.write(key::STOPPED, &mark).await
+            }
+            Ok(_) => Ok(()),
+            Err(source) => Err(source),
+        };
+        if let Err(source) = passed_on {
+            tracing::warn!(%source, "the mark of the last clean stop is not passed on to the next start");
+        }
+    }
+
     /// Remembers when a leader was first seen.
     pub(crate) fn note_election(&self, status: &SubstrateStatus) {
         let mut election = self.election.lock();

@@ -164,6 +164,17 @@ async fn a_registration_whose_answer_was_lost_is_answered_again() {
         .execute(Operation::Register(other.clone()), "node-2")
         .await
         .unwrap_err();
+    assert_eq!(
+        refused.code(),
+        "store-old",
+        "a start has one process, and it is not this one"
+    );
+    let mut later = other.clone();
+    later.itself.as_mut().unwrap().generation = Generation(2);
+    let refused = handles[1]
+        .execute(Operation::Register(later), "node-2")
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), "session-open", "it is not that process's");
     let mut older = other.clone();
     older.itself.as_mut().unwrap().generation = Generation(0);

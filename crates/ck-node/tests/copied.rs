@@ -92,6 +92,26 @@ async fn a_copy_from_before_the_originals_start_is_refused_for_good() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_put_back_over_itself_to_before_the_newest_start_is_refused() {
+    let world = World::new(64);
+    let (mut handles, _) = with_a_copy(&world).await;
+    // What was kept is from before the third's newest start, and is written into the same file.
+    handles.pop().unwrap().stop().await;
+    let file = world.data(3).join("node.redb");
+    eventually("the store is let go of", || {
+        std::fs::File::open(&file).unwrap().try_lock().is_ok()
+    })
+    .await;
+    copy_directory(&world.data(4), &world.data(3));
+    let put_back = world.restart(3, fast(&world, 3)).await;
+    let failure = ends(&handles, &put_back).await;
+    assert!(
+        failure.contains("is a copy") && failure.contains("ck remove node-3"),
+        "{failure}"
+    );
+}
+
 /// A copy of a store that is in use may be torn; then it is made again.
 async fn start_live_copy(world: &World, of: usize, copied: Config) -> Handle {
     for _ in 0..20 {

@@ -40,6 +40,8 @@ pub struct Member {
     pub home: Option<Home>,
     /// Starts of the node so far.
     pub generation: Generation,
+    /// The process of its newest registration: another one of the same start has a store from before.
+    pub process: Nonce,
     /// Its open session.
     pub session: Option<SessionId>,
     /// Its newest session, open or ended: what its next registration names as the previous one.

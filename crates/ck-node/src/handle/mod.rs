@@ -187,6 +187,7 @@ impl Handle {
         let mut clean = false;
         if was == Phase::Member {
             clean = self.end_session().await;
+            node.pass_on_mark().await;
         }
         if !matches!(was, Phase::Ended { .. }) {
             // The control loop ends with this, and with it whatever the handler still does.

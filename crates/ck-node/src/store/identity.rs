@@ -60,52 +60,56 @@ impl Store {
         self.read(key::IDENTITY)
     }
 
-    /// Who the store belongs to with this start of `node`, and whether the start before is known to
-    /// have found it in the same place. Nothing is written: [`Store::adopt`] records the start.
+    /// Who the store belongs to when `node` opens it; a new one is given its identity. Nothing is written.
     ///
     /// # Errors
     /// [`StoreError::OtherNode`] and [`StoreError::OtherCluster`] when it was made for another.
-    pub(crate) fn begin(
+    pub(crate) fn identify(
         &self,
         node: &NodeId,
         cluster_name: &str,
-    ) -> Result<(Identity, bool), StoreError> {
-        let mut identity = match self.identity()? {
-            None => Identity {
+    ) -> Result<Identity, StoreError> {
+        let Some(found) = self.identity()? else {
+            return Ok(Identity {
                 node: node.clone(),
                 store: StoreId(uuid::Uuid::new_v4().as_u128()),
-                generation: Generation(1),
+                generation: Generation(0),
                 place: None,
                 homes: Vec::new(),
                 membership: None,
-            },
-            Some(found) if found.node != *node => {
-                return Err(StoreError::OtherNode {
-                    path: self.path().to_owned(),
-                    found: found.node,
-                    wanted: node.clone(),
-                });
-            }
-            Some(mut found) => {
-                if let Some(membership) = &found.membership
-                    && membership.cluster_name != cluster_name
-                {
-                    return Err(StoreError::OtherCluster {
-                        path: self.path().to_owned(),
-                        found: membership.cluster_name.clone(),
-                        id: membership.cluster,
-                        wanted: cluster_name.to_owned(),
-                    });
-                }
-                found.generation = found.generation.next();
-                found
-            }
+            });
         };
-        let at_home = identity.settle(Place::of(self.path()));
-        Ok((identity, at_home))
+        if found.node != *node {
+            return Err(StoreError::OtherNode {
+                path: self.path().to_owned(),
+                found: found.node,
+                wanted: node.clone(),
+            });
+        }
+        if let Some(membership) = &found.membership
+            && membership.cluster_name != cluster_name
+        {
+            return Err(StoreError::OtherCluster {
+                path: self.path().to_owned(),
+                found: membership.cluster_name.clone(),
+                id: membership.cluster,
+                wanted: cluster_name.to_owned(),
+            });
+        }
+        Ok(found)
     }
 
-    /// Records who this store belongs to from now on.
+    /// The next start of whom was found, and whether the start before is known to have found the store in
+    /// the same place. Nothing is written: [`Store::adopt`] records the start. One that comes to nothing
+    /// before anybody heard of it is taken back by adopting what was found: the mark of a clean stop
+    /// counts for one start alone.
+    pub(crate) fn begin(&self, mut found: Identity) -> (Identity, bool) {
+        found.generation = found.generation.next();
+        let at_home = found.settle(Place::of(self.path()));
+        (found, at_home)
+    }
+
+    /// Records whose store this is from now on, the cluster it belongs to included.
     pub(crate) async fn adopt(&self, identity: &Identity) -> Result<(), StoreError> {
         self.write(key::IDENTITY, identity).await
     }

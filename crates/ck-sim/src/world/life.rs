@@ -215,6 +215,12 @@ impl World {
         here.life += 1;
         here.kept = process.applied;
         here.copies.values_mut().for_each(Writes::sync);
+        // A start that acted in no session passes the stop before it on.
+        if let Some(mark) = &mut here.stopped
+            && mark.start.next() == here.generation
+        {
+            mark.start = here.generation;
+        }
         self.gone(place);
         self.say(|| format!("node-{} has stopped", place + 1));
         if self.healed.is_some() {

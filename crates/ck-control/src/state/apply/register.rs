@@ -172,8 +172,7 @@ impl State {
         let at_ms = step.at_ms();
         let last_seen_ms = member.last_ended_at_ms.filter(|_| member.session.is_none());
         let partitions_before = self.copies_of(number);
-        let clean = (member.session.is_none() && member.stopped_cleanly)
-            || self.is_marked(member, registration);
+        let clean = is_stopped(member, registration) || self.is_marked(member, registration);
         let proven = registration.durable || clean;
         if self.bugs.has(Bug::RejoinWithoutCatchUp) {
             self.count_in_sync(number);
@@ -264,10 +263,13 @@ impl State {
                 newest: member.last_session,
             });
         }
-        if let Some(home) = member.home
-            && !registration.homes.is_empty()
-            && !knows_start(&registration.homes, home, known)
-        {
+        // A start has one process. Another one of the same number began with a store that was put back
+        // to before that start: the homes in it are right, what was written since is not there.
+        let repeated = got == known && registration.process != member.process;
+        let elsewhere = member.home.is_some_and(|home| {
+            !registration.homes.is_empty() && !knows_start(&registration.homes, home, known)
+        });
+        if repeated || elsewhere {
             return Err(Rejection::StoreOld {
                 node: node(),
                 known,
@@ -325,6 +327,7 @@ impl State {
             store: registration.store,
             home: registration.home(),
             generation: registration.generation,
+            process: registration.process,
             session: Some(id),
             last_session: Some(id),
             stopped_cleanly: false,
@@ -351,4 +354,11 @@ impl State {
 /// Whether a store has seen a start: it was in that home, at least up to then.
 fn knows_start(homes: &[(Home, Generation)], home: Home, start: Generation) -> bool {
     homes.iter().any(|(at, last)| *at == home && *last >= start)
+}
+
+/// Whether the log has a clean stop of the start before this one. One between, which had no session,
+/// may have followed writes that it has lost; a clean stop of that one is in the store's mark.
+fn is_stopped(member: &Member, registration: &Registration) -> bool {
+    let next = registration.generation == member.generation.next();
+    member.session.is_none() && member.stopped_cleanly && next
 }

@@ -119,6 +119,7 @@ impl State {
                 ("whose it is", member.session != Some(*id)),
                 ("closing", member.closing != session.closing),
                 ("the generation", member.generation != session.generation),
+                ("the process", member.process != session.process),
                 ("the floor", session.floor.0 < id.0),
             ];
             if let Some((what, _)) = wrong.iter().find(|(_, wrong)| *wrong) {

@@ -171,6 +171,7 @@ fn sessions_that_disagree_with_their_member_fire() {
         |state| session(state, 2).generation.0 = 9,
         SessionMember { .. }
     );
+    fires!(|state| member(state, 2).process.0 = 9, SessionMember { .. });
     fires!(
         |state| session(state, 2).floor = Position(1),
         SessionMember { .. }

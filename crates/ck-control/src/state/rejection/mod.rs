@@ -117,7 +117,7 @@ pub enum Rejection {
         /// The newest known.
         known: Generation,
     },
-    /// The store has not seen the node's newest start: a copy from before it.
+    /// The store has not seen the node's newest start: a copy from before it, or put back to before it.
     #[error(
         "the store of {node:?} is a copy from before its start {known}; start it with the original, \
          or `ck remove {node}` and start it with an empty data directory"

@@ -7,7 +7,7 @@ use ck_core::NodeState;
 
 use super::world::{World, config, node, registration};
 use crate::state::{Command, EventKind, HOMES_MAX, MemberChange, Registration, Rejection};
-use crate::{Generation, Home, MemberNumber, SessionId, StoreId};
+use crate::{Generation, Home, MemberNumber, Nonce, SessionId, StoreId};
 
 #[test]
 fn a_newcomer_has_no_previous_session() {
@@ -93,6 +93,7 @@ fn an_open_session_ends_only_by_proof_that_its_process_is_dead() {
     assert_eq!(world.refused(Command::Register(served)), open);
     let itself = Registration {
         generation: Generation(1),
+        process: registration(2).process,
         ..proof.clone()
     };
     assert_eq!(world.refused(Command::Register(itself)), open);
@@ -136,6 +137,47 @@ fn two_homes_of_one_store_prove_nothing_of_each_other() {
         refused.to_string().contains("`ck remove node-2`"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_store_put_back_in_its_home_to_before_the_newest_start_is_refused() {
+    let old = Rejection::StoreOld {
+        node: node(1),
+        known: Generation(2),
+    };
+    // With its session open, ended by itself, and stopped cleanly.
+    let ends: [fn(&mut World); 3] = [
+        |_| {},
+        |world| drop(world.expire(&[1])),
+        |world| drop(world.stop(1)),
+    ];
+    for end in ends {
+        let mut world = World::of(2, config(4, 3));
+        let put_back = Registration {
+            process: Nonce(77),
+            durable: true,
+            ..world.restart(1)
+        };
+        world.come_back(1, true);
+        end(&mut world);
+        let member = world.state.member_by_node("node-1").unwrap();
+        let put_back = Registration {
+            previous: member.last_session,
+            ..put_back
+        };
+        // Home and number of the start are those of the member.
+        assert_eq!(put_back.home(), member.home);
+        assert_eq!(put_back.generation, member.generation);
+        let nowhere = Registration {
+            homes: Vec::new(),
+            ..put_back.clone()
+        };
+        for put_back in [put_back, nowhere] {
+            let refused = world.refused(Command::Register(put_back));
+            assert_eq!(refused, old);
+            assert!(!refused.is_retryable());
+        }
+    }
 }
 
 #[test]
@@ -216,6 +258,8 @@ fn a_fenced_process_registers_anew_at_the_same_generation() {
     world.expire(&[2]);
     let same = Registration {
         generation: Generation(1),
+        process: registration(2).process,
+        homes: registration(2).homes,
         ..world.restart(2)
     };
     world.ok(Command::Register(same));

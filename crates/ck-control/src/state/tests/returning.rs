@@ -303,3 +303,41 @@ fn a_mark_is_the_next_starts_alone() {
     world.ok(Command::Register(second));
     world.check(&["2 1 3 epoch 2 held 2 sync 2 3 degraded"]);
 }
+
+/// The third start of node n, of which the second had no session.
+fn third_start(world: &World, n: u64) -> Registration {
+    Registration {
+        generation: Generation(3),
+        homes: Vec::from([(Home(n), Generation(3))]),
+        durable: false,
+        ..world.restart(n)
+    }
+}
+
+#[test]
+fn a_logged_stop_is_the_next_starts_alone() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    for n in [3, 2, 1] {
+        world.stop(n);
+    }
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 unavailable"]);
+    let third = third_start(&world, 1);
+    world.ok(Command::Register(third));
+    world.check(&["1 2 3 epoch 1 lost 1 known 1 unproven 1 unavailable"]);
+}
+
+#[test]
+fn a_start_without_a_session_passes_a_stop_on() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    let session = world.session(1);
+    for n in [3, 2, 1] {
+        world.stop(n);
+    }
+    let start = Generation(2);
+    let third = Registration {
+        stopped: Some(StopMark { session, start }),
+        ..third_start(&world, 1)
+    };
+    world.ok(Command::Register(third));
+    world.check(&["1 2 3 epoch 2 held 1 sync 1 degraded"]);
+}
