@@ -23,11 +23,11 @@ impl Attempts {
         failure: OperationError,
         me: &NodeId,
     ) -> Option<Forwarded> {
-        if let (Some(_), OperationError::Rejected(Rejection::NodeUnknown { .. }), true) = (
-            &self.unknown,
-            &failure,
-            matches!(operation, Operation::Remove { .. }),
-        ) {
+        let is_gone = matches!(
+            failure,
+            OperationError::Rejected(Rejection::NodeUnknown { .. })
+        );
+        if is_gone && self.unknown.is_some() && matches!(operation, Operation::Remove { .. }) {
             // An attempt whose answer was lost has done it.
             return Some(Ok(Outcome::Removed));
         }
