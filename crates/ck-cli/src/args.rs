@@ -61,6 +61,8 @@ pub(crate) enum Command {
     WhatIf(Box<commands::what_if::WhatIfArgs>),
     Snapshot(commands::snapshot::SnapshotArgs),
     Check(commands::check::CheckArgs),
+    Migrate(commands::migrate::MigrateArgs),
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// How to reach the cluster.

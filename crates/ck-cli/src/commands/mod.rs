@@ -1,11 +1,13 @@
 //! One module a command, or a few that belong together.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod custom;
 pub(crate) mod dev;
 pub(crate) mod drain;
 pub(crate) mod key;
+pub(crate) mod migrate;
 pub(crate) mod nodes;
 mod online;
 pub(crate) mod own;

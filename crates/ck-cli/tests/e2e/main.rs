@@ -10,6 +10,7 @@
 mod check;
 mod clocks;
 mod commands;
+mod completions;
 mod crash;
 mod dev;
 mod drain;
@@ -17,6 +18,7 @@ mod failover;
 mod faults;
 mod forming;
 mod handler_faults;
+mod migrate;
 mod network;
 mod ownership;
 mod place;

@@ -5,6 +5,7 @@ mod bad_input;
 mod client;
 mod figures;
 mod fixtures;
+mod given;
 mod guide;
 mod limits;
 mod look;
