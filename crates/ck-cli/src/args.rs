@@ -61,6 +61,9 @@ pub(crate) enum Command {
     WhatIf(Box<commands::what_if::WhatIfArgs>),
     Snapshot(commands::snapshot::SnapshotArgs),
     Check(commands::check::CheckArgs),
+    Backup(commands::backup::BackupArgs),
+    Restore(commands::restore::RestoreArgs),
+    Recover(commands::recover::RecoverArgs),
     Migrate(commands::migrate::MigrateArgs),
     Completions(commands::completions::CompletionsArgs),
 }

@@ -53,6 +53,15 @@ impl Client {
         })
     }
 
+    /// Everything the cluster has agreed on, as the bytes of a backup.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backup(&self) -> Result<Bytes, ClientError> {
+        let answer = self.send(Call::new(Method::POST, "/v1/backup")).await?;
+        Ok(answer.body)
+    }
+
     /// Plans over the nodes of now and begins the plan, or only plans.
     ///
     /// # Errors

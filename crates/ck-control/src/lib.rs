@@ -60,7 +60,7 @@ pub use session::{Answer, REPORTS_MAX, Release, Renewal, Report};
 pub use state::{
     Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
     EventKind, Founder, Genesis, HOMES_MAX, Halt, HistoryEntry, Holder, InSyncChange,
-    InvariantError, Member, MemberChange, Move, MoveRejection, Office, PartitionControl,
+    InvariantError, Member, MemberChange, Move, MoveRejection, NewIncarnation, Office, PartitionControl,
     PartitionState, Party, PastLease, Proposal, Raise, Rebalance, RebalanceCommand, Registration,
     Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, StopMark, Transfer,
     TransferCommand, Trigger,

@@ -7,6 +7,7 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod backup;
 mod check;
 mod clocks;
 mod commands;
@@ -23,6 +24,7 @@ mod network;
 mod ownership;
 mod place;
 mod power;
+mod recover;
 mod seed_faults;
 mod store;
 mod support;
