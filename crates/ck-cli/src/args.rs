@@ -117,7 +117,11 @@ mod tests {
             }
             let end = line.find(['|', '>', '#', '&']).unwrap_or(line.len());
             let words = line[..end].split_whitespace();
-            found.push(words.map(|word| word.trim_matches(['\'', '"']).to_owned()).collect());
+            found.push(
+                words
+                    .map(|word| word.trim_matches(['\'', '"']).to_owned())
+                    .collect(),
+            );
         }
         found
     }

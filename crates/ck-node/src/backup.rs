@@ -46,7 +46,9 @@ pub enum BackupError {
     #[error("this is no backup: it does not begin as one; `ck backup FILE` makes one")]
     Other,
     /// Written by a newer build.
-    #[error("backup format {got} is newer than {BACKUP_FORMAT}, the newest this build reads; use a newer `ck`")]
+    #[error(
+        "backup format {got} is newer than {BACKUP_FORMAT}, the newest this build reads; use a newer `ck`"
+    )]
     Newer {
         /// The format as given.
         got: u16,

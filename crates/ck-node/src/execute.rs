@@ -189,6 +189,7 @@ fn command(node: &Shared, operation: Operation) -> Result<Command, OperationErro
         Operation::SetMode { mode } => Command::SetMode { mode },
         Operation::SetLease { terms } => Command::SetLease { terms },
         Operation::CreatePartitions
+        | Operation::AdoptTable { .. }
         | Operation::Rebalance { .. }
         | Operation::Join(_)
         | Operation::Register(_)

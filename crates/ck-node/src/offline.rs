@@ -415,7 +415,8 @@ async fn make(
         }
     }
     let state = &backup.state;
-    let (Some(member), Some(genesis)) = (state.member_by_node(node.as_str()), state.formed()) else {
+    let (Some(member), Some(genesis)) = (state.member_by_node(node.as_str()), state.formed())
+    else {
         return Err(Rejection::NotFormed.into());
     };
     let identity = Identity {

@@ -53,10 +53,13 @@ struct Shown<'a> {
 pub(crate) fn run(args: &BackupArgs, output: Output) -> Done {
     let shown = args.file.display();
     if !args.force && args.file.exists() {
-        let message = format!("{shown} is there already; name another file, or replace it with --force");
+        let message =
+            format!("{shown} is there already; name another file, or replace it with --force");
         return Err(Failure::Refused(anyhow::Error::msg(message)));
     }
-    let bytes = with_client(&args.connection, async |client: Client| client.backup().await)?;
+    let bytes = with_client(&args.connection, async |client: Client| {
+        client.backup().await
+    })?;
     // What cannot be read back is no backup.
     let backup = Backup::decode(&bytes).map_err(anyhow::Error::from)?;
     write(&args.file, &bytes, args.force).with_context(|| format!("cannot write {shown}"))?;
@@ -67,7 +70,9 @@ pub(crate) fn run(args: &BackupArgs, output: Output) -> Done {
         file: &args.file,
         bytes: bytes.len() as u64,
         cluster: formed.map(|one| one.name.clone()).unwrap_or_default(),
-        uuid: formed.map(|one| one.cluster.to_string()).unwrap_or_default(),
+        uuid: formed
+            .map(|one| one.cluster.to_string())
+            .unwrap_or_default(),
         incarnation: state.incarnation().0,
         version: state.version().0,
         node: backup.node.to_string(),

@@ -140,9 +140,8 @@ fn follow(args: &RecoverArgs, survivor: Survivor, cluster: ClusterId, output: Ou
 fn told(data: &Path, survivor: &Survivor, anew: Option<&Anew>) -> Recovered {
     let before = survivor.state();
     let formed = before.formed();
-    let stays = |node: &NodeId| {
-        anew.is_some_and(|anew| anew.state.member_by_node(node.as_str()).is_some())
-    };
+    let stays =
+        |node: &NodeId| anew.is_some_and(|anew| anew.state.member_by_node(node.as_str()).is_some());
     let (stay, gone): (Vec<_>, Vec<_>) = before
         .members()
         .map(|member| member.node.clone())
@@ -161,7 +160,11 @@ fn told(data: &Path, survivor: &Survivor, anew: Option<&Anew>) -> Recovered {
         commit_index: survivor.committed().0,
         version: before.version().0,
         stay: names(stay),
-        gone: if anew.is_some() { names(gone) } else { Vec::new() },
+        gone: if anew.is_some() {
+            names(gone)
+        } else {
+            Vec::new()
+        },
         lost: partitions(anew.map(Anew::lost).unwrap_or_default()),
         out_of_sync: partitions(anew.map(Anew::out_of_sync).unwrap_or_default()),
         done: false,
@@ -226,7 +229,11 @@ fn write_done(out: &mut dyn Write, told: &Recovered) -> io::Result<()> {
         return writeln!(out, "nothing was changed");
     }
     let incarnation = told.incarnation.unwrap_or_default();
-    writeln!(out, "incarnation {incarnation} begins: {} {uuid}", told.cluster)?;
+    writeln!(
+        out,
+        "incarnation {incarnation} begins: {} {uuid}",
+        told.cluster
+    )?;
     if let Some(kept) = &told.kept {
         writeln!(out, "the data as it was is in {}", kept.display())?;
     }

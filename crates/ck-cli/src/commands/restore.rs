@@ -74,7 +74,10 @@ pub(crate) fn run(args: &RestoreArgs, output: Output) -> Done {
     };
     output.show(&restored, |out| {
         let (node, uuid) = (&restored.node, &restored.uuid);
-        let version = format!("{}.{}", restored.backup_incarnation, restored.backup_version);
+        let version = format!(
+            "{}.{}",
+            restored.backup_incarnation, restored.backup_version
+        );
         match restored.incarnation {
             Some(incarnation) => {
                 writeln!(
@@ -83,7 +86,10 @@ pub(crate) fn run(args: &RestoreArgs, output: Output) -> Done {
                     restored.cluster
                 )?;
                 writeln!(out, "on each other node, before it is started:")?;
-                writeln!(out, "  ck restore {shown} --id NODE --data DIR --into {uuid}")
+                writeln!(
+                    out,
+                    "  ck restore {shown} --id NODE --data DIR --into {uuid}"
+                )
             }
             None => writeln!(out, "{node} awaits the log of {} {uuid}", restored.cluster),
         }

@@ -28,7 +28,12 @@ fn json(args: &[&str]) -> Value {
 #[track_caller]
 fn refused(args: &[&str], code: i32, part: &str) {
     let output = run(args);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{args:?}: {}",
+        said(&output)
+    );
     assert!(said(&output).contains(part), "{part:?}: {}", said(&output));
 }
 
@@ -54,14 +59,28 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     let (file, addresses) = (cluster.directory.path().join("kept"), cluster.addresses());
     let take = ["backup", path(&file), "--server", &addresses];
     let taken = json(&take);
-    assert_eq!((&taken["members"], &taken["partitions"]), (&3.into(), &64.into()));
+    assert_eq!(
+        (&taken["members"], &taken["partitions"]),
+        (&3.into(), &64.into())
+    );
     refused(&take, 4, "--force");
     json(&[&take[..], &["--force"]].concat());
     let before = epochs(&cluster.servers[0]);
     put(&cluster.servers[0], "after");
     cluster.servers.iter_mut().for_each(Server::kill);
-    let data: Vec<_> = cluster.servers.iter().map(|server| server.data.clone()).collect();
-    let first = ["restore", path(&file), "--id", "node-1", "--data", path(&data[0])];
+    let data: Vec<_> = cluster
+        .servers
+        .iter()
+        .map(|server| server.data.clone())
+        .collect();
+    let first = [
+        "restore",
+        path(&file),
+        "--id",
+        "node-1",
+        "--data",
+        path(&data[0]),
+    ];
     refused(&first, 4, "is there already");
     for data in &data[..2] {
         std::fs::remove_dir_all(data).unwrap();
@@ -71,7 +90,16 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     let uuid = restored["uuid"].as_str().unwrap();
     assert_ne!(taken["uuid"], uuid);
     assert!(restored["incarnation"].as_u64() > taken["incarnation"].as_u64());
-    let args = ["restore", path(&file), "--id", "node-2", "--data", path(&data[1]), "--into", uuid];
+    let args = [
+        "restore",
+        path(&file),
+        "--id",
+        "node-2",
+        "--data",
+        path(&data[1]),
+        "--into",
+        uuid,
+    ];
     json(&args);
     for server in &mut cluster.servers[..2] {
         server.start();
@@ -83,7 +111,10 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
         assert_eq!(server.get("/v1/custom/before").text(), "x");
         assert_eq!(server.get("/v1/custom/after").status, 404);
         let now = epochs(server);
-        assert!(now.iter().zip(&before).all(|(now, before)| now > before), "{now:?}");
+        assert!(
+            now.iter().zip(&before).all(|(now, before)| now > before),
+            "{now:?}"
+        );
     }
 
     // What was not restored is refused.
@@ -127,5 +158,9 @@ fn a_file_that_is_no_whole_backup_makes_no_directory() {
     refused(&other, 4, "the members are node-1");
     assert!(!Path::new(data).exists());
     let nowhere = cluster.directory.path().join("no-such-folder").join("kept");
-    refused(&["backup", path(&nowhere), "--server", &cluster.addresses()], 1, "cannot write");
+    refused(
+        &["backup", path(&nowhere), "--server", &cluster.addresses()],
+        1,
+        "cannot write",
+    );
 }

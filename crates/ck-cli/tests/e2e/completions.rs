@@ -11,7 +11,10 @@ fn every_shell_gets_a_script() {
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let script = String::from_utf8(output.stdout).unwrap();
         for part in ["migrate", "partitions", "token-file"] {
-            assert!(script.contains(part), "{part} is not in the script for {shell}");
+            assert!(
+                script.contains(part),
+                "{part} is not in the script for {shell}"
+            );
         }
     }
     let output = run(&["completions", "tcsh"]);

@@ -47,7 +47,10 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
     let go = GoNode::start(answers.clone());
     let from = go.url();
     let look = json(&["--from", &from, "--look"]);
-    assert_eq!((&look["partitions"], &look["nodes"][2]["primaries"]), (&64.into(), &22.into()));
+    assert_eq!(
+        (&look["partitions"], &look["nodes"][2]["primaries"]),
+        (&64.into(), &22.into())
+    );
     let flags = look["flags"].as_array().unwrap().iter();
     let flags: Vec<&str> = flags
         .flat_map(|flag| flag.as_str().unwrap().split(' '))
@@ -59,11 +62,17 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
     let args = ["--from", &from, "--server", &here];
 
     let dry = json(&[&args[..], &["--dry-run"]].concat());
-    assert_eq!((&dry["taken_over"], &dry["partitions"]), (&false.into(), &64.into()));
+    assert_eq!(
+        (&dry["taken_over"], &dry["partitions"]),
+        (&false.into(), &64.into())
+    );
     assert_eq!(cluster.servers[0].get("/partitions").json()["count"], 0);
 
     let done = json(&args);
-    assert_eq!((&done["taken_over"], &done["warnings"]), (&true.into(), &Value::Array(vec![])));
+    assert_eq!(
+        (&done["taken_over"], &done["warnings"]),
+        (&true.into(), &Value::Array(vec![]))
+    );
     cluster.wait_until_ready();
     let rows: Vec<Vec<String>> = answers.rows();
     for server in &cluster.servers {
@@ -81,9 +90,15 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
     }
 
     let again = json(&args);
-    assert_eq!((&again["taken_over"], &again["version"]), (&false.into(), &done["version"]));
+    assert_eq!(
+        (&again["taken_over"], &again["version"]),
+        (&false.into(), &done["version"])
+    );
     let asked = go.asked();
-    assert!(asked.iter().all(|head| head.starts_with("get ")), "{asked:?}");
+    assert!(
+        asked.iter().all(|head| head.starts_with("get ")),
+        "{asked:?}"
+    );
 }
 
 #[test]

@@ -105,13 +105,23 @@ fn two_survivors_of_five_go_on_and_the_lost_ones_are_refused() {
     let unasked = run(&here);
     assert_eq!(unasked.status.code(), Some(2), "{}", said(&unasked));
     assert!(said(&unasked).contains("--yes-i-accept-data-loss"));
-    assert_eq!(json(&[&here[..], &["--dry-run"]].concat())["last_log_index"], dry["last_log_index"]);
+    assert_eq!(
+        json(&[&here[..], &["--dry-run"]].concat())["last_log_index"],
+        dry["last_log_index"]
+    );
 
     let done = json(&[&here[..], &["--yes-i-accept-data-loss"]].concat());
     let uuid = done["uuid"].as_str().unwrap();
     assert!(Path::new(done["kept"].as_str().unwrap()).is_file());
     assert!(done["incarnation"].as_u64() > done["incarnation_before"].as_u64());
-    let into = ["recover", "--data", path(&data[1]), "--into", uuid, "--yes-i-accept-data-loss"];
+    let into = [
+        "recover",
+        "--data",
+        path(&data[1]),
+        "--into",
+        uuid,
+        "--yes-i-accept-data-loss",
+    ];
     json(&into);
     let again = run(&into);
     assert_eq!(again.status.code(), Some(4), "{}", said(&again));
@@ -127,7 +137,11 @@ fn two_survivors_of_five_go_on_and_the_lost_ones_are_refused() {
     let server = format!("http://{}", cluster.servers[1].http);
     for id in &lost {
         let args = ["promote", id, "node-1", "--server", &server];
-        assert_eq!(run(&args).status.code(), Some(4), "{id} was not lost by consent");
+        assert_eq!(
+            run(&args).status.code(),
+            Some(4),
+            "{id} was not lost by consent"
+        );
         json(&[&args[..], &["--accept-data-loss"]].concat());
     }
     wait_for_owners(PARTITIONS, &alive(), BOUND);
@@ -168,12 +182,20 @@ fn what_is_no_survivor_is_left_alone() {
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         assert!(said(&output).contains(part), "{part:?}: {}", said(&output));
     };
-    refused(&[path(&data), "--yes-i-accept-data-loss"], 1, "in use by another process");
+    refused(
+        &[path(&data), "--yes-i-accept-data-loss"],
+        1,
+        "in use by another process",
+    );
     cluster.servers[0].kill();
     let empty = cluster.directory.path().join("empty");
     refused(&[path(&empty), "--dry-run"], 4, "no data of a node");
     assert!(!empty.exists(), "looking made a directory");
-    refused(&[path(&data), "--keep", "node-9", "--dry-run"], 4, "the members are node-1");
+    refused(
+        &[path(&data), "--keep", "node-9", "--dry-run"],
+        4,
+        "the members are node-1",
+    );
     refused(&[path(&data), "--into", "not-a-uuid"], 2, "not-a-uuid");
     cluster.servers[0].start();
     cluster.wait_until_ready();

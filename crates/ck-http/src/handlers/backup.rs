@@ -22,9 +22,8 @@ pub(super) async fn take(core: Arc<Core>, order: Order) -> Answer {
     let version = view.version();
     let node = core.backend.status().node;
     // A large one takes a while, which the other requests shall not wait for.
-    let taken = tokio::task::spawn_blocking(move || {
-        Backup::encode(view.state(), node, time::now_ms())
-    });
+    let taken =
+        tokio::task::spawn_blocking(move || Backup::encode(view.state(), node, time::now_ms()));
     let broken = |reason: String| {
         let detail = format!("the backup could not be made: {reason}; report this");
         Refused::new(Code::Internal, detail)

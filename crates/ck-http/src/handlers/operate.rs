@@ -55,9 +55,8 @@ fn given_table(given: &api::GivenTable) -> Result<Table, Refused> {
         Refused::from(Problem::new(Code::InvalidBody, detail).with_field(field))
     };
     let nodes: Result<Vec<NodeId>, _> = given.nodes.iter().map(|id| id.parse()).collect();
-    let nodes = nodes.map_err(|error: ck_core::IdError| {
-        wrong("table.nodes", format!("table.nodes: {error}"))
-    })?;
+    let nodes = nodes
+        .map_err(|error: ck_core::IdError| wrong("table.nodes", format!("table.nodes: {error}")))?;
     let longest = given.rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = u8::try_from(longest.max(1)).unwrap_or(u8::MAX);
     if width > REPLICATION_FACTOR_MAX {

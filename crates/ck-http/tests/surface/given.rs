@@ -38,14 +38,38 @@ async fn a_table_that_cannot_be_is_refused_and_changes_nothing() {
         body.to_string()
     };
     let cases: [(&str, u16, String); 8] = [
-        ("table.rows", 400, with(|table| table["rows"][3] = json!([0, 0]))),
-        ("table.rows", 400, with(|table| table["rows"][3] = json!([3]))),
-        ("table.rows", 400, with(|table| table["rows"][3] = json!([0; 17]))),
+        (
+            "table.rows",
+            400,
+            with(|table| table["rows"][3] = json!([0, 0])),
+        ),
+        (
+            "table.rows",
+            400,
+            with(|table| table["rows"][3] = json!([3])),
+        ),
+        (
+            "table.rows",
+            400,
+            with(|table| table["rows"][3] = json!([0; 17])),
+        ),
         ("table.rows", 400, with(|table| table["rows"] = json!([]))),
-        ("table.nodes", 400, with(|table| table["nodes"][0] = json!(""))),
-        ("table.rows", 400, with(|table| table["nodes"][0] = json!("node-4"))),
+        (
+            "table.nodes",
+            400,
+            with(|table| table["nodes"][0] = json!("")),
+        ),
+        (
+            "table.rows",
+            400,
+            with(|table| table["nodes"][0] = json!("node-4")),
+        ),
         ("partition", 409, with(|table| table["rows"][3] = json!([]))),
-        ("node-9", 409, with(|table| table["nodes"][2] = json!("node-9"))),
+        (
+            "node-9",
+            409,
+            with(|table| table["nodes"][2] = json!("node-9")),
+        ),
     ];
     for (part, status, body) in cases {
         let got = live.json("POST", "/v1/partitions", &body).await;

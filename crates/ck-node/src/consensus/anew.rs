@@ -38,7 +38,9 @@ pub(crate) fn read_back(store: &Store) -> Result<ReadBack, OfflineError> {
         return Err(store.damaged(what).into());
     }
     if let Some(index) = store.first_gap(first)? {
-        return Err(store.damaged(format_args!("log entry {index} is missing")).into());
+        return Err(store
+            .damaged(format_args!("log entry {index} is missing"))
+            .into());
     }
     let mut last = snapshot.max(purged);
     for (index, bytes) in store.records(applied + 1..)? {

@@ -138,7 +138,10 @@ async fn migrate(
 fn look(source: &Source, output: Output) -> Done {
     let held = |node: &str| {
         let primaries = source.rows.iter().filter(|row| row[0] == node).count();
-        let copies = source.rows.iter().filter(|row| row.iter().any(|one| one == node));
+        let copies = source
+            .rows
+            .iter()
+            .filter(|row| row.iter().any(|one| one == node));
         (primaries, copies.count() - primaries)
     };
     let nodes = source.nodes.iter().map(|(id, services)| {
@@ -194,6 +197,8 @@ fn renamed(text: &str) -> Result<(String, String), String> {
         Some((there, here)) if !there.is_empty() && !here.is_empty() => {
             Ok((there.to_owned(), here.to_owned()))
         }
-        _ => Err(format!("{text:?} is no pair of names; write it as THERE=HERE")),
+        _ => Err(format!(
+            "{text:?} is no pair of names; write it as THERE=HERE"
+        )),
     }
 }

@@ -101,8 +101,10 @@ pub(super) async fn read(client: &Client) -> Result<Source, Failure> {
         let answer: ClusterAnswer = client.read("/cluster").await?;
         let nodes = nodes(client).await?;
         let list: PartitionList = client.read("/partitions").await?;
-        let known = nodes.iter().map(|node| &node.id).collect::<BTreeSet<_>>();
-        let same_nodes = answer.cluster.nodes.iter().map(|node| &node.id).collect() == known;
+        let ids = |nodes: &[Node]| -> BTreeSet<String> {
+            nodes.iter().map(|node| node.id.clone()).collect()
+        };
+        let same_nodes = ids(&answer.cluster.nodes) == ids(&nodes);
         let list = list.partitions.unwrap_or_default();
         let map = answer.cluster.partition_map.partitions.as_ref();
         let same_rows = map.map_or(0, BTreeMap::len) == list.len()
@@ -154,7 +156,12 @@ fn checked(
         let at = number(&partition.id, count)?;
         if !rows[at].is_empty() {
             let message = format!("{} stands twice in /partitions", partition.id);
-            return Err(Refusal::new("duplicate-partition", "partitions", partition.id, message));
+            return Err(Refusal::new(
+                "duplicate-partition",
+                "partitions",
+                partition.id,
+                message,
+            ));
         }
         rows[at] = row(partition, &nodes)?;
     }
@@ -189,7 +196,12 @@ fn hashed(hash: &HashConfig, config: &Config, rows: usize) -> Result<usize, Refu
             "hash_config.modulo {modulo} is out of range; 1 to {PARTITIONS_MAX} partitions can be \
              taken over"
         );
-        return Err(Refusal::new("out-of-range", "hash_config.modulo", modulo, message));
+        return Err(Refusal::new(
+            "out-of-range",
+            "hash_config.modulo",
+            modulo,
+            message,
+        ));
     }
     if rows as u64 != modulo || config.partition_count != modulo {
         let message = format!(
@@ -230,7 +242,10 @@ fn row(
         return wrong("no-primary", "has no primary", "");
     }
     if row.len() > usize::from(REPLICATION_FACTOR_MAX) {
-        let what = format!("has {} copies, more than {REPLICATION_FACTOR_MAX}", row.len());
+        let what = format!(
+            "has {} copies, more than {REPLICATION_FACTOR_MAX}",
+            row.len()
+        );
         return wrong("out-of-range", &what, &row[0]);
     }
     for (at, node) in row.iter().enumerate() {
@@ -267,7 +282,11 @@ mod tests {
         let mut answer: ClusterAnswer = serde_json::from_value(body).unwrap();
         let nodes = std::mem::take(&mut answer.cluster.nodes);
         let list = answer.cluster.partition_map.partitions.take();
-        checked(answer, nodes, list.unwrap_or_default().into_values().collect())
+        checked(
+            answer,
+            nodes,
+            list.unwrap_or_default().into_values().collect(),
+        )
     }
 
     #[test]
@@ -284,20 +303,30 @@ mod tests {
             ("hash-unknown", "xxh3", |body| {
                 body["hash_config"]["algorithm"] = "xxh3".into();
             }),
-            ("hash-unknown", "hex", |body| body["hash_config"]["encoding"] = "hex".into()),
-            ("out-of-range", "modulo 0", |body| body["hash_config"]["modulo"] = 0.into()),
-            ("partition-count", "over 3", |body| body["hash_config"]["modulo"] = 3.into()),
+            ("hash-unknown", "hex", |body| {
+                body["hash_config"]["encoding"] = "hex".into()
+            }),
+            ("out-of-range", "modulo 0", |body| {
+                body["hash_config"]["modulo"] = 0.into()
+            }),
+            ("partition-count", "over 3", |body| {
+                body["hash_config"]["modulo"] = 3.into()
+            }),
             ("no-primary", "partition-1 has no primary", |body| {
-                body["cluster"]["partition_map"]["partitions"]["partition-1"]["primary_node"] = "".into();
+                body["cluster"]["partition_map"]["partitions"]["partition-1"]["primary_node"] =
+                    "".into();
             }),
             ("duplicate-node", "names a twice", |body| {
-                body["cluster"]["partition_map"]["partitions"]["partition-0"]["replica_nodes"][0] = "a".into();
+                body["cluster"]["partition_map"]["partitions"]["partition-0"]["replica_nodes"][0] =
+                    "a".into();
             }),
             ("node-unknown", "names c", |body| {
-                body["cluster"]["partition_map"]["partitions"]["partition-0"]["replica_nodes"][0] = "c".into();
+                body["cluster"]["partition_map"]["partitions"]["partition-0"]["replica_nodes"][0] =
+                    "c".into();
             }),
             ("out-of-range", "partition-01", |body| {
-                body["cluster"]["partition_map"]["partitions"]["partition-1"]["id"] = "partition-01".into();
+                body["cluster"]["partition_map"]["partitions"]["partition-1"]["id"] =
+                    "partition-01".into();
             }),
         ];
         for (code, part, change) in cases {

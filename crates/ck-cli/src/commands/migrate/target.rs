@@ -159,7 +159,11 @@ fn absent(source: &Source, names: &Names, here: &ClusterAnswer) -> Vec<String> {
             ));
         }
     }
-    for there in names.0.keys().filter(|name| !source.nodes.contains_key(*name)) {
+    for there in names
+        .0
+        .keys()
+        .filter(|name| !source.nodes.contains_key(*name))
+    {
         reasons.push(format!("--rename {there}: there is no node {there} there"));
     }
     reasons

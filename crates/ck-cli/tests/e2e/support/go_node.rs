@@ -149,7 +149,15 @@ fn pages_are_those_that_were_captured() {
     assert_eq!(answers.to("/nodes?limit=1&offset=1"), Some(body(NODES)));
     let node = GoNode::start(answers);
     let reply = wait_for("it answers", BOUND, || {
-        super::request(node.address, "GET", "/nodes?limit=2&offset=2", &[], b"", BOUND).ok()
+        super::request(
+            node.address,
+            "GET",
+            "/nodes?limit=2&offset=2",
+            &[],
+            b"",
+            BOUND,
+        )
+        .ok()
     });
     assert_eq!(reply.json()["has_more"], false);
     assert_eq!(reply.json()["nodes"][0]["id"], "node-3");

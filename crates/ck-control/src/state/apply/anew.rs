@@ -7,9 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::state::apply::Step;
-use crate::state::{
-    ChangeReason, Command, EndReason, Entry, Genesis, Proposal, Rejection, State,
-};
+use crate::state::{ChangeReason, Command, EndReason, Entry, Genesis, Proposal, Rejection, State};
 use crate::{ClusterId, Incarnation, MemberNumber, Position, SessionId};
 
 /// With what a new incarnation of a cluster begins.
@@ -104,7 +102,9 @@ impl State {
         for number in &with.gone {
             self.member(*number).ok_or_else(|| self.absent(*number))?;
         }
-        let mut staying = self.members().filter(|one| !with.gone.contains(&one.number));
+        let mut staying = self
+            .members()
+            .filter(|one| !with.gone.contains(&one.number));
         match (staying.next(), self.members().next()) {
             (None, Some(first)) => Err(Rejection::LastMember {
                 node: first.node.clone(),

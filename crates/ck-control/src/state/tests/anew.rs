@@ -155,7 +155,10 @@ fn moves_and_plans_end_and_no_copy_is_forgotten() {
     assert_eq!(state.sessions().len(), 0);
     let control = state.partition(PartitionId(0)).unwrap();
     assert_eq!(control.in_sync, [MemberNumber(1), MemberNumber(2)]);
-    assert_eq!(state.history().last().unwrap().position, Position(world.position + 1));
+    assert_eq!(
+        state.history().last().unwrap().position,
+        Position(world.position + 1)
+    );
 }
 
 #[test]
@@ -180,7 +183,7 @@ fn new_stores_know_nothing_of_earlier_starts() {
 
 #[test]
 fn what_goes_back_is_refused() {
-    let world = World::with_rows(2, &["1 2"]);
+    let world = World::with_rows(3, &["1 2 3"]);
     let good = anew(&world, &[]);
     let cases = [
         (
@@ -198,7 +201,7 @@ fn what_goes_back_is_refused() {
             "position",
         ),
         (anew(&world, &[9]), "9"),
-        (anew(&world, &[1, 2]), "node-1"),
+        (anew(&world, &[1, 2, 3]), "node-1"),
     ];
     for (with, part) in cases {
         let refused = world.state.begin_anew(&with).unwrap_err().to_string();
