@@ -134,3 +134,64 @@ impl Backup {
         Self::decode(&bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ck_control::Entry;
+
+    use super::*;
+
+    /// A state that most commands have left something in.
+    fn state() -> State {
+        let log = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../ck-control/tests/golden/commands-1.bin"
+        );
+        let log: Vec<Entry> = codec::decode(&std::fs::read(log).unwrap()).unwrap();
+        let mut state = State::default();
+        for entry in &log {
+            state.apply(entry).unwrap().unwrap();
+        }
+        state
+    }
+
+    fn encoded() -> Vec<u8> {
+        Backup::encode(&state(), NodeId::new("node-1").unwrap(), 1_795_000_000_000).unwrap()
+    }
+
+    /// To make the file of a new format: `CK_GOLDEN=write cargo test -p ck-node --lib golden`.
+    #[test]
+    fn the_golden_backup_of_format_1_is_read_and_written_byte_for_byte() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/backup-1.bin");
+        let bytes = encoded();
+        if std::env::var_os("CK_GOLDEN").is_some_and(|value| value == "write") {
+            assert!(!std::fs::exists(path).unwrap(), "{path} is never changed");
+            std::fs::write(path, &bytes).unwrap();
+        }
+        let golden = std::fs::read(path).unwrap();
+        assert_eq!(bytes, golden, "format 1 never changes");
+        let backup = Backup::decode(&golden).unwrap();
+        assert_eq!(backup.state, state());
+        let (node, taken_at_ms) = (backup.node.as_str(), backup.taken_at_ms);
+        assert_eq!((node, taken_at_ms), ("node-1", 1_795_000_000_000));
+    }
+
+    #[test]
+    fn no_changed_byte_and_no_cut_goes_unnoticed() {
+        let whole = encoded();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            assert!(Backup::decode(&changed).is_err(), "byte {at}");
+            assert!(Backup::decode(&whole[..at]).is_err(), "cut at {at}");
+        }
+        let newer = Backup::decode(&[&MAGIC[..], &[9, 0], &[0; 32]].concat());
+        assert!(matches!(newer, Err(BackupError::Newer { got: 9 })));
+    }
+
+    #[test]
+    fn there_is_nothing_to_back_up_before_a_cluster_is_formed() {
+        let none = Backup::encode(&State::default(), NodeId::new("node-1").unwrap(), 0);
+        assert!(matches!(none, Err(BackupError::NotFormed)));
+    }
+}

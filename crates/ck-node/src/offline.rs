@@ -180,7 +180,7 @@ impl Anew {
 }
 
 /// What is asked of a new incarnation.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Asked<'a> {
     /// Who stays, beside the node that begins; absent: everybody.
     keep: Option<&'a [NodeId]>,

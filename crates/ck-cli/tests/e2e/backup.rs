@@ -68,39 +68,20 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     let before = epochs(&cluster.servers[0]);
     put(&cluster.servers[0], "after");
     cluster.servers.iter_mut().for_each(Server::kill);
-    let data: Vec<_> = cluster
-        .servers
-        .iter()
-        .map(|server| server.data.clone())
-        .collect();
-    let first = [
-        "restore",
-        path(&file),
-        "--id",
-        "node-1",
-        "--data",
-        path(&data[0]),
-    ];
-    refused(&first, 4, "is there already");
-    for data in &data[..2] {
+    let data = [0, 1].map(|at: usize| cluster.servers[at].data.clone());
+    // The founder is not the one that begins: it must not form the cluster a second time.
+    let restore = ["restore", path(&file), "--id", "node-2", "--data"];
+    let restore = [&restore[..], &[path(&data[1])]].concat();
+    refused(&restore, 4, "is there already");
+    for data in &data {
         std::fs::remove_dir_all(data).unwrap();
     }
-
-    let restored = json(&first);
+    let restored = json(&restore);
     let uuid = restored["uuid"].as_str().unwrap();
     assert_ne!(taken["uuid"], uuid);
     assert!(restored["incarnation"].as_u64() > taken["incarnation"].as_u64());
-    let args = [
-        "restore",
-        path(&file),
-        "--id",
-        "node-2",
-        "--data",
-        path(&data[1]),
-        "--into",
-        uuid,
-    ];
-    json(&args);
+    let other = ["restore", path(&file), "--id", "node-1", "--data"];
+    json(&[&other[..], &[path(&data[0]), "--into", uuid]].concat());
     for server in &mut cluster.servers[..2] {
         server.start();
     }

@@ -27,8 +27,11 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Partition → copies and epoch, as a node tells.
-fn table(server: &Server) -> BTreeMap<String, (BTreeSet<String>, u64)> {
+/// Partition → copies and epoch.
+type Table = BTreeMap<String, (BTreeSet<String>, u64)>;
+
+/// The table, as a node tells.
+fn table(server: &Server) -> Table {
     let answer = server.get("/partitions").json();
     let rows = answer["partitions"].as_array().unwrap().iter();
     rows.map(|row| {
@@ -78,6 +81,52 @@ fn ends(server: &mut Server) -> String {
     said
 }
 
+/// Recovers node-1, which keeps node-2, and then that one; what the first one said.
+#[track_caller]
+fn recover(cluster: &Cluster, lost: &BTreeSet<&String>) -> Value {
+    let data = [0, 1].map(|at: usize| cluster.servers[at].data.clone());
+    let here = ["recover", "--data", path(&data[0]), "--keep", "node-2"];
+    let look = || json(&[&here[..], &["--dry-run"]].concat());
+    let dry = look();
+    let named = |field: &str| dry[field].as_array().unwrap().len();
+    assert_eq!((named("stay"), named("gone")), (2, 3), "{dry}");
+    let told: BTreeSet<String> = serde_json::from_value(dry["lost"].clone()).unwrap();
+    assert_eq!(told.iter().collect::<BTreeSet<_>>(), *lost);
+    // Nobody is there to be asked: nothing happens.
+    let unasked = run(&here);
+    assert_eq!(unasked.status.code(), Some(2), "{}", said(&unasked));
+    assert!(said(&unasked).contains("--yes-i-accept-data-loss"));
+    assert_eq!(look()["uuid_before"], dry["uuid_before"]);
+    assert_eq!(look()["last_log_index"], dry["last_log_index"]);
+
+    let done = json(&[&here[..], &["--yes-i-accept-data-loss"]].concat());
+    assert!(Path::new(done["kept"].as_str().unwrap()).is_file());
+    assert!(done["incarnation"].as_u64() > done["incarnation_before"].as_u64());
+    let uuid = done["uuid"].as_str().unwrap();
+    let into = ["recover", "--data", path(&data[1]), "--into", uuid];
+    let into = [&into[..], &["--yes-i-accept-data-loss"]].concat();
+    json(&into);
+    let again = run(&into);
+    assert_eq!(again.status.code(), Some(4), "{}", said(&again));
+    done
+}
+
+/// Epochs by themselves, and tokens as a whole.
+#[track_caller]
+fn assert_nothing_goes_back(alive: &[&Server], before: &Table, old: &[FencingToken]) {
+    let now = table(alive[1]);
+    for (id, (_, epoch)) in before {
+        assert!(now[id].1 > *epoch, "{id}: epoch {epoch} to {}", now[id].1);
+    }
+    let mut fence = Fence::new(PARTITIONS);
+    for token in alive.iter().flat_map(|server| tokens(server)) {
+        fence.admit(token).unwrap();
+    }
+    assert_eq!(old.len(), PARTITIONS);
+    assert!(old.iter().all(|token| fence.admit(*token).is_err()));
+    assert_eq!(alive[1].get("/v1/custom/before").text(), "kept");
+}
+
 #[test]
 fn two_survivors_of_five_go_on_and_the_lost_ones_are_refused() {
     let mut cluster = Cluster::ready(5, &[]);
@@ -94,38 +143,8 @@ fn two_survivors_of_five_go_on_and_the_lost_ones_are_refused() {
         .map(|(id, _)| id)
         .collect();
 
-    let data = [0, 1].map(|at: usize| cluster.servers[at].data.clone());
-    let here = ["recover", "--data", path(&data[0]), "--keep", "node-2"];
-    let dry = json(&[&here[..], &["--dry-run"]].concat());
-    let named = |field: &str| dry[field].as_array().unwrap().len();
-    assert_eq!((named("stay"), named("gone")), (2, 3), "{dry}");
-    let told: BTreeSet<String> = serde_json::from_value(dry["lost"].clone()).unwrap();
-    assert_eq!(told.iter().collect::<BTreeSet<_>>(), lost);
-    // Nobody is there to be asked: nothing happens.
-    let unasked = run(&here);
-    assert_eq!(unasked.status.code(), Some(2), "{}", said(&unasked));
-    assert!(said(&unasked).contains("--yes-i-accept-data-loss"));
-    assert_eq!(
-        json(&[&here[..], &["--dry-run"]].concat())["last_log_index"],
-        dry["last_log_index"]
-    );
-
-    let done = json(&[&here[..], &["--yes-i-accept-data-loss"]].concat());
+    let done = recover(&cluster, &lost);
     let uuid = done["uuid"].as_str().unwrap();
-    assert!(Path::new(done["kept"].as_str().unwrap()).is_file());
-    assert!(done["incarnation"].as_u64() > done["incarnation_before"].as_u64());
-    let into = [
-        "recover",
-        "--data",
-        path(&data[1]),
-        "--into",
-        uuid,
-        "--yes-i-accept-data-loss",
-    ];
-    json(&into);
-    let again = run(&into);
-    assert_eq!(again.status.code(), Some(4), "{}", said(&again));
-
     for server in &mut cluster.servers[..2] {
         server.start();
     }
@@ -146,18 +165,7 @@ fn two_survivors_of_five_go_on_and_the_lost_ones_are_refused() {
     }
     wait_for_owners(PARTITIONS, &alive(), BOUND);
 
-    // Nothing goes back: epochs by themselves, and tokens as a whole.
-    let now = table(&cluster.servers[1]);
-    for (id, (_, epoch)) in &before {
-        assert!(now[id].1 > *epoch, "{id}: epoch {epoch} to {}", now[id].1);
-    }
-    let mut fence = Fence::new(PARTITIONS);
-    for token in alive().into_iter().flat_map(tokens) {
-        fence.admit(token).unwrap();
-    }
-    assert_eq!(old.len(), PARTITIONS);
-    assert!(old.iter().all(|token| fence.admit(*token).is_err()));
-    assert_eq!(cluster.servers[1].get("/v1/custom/before").text(), "kept");
+    assert_nothing_goes_back(&alive(), &before, &old);
 
     // One that comes back with its old data is refused, by name; with an empty disk it is new.
     let refused = ends(&mut cluster.servers[2]);

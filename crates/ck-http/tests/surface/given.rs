@@ -51,7 +51,7 @@ async fn a_table_that_cannot_be_is_refused_and_changes_nothing() {
         (
             "table.rows",
             400,
-            with(|table| table["rows"][3] = json!([0; 17])),
+            with(|table| table["rows"][3] = json!(vec![0; 17])),
         ),
         ("table.rows", 400, with(|table| table["rows"] = json!([]))),
         (
