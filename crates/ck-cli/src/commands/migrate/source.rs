@@ -217,7 +217,7 @@ fn hashed(hash: &HashConfig, config: &Config, rows: usize) -> Result<usize, Refu
 fn number(id: &str, count: usize) -> Result<usize, Refusal> {
     let parsed = id.parse::<PartitionId>().ok();
     let at = parsed.filter(|parsed| parsed.to_string() == id);
-    let at = at.map(|parsed| parsed.index()).filter(|at| *at < count);
+    let at = at.map(PartitionId::index).filter(|at| *at < count);
     at.ok_or_else(|| {
         let message = format!(
             "{id:?} is no partition of a cluster of {count}; partition-0 to partition-{} are",
@@ -304,13 +304,13 @@ mod tests {
                 body["hash_config"]["algorithm"] = "xxh3".into();
             }),
             ("hash-unknown", "hex", |body| {
-                body["hash_config"]["encoding"] = "hex".into()
+                body["hash_config"]["encoding"] = "hex".into();
             }),
             ("out-of-range", "modulo 0", |body| {
-                body["hash_config"]["modulo"] = 0.into()
+                body["hash_config"]["modulo"] = 0.into();
             }),
             ("partition-count", "over 3", |body| {
-                body["hash_config"]["modulo"] = 3.into()
+                body["hash_config"]["modulo"] = 3.into();
             }),
             ("no-primary", "partition-1 has no primary", |body| {
                 body["cluster"]["partition_map"]["partitions"]["partition-1"]["primary_node"] =
