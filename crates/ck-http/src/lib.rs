@@ -19,6 +19,7 @@ mod backend;
 mod body;
 mod config;
 mod connection;
+mod counters;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod guard;
@@ -37,10 +38,11 @@ mod routes;
 mod server;
 mod stream;
 mod surface;
+mod table;
 mod time;
 mod view;
 
-pub use backend::{Backend, BoxFuture, Observed};
+pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};

@@ -3,6 +3,7 @@
 mod application;
 mod bad_input;
 mod client;
+mod events;
 mod figures;
 mod fixtures;
 mod given;
@@ -17,3 +18,5 @@ mod plans;
 mod questions;
 mod routes;
 mod support;
+mod table;
+mod watch;
