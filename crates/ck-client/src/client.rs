@@ -36,13 +36,13 @@ pub struct Client {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    servers: Vec<String>,
+    pub(crate) servers: Vec<String>,
     /// Index of the server that answered last.
-    preferred: AtomicUsize,
+    pub(crate) preferred: AtomicUsize,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
     pub(crate) answer_bytes_max: usize,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Client {

@@ -23,6 +23,7 @@ mod client;
 mod config;
 mod encode;
 mod error;
+mod events;
 mod operate;
 mod ownership;
 mod read;
@@ -30,6 +31,7 @@ mod router;
 #[cfg(test)]
 mod tests;
 mod token;
+mod watch;
 
 pub use client::Client;
 pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
@@ -41,6 +43,7 @@ pub use router::{
     Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, SendError,
 };
 pub use token::{TokenFileError, read_token};
+pub use watch::{Watch, WatchEvent};
 
 /// The types that requests of a data plane are made of, and answers.
 pub mod http {

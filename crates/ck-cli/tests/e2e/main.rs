@@ -19,6 +19,7 @@ mod failover;
 mod faults;
 mod forming;
 mod handler_faults;
+mod live;
 mod migrate;
 mod network;
 mod ownership;
