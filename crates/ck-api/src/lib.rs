@@ -20,6 +20,7 @@ pub mod problem;
 pub mod question;
 pub mod role;
 pub mod token;
+pub mod tokens;
 
 pub use cluster::{
     Cluster, ClusterAnswer, ClusterConfig, HashConfig, Node, NodeAnswer, NodePage, NodePartitions,
@@ -47,6 +48,7 @@ pub use problem::{Code, Newest, Problem};
 pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;
 pub use token::{Token, TokenError};
+pub use tokens::{Tokens, TokensError};
 
 /// Media type of every error body (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";

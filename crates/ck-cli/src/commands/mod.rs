@@ -1,5 +1,6 @@
 //! One module a command, or a few that belong together.
 
+pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod custom;

@@ -21,6 +21,7 @@ mod network;
 mod ownership;
 mod place;
 mod power;
+mod security;
 mod seed_faults;
 mod store;
 mod support;
