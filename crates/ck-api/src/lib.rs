@@ -19,6 +19,7 @@ pub mod plan;
 pub mod problem;
 pub mod question;
 pub mod role;
+pub mod table;
 pub mod token;
 pub mod tokens;
 
@@ -47,6 +48,10 @@ pub use plan::{Plan, PlanMove, PlanProgress, TransferList};
 pub use problem::{Code, Newest, Problem};
 pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;
+pub use table::{
+    DeltaError, DeltaRow, Heartbeat, Lifecycle, TableAnswer, TableBinary, TableDelta, TableMember,
+    TableRow,
+};
 pub use token::{Token, TokenError};
 pub use tokens::{Tokens, TokensError};
 
