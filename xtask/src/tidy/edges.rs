@@ -37,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-control",
             "ck-tls",
             "ck-sim",
+            "ck-node",
             "ck-api",
             "ck-spec",
             "ck-client",
