@@ -11,10 +11,11 @@
 //! An application's own routes are served beside these, under the same limits: [`Routes`]. A data
 //! plane answers who is not the owner with [`admit`].
 //!
-//! What it does *not* do: decide anything (the node does), speak TLS or HTTP/2, allow requests
-//! from pages of other origins.
+//! What it does *not* do: decide anything (the node does), speak HTTP/2, allow requests from pages of
+//! other origins.
 #![deny(missing_docs)]
 
+mod access;
 mod backend;
 mod body;
 mod config;
@@ -42,6 +43,7 @@ mod table;
 mod time;
 mod view;
 
+pub use access::AcceptedTokens;
 pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
@@ -58,6 +60,8 @@ pub use surface::Surface;
 #[doc(no_inline)]
 pub use bytes::Bytes;
 #[doc(no_inline)]
-pub use ck_api::{Code, Newest, Problem};
+pub use ck_api::{Code, Newest, Problem, Role};
+#[doc(no_inline)]
+pub use ck_tls::{ServerFiles, ServerTls};
 #[doc(no_inline)]
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header};

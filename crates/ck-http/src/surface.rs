@@ -67,8 +67,9 @@ impl Surface {
     /// [`LimitsError`] when the limits do not fit together.
     pub fn new(config: SurfaceConfig, backend: Arc<dyn Backend>) -> Result<Self, LimitsError> {
         let SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits,
             orders,
         } = config;
@@ -76,8 +77,9 @@ impl Surface {
             orders.attach(&backend);
         }
         let config = SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits: limits.build()?,
             orders: None,
         };
@@ -120,10 +122,11 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let core = &self.core;
-        let reply = self
+        let mut reply = self
             .answer(request)
             .await
             .unwrap_or_else(|refused| refused.reply());
+        guard::shield(reply.headers_mut());
         core.counters.answered(reply.status());
         reply
     }
@@ -162,10 +165,15 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
-        // What a method without a body asks for changes nothing, or is the application's own fault.
+        // What such a method asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let role = if is_look { Role::Read } else { Role::Operate };
-        guard::origin(&head, role)?;
+        let acts = if is_look { Role::Read } else { Role::Operate };
+        guard::origin(&head, acts)?;
+        if let Some(role) = routes.role(&head.method, head.uri.path())
+            && let Err(denied) = core.config.tokens.admit(&head, role)
+        {
+            return Ok(denied.reply());
+        }
         let within = limits.body_timeout + limits.request_timeout;
         let answering = routes.answer(Request::from_parts(head, body));
         tokio::time::timeout(within, answering).await.map_err(|_| {
@@ -196,8 +204,10 @@ impl Surface {
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
         guard::origin(&head, route.role)?;
-        if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
-            return Ok(refused.reply());
+        if !route.is_open()
+            && let Err(denied) = core.config.tokens.admit(&head, route.role)
+        {
+            return Ok(denied.reply());
         }
         let ask = Ask {
             head: &head,
