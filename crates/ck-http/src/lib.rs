@@ -19,6 +19,7 @@ mod backend;
 mod body;
 mod config;
 mod connection;
+mod counters;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod guard;
@@ -37,11 +38,12 @@ mod routes;
 mod server;
 mod stream;
 mod surface;
+mod table;
 mod time;
 mod ui;
 mod view;
 
-pub use backend::{Backend, BoxFuture, Observed};
+pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};

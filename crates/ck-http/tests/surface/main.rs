@@ -3,6 +3,7 @@
 mod application;
 mod bad_input;
 mod client;
+mod events;
 mod figures;
 mod fixtures;
 mod guide;
@@ -16,3 +17,5 @@ mod plans;
 mod questions;
 mod routes;
 mod support;
+mod table;
+mod watch;

@@ -7,7 +7,7 @@ export interface Member {
   member: number;
   id: string;
   http: string;
-  domain: string | null;
+  domain?: string | null;
   weight: number;
   status: string;
   services: Record<string, string>;
@@ -171,6 +171,7 @@ export interface Detailed {
 export interface Owned {
   owned: { id: string; epoch: number }[];
   lease_remaining_ms: number;
+  version: number;
   node: string;
   session?: number;
 }

@@ -6,7 +6,7 @@ import { clock, plural, span } from "./format";
 import { retry } from "./live";
 import { TokenDialog } from "./operate";
 import type { Theme } from "./palette";
-import type { Model } from "./store";
+import { type Model, versionOf } from "./store";
 
 interface Props {
   model: Model;
@@ -25,7 +25,7 @@ export function Header({ model, theme, onTheme, onPartition }: Props) {
         <h1>{name}</h1>
         {model.table && (
           <span class="faint version" title={`incarnation ${model.table.incarnation}`}>
-            version <b data-figure="version">{model.table.version}</b>
+            version <b data-figure="version">{versionOf(model)}</b>
           </span>
         )}
       </div>
@@ -90,7 +90,7 @@ export function CutOff({ model }: { model: Model }) {
         <b>This page is cut off from {here}</b> since {clock(model.lostAt)}.{" "}
         {model.refused && `It says: ${model.refused}. `}
         {model.table
-          ? `What you see is version ${model.table.version}, ${span(performance.now() - model.heardAt)} old.`
+          ? `What you see is version ${versionOf(model)}, ${span(performance.now() - model.heardAt)} old.`
           : "There is nothing to show yet."}{" "}
         {wait > 0 ? `Next try in ${span(wait)}.` : "Trying…"}
       </span>

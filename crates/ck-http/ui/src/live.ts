@@ -14,9 +14,9 @@ import {
   allNodes,
   get,
 } from "./api";
-import { type Entry, now, set } from "./store";
+import { type Entry, now, set, versionOf } from "./store";
 import { type ServerEvent, follow } from "./stream";
-import { type Listed, type Table, changed, tableFrom, tableOf } from "./table";
+import { type Table, changed, tableOf } from "./table";
 
 /** Time between two looks where changes are not pushed. */
 const LOOK_MS = 2000;
@@ -92,6 +92,7 @@ function on(event: ServerEvent): void {
     }
     case "lifecycle":
       note(JSON.parse(event.data) as Lifecycle);
+      ask();
       return;
     case "dropped":
       throw new Error("the server dropped the stream");
@@ -115,9 +116,9 @@ function note(event: Lifecycle): void {
   set({ history: [entry, ...history].sort((a, b) => b.version - a.version).slice(0, ENTRIES_MAX) });
 }
 
-/** A sign that the stream cannot be had, and changes have to be asked for. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof Problem && [404, 503].includes(error.status) && error.code !== "not-formed";
+/** Whether as many watch as may: then changes have to be asked for. */
+function isCrowded(error: unknown): boolean {
+  return error instanceof Problem && error.code === "too-many-watchers";
 }
 
 async function watchOnce(): Promise<void> {
@@ -137,24 +138,11 @@ async function watchOnce(): Promise<void> {
   }
 }
 
-/** The present table; put together from the lists of a node that has no route for it. */
-async function look(): Promise<Table> {
-  try {
-    return tableOf(await get<TableBody>("v1/table"));
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 404) throw error;
-  }
-  const config = now().config ?? (await get<{ config: Config }>("v1/config")).config;
-  const [list, nodes] = await Promise.all([get<Listed>("v1/partitions"), allNodes()]);
-  set({ config });
-  return tableFrom(list, nodes, config.replication_factor);
-}
-
 async function pollFor(ms: number): Promise<void> {
   const until = performance.now() + ms;
   set({ pushed: false });
   while (performance.now() < until) {
-    take(await look());
+    take(tableOf(await get<TableBody>("v1/table")));
     heard();
     await pause(LOOK_MS);
   }
@@ -171,7 +159,7 @@ export async function run(): Promise<never> {
       await watchOnce();
     } catch (error) {
       try {
-        if (!isRefusal(error)) throw error;
+        if (!isCrowded(error)) throw error;
         await pollFor(POLLING_MS);
         continue;
       } catch (again) {
@@ -257,7 +245,8 @@ async function pulse(): Promise<void> {
     set({ owned, ownedAt: at });
     const [leader, detailed] = await Promise.all([get<Leader>("v1/consensus/leader"), get<Detailed>("v1/health/detailed")]);
     set({ leader, detailed });
-    if (now().transfers?.plan || (now().transfers?.count ?? 0) > 0) ask();
+    // A version in which no row and no member differs is not told of by the stream.
+    if (owned.version > versionOf(now()) || now().transfers?.plan || (now().transfers?.count ?? 0) > 0) ask();
   } catch {
     set({ owned: null });
   }

@@ -60,6 +60,12 @@ let model: Model = {
   oldest: 0,
 };
 
+/** The newest version that is known of: of the table, or of figures that came after it. */
+export function versionOf({ table, stats }: Model): number {
+  const known = table?.version ?? 0;
+  return stats && stats.incarnation === table?.incarnation ? Math.max(known, stats.version) : known;
+}
+
 const listeners = new Set<() => void>();
 let queued = false;
 

@@ -1,5 +1,5 @@
 // The table as this page holds it: rows by number, members by number, changed by deltas.
-import type { DeltaBody, Member, Node, Row, State, TableBody } from "./api";
+import type { DeltaBody, Member, Row, State, TableBody } from "./api";
 
 export interface Table {
   incarnation: number;
@@ -46,30 +46,6 @@ export function changed(table: Table, delta: DeltaBody): Table | null {
   };
 }
 
-export interface Listed {
-  partitions: { id: string; primary_node: string; replica_nodes: string[]; epoch: number; state: State }[];
-  incarnation: number;
-  version: number;
-}
-
-/** The same from the list of partitions and the nodes. */
-export function tableFrom(list: Listed, nodes: Node[], factor: number): Table {
-  const numbers = new Map(nodes.map((node) => [node.id, node.member]));
-  const number = (id: string) => numbers.get(id) ?? 0;
-  return {
-    incarnation: list.incarnation,
-    version: list.version,
-    factor,
-    members: new Map(nodes.map((node) => [node.member, { ...node, http: node.ip }])),
-    rows: list.partitions.map((one) => ({
-      epoch: one.epoch,
-      state: one.state,
-      primary: one.primary_node === "" ? null : number(one.primary_node),
-      replicas: one.replica_nodes.map(number),
-    })),
-  };
-}
-
 export interface Held {
   copies: number;
   primaries: number;
@@ -104,6 +80,6 @@ export function nameOf(table: Table, number: number | null): string {
 }
 
 /** The widest segment of a node's failure domain; itself when it names none. */
-export function domainOf(member: { id: string; domain: string | null }): string {
+export function domainOf(member: { id: string; domain?: string | null }): string {
   return member.domain?.split("/")[0] ?? member.id;
 }

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type HistoryEntry, Problem, type TableBody, get } from "./api";
 import { Icon } from "./bits";
 import { moment, span } from "./format";
-import type { Model } from "./store";
+import { type Model, versionOf } from "./store";
 import { type Table, tableOf } from "./table";
 
 export interface Travelling {
@@ -28,7 +28,7 @@ const KEPT_MAX = 64;
 const FAR = 256;
 
 export function useTravel(model: Model): Travelling {
-  const last = model.table?.version ?? 0;
+  const last = versionOf(model);
   const incarnation = model.table?.incarnation ?? 0;
   const [at, setAt] = useState<number | null>(null);
   const [table, setTable] = useState<Table | null>(null);
