@@ -138,7 +138,7 @@ function Lease({ model }: { model: Model }) {
   const node = owned?.node ?? model.detailed?.node_id ?? "";
   const none = model.link === "lost" ? "unknown" : model.config?.mode === "advisory" ? "none in this mode" : "none";
   return (
-    <div class={`figure${owned && left === 0 ? " is-warn" : ""}`}>
+    <div class={`figure${owned?.lease_remaining_ms === 0 ? " is-warn" : ""}`}>
       <span class="label">Lease of {node || "this node"}</span>
       <span class="value">{owned && owned.lease_remaining_ms > 0 && model.link === "live" ? <b>{span(owned.lease_remaining_ms)}</b> : <b>{none}</b>}</span>
       <span class="lease-bar" aria-hidden="true">

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { STATES, type State } from "./api";
 import { Choice, Panel, say } from "./bits";
 import { count, list, plural } from "./format";
-import { type By, type Layout, type Order, layout, paint, shape } from "./paint";
+import { type By, type Layout, type Order, layout, paint, ring, shape } from "./paint";
 import { PartitionDetail } from "./partition";
 import { type Inks, over } from "./palette";
 import { type Table, byState, nameOf } from "./table";
@@ -129,6 +129,7 @@ const STEPS: Record<string, (plan: Layout, at: number) => number> = {
 function Canvas(props: Props & { order: Order; only: State | null }) {
   const { table, order, colours, inks, by, member, selected, onSelect, only } = props;
   const frame = useRef<HTMLDivElement>(null);
+  const cells = useRef<HTMLCanvasElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
   const [cursor, setCursor] = useState<number | null>(null);
@@ -144,9 +145,14 @@ function Canvas(props: Props & { order: Order; only: State | null }) {
   const tall = plan.rows * plan.height;
   useEffect(() => {
     if (width === 0) return;
+    const pen = scaled(cells.current, width, tall);
+    if (pen) paint(pen, table, plan, { by, colours, inks, member, only });
+  }, [table, plan, width, tall, by, colours, inks, member, only]);
+  useEffect(() => {
+    if (width === 0) return;
     const pen = scaled(canvas.current, width, tall);
-    if (pen) paint(pen, table, plan, { by, colours, inks, member, cursor, selected, focused, only });
-  }, [table, plan, width, tall, by, colours, inks, member, cursor, selected, focused, only]);
+    if (pen) ring(pen, plan, [[selected, inks.focus], [cursor, focused ? inks.focus : inks.text]]);
+  }, [plan, width, tall, inks, cursor, selected, focused]);
 
   const under = (event: PointerEvent | MouseEvent): number | null => {
     const column = Math.floor(event.offsetX / plan.width);
@@ -172,6 +178,7 @@ function Canvas(props: Props & { order: Order; only: State | null }) {
   };
   return (
     <div ref={frame} class="grid-frame">
+      <canvas ref={cells} class="cells" aria-hidden="true" />
       <canvas
         ref={canvas}
         tabIndex={0}

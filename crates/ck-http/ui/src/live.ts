@@ -20,8 +20,12 @@ import { type Table, changed, tableOf } from "./table";
 
 /** Time between two looks where changes are not pushed. */
 const LOOK_MS = 2000;
-/** Time between two looks at what changes without a version: leader, readiness, the lease. */
-const PULSE_MS = 2000;
+/** Time between two looks at what changes without a version: the lease, which lasts little longer. */
+const PULSE_MS = 1000;
+/** Every so many of them leader and readiness, too. */
+const PULSES = 2;
+/** Partitions a node owns that the lease is asked for together with in a second. */
+const OWNED_A_SECOND = 5000;
 /** Least time between two rounds of questions. */
 const ROUND_MS = 250;
 /** Longest wait before the next try. */
@@ -235,16 +239,22 @@ async function readHistory(): Promise<Entry[]> {
   return fresh;
 }
 
+let pulses = 0;
+
 /** What changes without a version. */
 async function pulse(): Promise<void> {
-  const { link, table } = now();
+  const { link, table, owned: before } = now();
   if (document.hidden || link !== "live" || !table) return;
+  pulses += 1;
+  if (pulses % Math.ceil((before?.owned.length ?? 0) / OWNED_A_SECOND + 0.001) !== 0) return;
   try {
     const at = performance.now();
     const owned = await get<Owned>("v1/owned");
     set({ owned, ownedAt: at });
-    const [leader, detailed] = await Promise.all([get<Leader>("v1/consensus/leader"), get<Detailed>("v1/health/detailed")]);
-    set({ leader, detailed });
+    if (pulses % PULSES === 0) {
+      const [leader, detailed] = await Promise.all([get<Leader>("v1/consensus/leader"), get<Detailed>("v1/health/detailed")]);
+      set({ leader, detailed });
+    }
     // A version in which no row and no member differs is not told of by the stream.
     if (owned.version > versionOf(now()) || now().transfers?.plan || (now().transfers?.count ?? 0) > 0) ask();
   } catch {

@@ -20,7 +20,7 @@ const WAITS: Record<string, string> = {
   release: "waits for the old primary to let go",
   lease: "waits for a lease to run out",
   activation: "waits for the new primary",
-  grace: "waits for a lost node to come back",
+  grace: "done; the old copy is kept for a grace period",
 };
 
 export function Moves({ model }: { model: Model }) {
@@ -47,7 +47,7 @@ export function Moves({ model }: { model: Model }) {
       {shown.length === 0 ? (
         <p class="empty">{moves?.plan ? "No copy is on its way at this moment." : "Nothing moves. A plan shows what a rebalance would change, and what it costs."}</p>
       ) : (
-        <ul class="moves">
+        <ul class="moves" tabIndex={0} aria-label="Moves under way, oldest first">
           {shown.map((one) => (
             <Move key={one.id} move={one} />
           ))}

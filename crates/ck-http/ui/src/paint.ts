@@ -57,10 +57,6 @@ export interface Look {
   inks: Inks;
   /** Member whose partitions stand out. */
   member: number | null;
-  /** Partition that is selected or pointed at. */
-  cursor: number | null;
-  selected: number | null;
-  focused: boolean;
   only: State | null;
 }
 
@@ -74,17 +70,20 @@ export function paint(pen: Pen, table: Table, plan: Layout, look: Look): void {
     const y = Math.floor(where / columns) * height;
     cell(pen, table, plan, look, partition, x, y);
   });
-  for (const [partition, strong] of [
-    [look.selected, true],
-    [look.cursor, look.focused],
-  ] as const) {
+}
+
+/** Partitions that stand out by a ring, on a canvas of their own, so that pointing paints no cell again. */
+export function ring(pen: Pen, plan: Layout, marked: readonly (readonly [number | null, string])[]): void {
+  const { columns, rows, width, height, gap } = plan;
+  pen.clearRect(0, 0, columns * width, rows * height);
+  for (const [partition, ink] of marked) {
     const where = partition === null ? undefined : plan.place[partition];
     if (where === undefined) continue;
     const x = (where % columns) * width;
     const y = Math.floor(where / columns) * height;
     pen.lineWidth = 2;
-    pen.strokeStyle = strong ? look.inks.focus : look.inks.muted;
-    pen.strokeRect(x + 1, y + 1, width - plan.gap - 2, height - plan.gap - 2);
+    pen.strokeStyle = ink;
+    pen.strokeRect(x + 1, y + 1, width - gap - 2, height - gap - 2);
   }
 }
 

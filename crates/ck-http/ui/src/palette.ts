@@ -40,11 +40,22 @@ export function shade(colour: string, by: number): string {
   return `#${moved.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
 }
 
+/** Mixtures that were made; a grid asks for the same few again and again. */
+const mixtures = new Map<string, string>();
+const MIXTURES_MAX = 4096;
+
 /** `colour` laid over `ground`, opaque: `part` of 1 is the colour itself. */
 export function over(colour: string, ground: string, part: number): string {
+  if (part >= 1) return colour;
+  const key = `${colour}${ground}${part}`;
+  const known = mixtures.get(key);
+  if (known !== undefined) return known;
   const below = parts(ground);
   const mixed = parts(colour).map((value, at) => Math.round(value * part + (below[at] ?? 0) * (1 - part)));
-  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  const mixture = `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  if (mixtures.size >= MIXTURES_MAX) mixtures.clear();
+  mixtures.set(key, mixture);
+  return mixture;
 }
 
 /** Colours by member number: `owner` tells nodes apart, `domain` failure domains. */

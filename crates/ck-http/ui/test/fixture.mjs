@@ -273,6 +273,7 @@ export class Fixture {
   /** Ends every connection at once, as a crash does. */
   async stop() {
     clearInterval(this.heartbeat);
+    if (!this.server.listening) return;
     const closed = new Promise((done) => this.server.close(done));
     this.server.closeAllConnections();
     await closed;

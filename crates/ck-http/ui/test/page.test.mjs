@@ -1,6 +1,8 @@
 // What the page does with whatever a node answers: sizes, themes, keys, breaks, the past.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { figure, launch, open, until } from "./browser.mjs";
 import { Fixture } from "./fixture.mjs";
 
@@ -10,27 +12,22 @@ before(async () => {
 });
 after(() => browser?.close());
 
-async function served(options, look = {}) {
+/** A page of a server that answers as told; both are gone after the test, however it ends. */
+async function served(t, options, look = {}) {
   const fixture = new Fixture(options);
   const origin = await fixture.start();
+  t.after(() => fixture.stop());
   const view = await open(browser, origin, look);
-  return {
-    fixture,
-    origin,
-    ...view,
-    async end() {
-      await view.close();
-      await fixture.stop();
-    },
-  };
+  t.after(() => view.close());
+  return { fixture, origin, ...view };
 }
 
 for (const [name, options] of [
   ["3 nodes with 16 partitions", { nodes: 3, partitions: 16 }],
   ["100 nodes with 4,096 partitions, some in every state", { nodes: 100, partitions: 4096, domains: 5, busy: true }],
 ]) {
-  test(`${name} fit at 1280 and at 400 pixels, dark and light`, async () => {
-    const view = await served(options);
+  test(`${name} fit at 1280 and at 400 pixels, dark and light`, async (t) => {
+    const view = await served(t, options);
     const { page, fixture } = view;
     for (const scheme of ["light", "dark"]) {
       for (const width of [1280, 400]) {
@@ -47,23 +44,52 @@ for (const [name, options] of [
       assert.equal(await figure(page, `state-${state}`), (states[state] ?? 0).toLocaleString("en-US"));
     }
     view.clean();
-    await view.end();
-  });
+    });
 }
 
-test("a change that is pushed is shown without being asked for", async () => {
-  const view = await served({ nodes: 3, partitions: 16 });
+test("nothing is too faint, nameless or out of place for those who see or hear it otherwise", async (t) => {
+  const view = await served(t, { nodes: 7, partitions: 256, domains: 3, busy: true });
+  const { page } = view;
+  const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  const check = async (what) => {
+    if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} (${node.any.map((any) => any.message).join()})`).slice(0, 3).join(", ")}`);
+    assert.deepEqual(found, [], what);
+  };
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, scheme);
+    await check(`the page, ${scheme}`);
+    await page.locator('[data-node="node-2"] .node-row').click();
+    await page.locator("canvas[role=application]").click({ position: { x: 4, y: 4 } });
+    await page.waitForSelector(".why-not");
+    await page.getByLabel("Key to look up").fill("user:1001");
+    await page.waitForSelector(".route li");
+    await check(`with what can be opened, ${scheme}`);
+    await page.getByLabel("Key to look up").fill("");
+    await page.getByRole("button", { name: "Preview a plan…" }).click();
+    await page.waitForSelector(".plan-moves td");
+    await check(`a plan, ${scheme}`);
+    await page.keyboard.press("Escape");
+    await page.locator('[data-node="node-2"] .node-row').click();
+    await page.locator("canvas[role=application]").click({ position: { x: 4, y: 4 } });
+  }
+  view.clean();
+});
+
+test("a change that is pushed is shown without being asked for", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 16 });
   view.fixture.change([{ partition: 3, epoch: 9, state: "unavailable", primary: null, replicas: [1, 2, 3] }]);
   await until("the version", () => figure(view.page, "version"), (text) => text === "32");
   await until("the figure", () => figure(view.page, "served"), (text) => text === "15");
   assert.match(await view.page.locator(".verdict").innerText(), /1 partition of 16 is served by nobody/);
   assert.match(await view.page.title(), /^! /);
   view.clean();
-  await view.end();
 });
 
-test("a page that is cut off says so and how old it is, and recovers by itself", async () => {
-  const view = await served({ nodes: 3, partitions: 16 });
+test("a page that is cut off says so and how old it is, and recovers by itself", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 16 });
   const { page, fixture } = view;
   await fixture.stop();
   await page.waitForSelector(".banner.is-bad");
@@ -76,11 +102,10 @@ test("a page that is cut off says so and how old it is, and recovers by itself",
   fixture.change([{ partition: 0, epoch: 7, state: "moving", primary: 2, replicas: [1, 3] }]);
   await until("the version", () => figure(page, "version"), (text) => text === "32");
   view.clean(/ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET|NETWORK)/);
-  await view.end();
 });
 
-test("everything is reached by keys alone", async () => {
-  const view = await served({ nodes: 3, partitions: 64 });
+test("everything is reached by keys alone", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 64 });
   const { page } = view;
   const focused = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
   await page.keyboard.press("/");
@@ -126,11 +151,10 @@ test("everything is reached by keys alone", async () => {
   await page.keyboard.press("Tab");
   await page.waitForSelector('[data-node="node-2"] .node-more');
   view.clean();
-  await view.end();
 });
 
-test("a node is drained only after it was confirmed, and with the token that was entered", async () => {
-  const view = await served({ nodes: 3, partitions: 16, token: "s3cret" });
+test("a node is drained only after it was confirmed, and with the token that was entered", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 16, token: "s3cret" });
   const { page, fixture } = view;
   const status = () => fixture.members[1].status;
   await page.locator('[data-node="node-2"] .node-row').click();
@@ -147,11 +171,10 @@ test("a node is drained only after it was confirmed, and with the token that was
   const kept = await page.evaluate(() => [JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage }), document.cookie, document.documentElement.outerHTML]);
   assert.ok(!kept.join().includes("s3cret"), "the token is in memory alone");
   view.clean(/status of 401/);
-  await view.end();
 });
 
-test("a plan that is too old is refused in words, and can be made again", async () => {
-  const view = await served({ nodes: 3, partitions: 64 });
+test("a plan that is too old is refused in words, and can be made again", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 64 });
   const { page, fixture } = view;
   await page.getByRole("button", { name: "Preview a plan…" }).click();
   await until("the cost", () => figure(page, "plan-copies"), (text) => text === "48");
@@ -162,11 +185,10 @@ test("a plan that is too old is refused in words, and can be made again", async 
   await page.getByRole("button", { name: /^Apply/ }).click();
   await page.waitForSelector("dialog", { state: "detached" });
   view.clean(/status of 412/);
-  await view.end();
 });
 
-test("the slider shows the table as it was, says so, and comes back", async () => {
-  const view = await served({ nodes: 3, partitions: 16 });
+test("the slider shows the table as it was, says so, and comes back", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 16 });
   const { page, fixture } = view;
   const slider = page.getByLabel("Version of the table");
   await slider.focus();
@@ -180,11 +202,10 @@ test("the slider shows the table as it was, says so, and comes back", async () =
   await page.getByRole("button", { name: "Back to now" }).first().click();
   await page.waitForSelector(".banner.is-past", { state: "detached" });
   view.clean();
-  await view.end();
 });
 
-test("the theme follows the system until one is chosen, which is kept", async () => {
-  const view = await served({ nodes: 3, partitions: 16 }, { scheme: "dark" });
+test("the theme follows the system until one is chosen, which is kept", async (t) => {
+  const view = await served(t, { nodes: 3, partitions: 16 }, { scheme: "dark" });
   const { page } = view;
   const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
   assert.equal(await theme(), "dark");
@@ -194,5 +215,4 @@ test("the theme follows the system until one is chosen, which is kept", async ()
   await page.waitForSelector('[data-figure="version"]');
   assert.equal(await theme(), "light");
   view.clean(/ERR_INCOMPLETE|ERR_ABORTED/);
-  await view.end();
 });
