@@ -40,7 +40,7 @@ export async function open(browser, origin, { width = 1280, height = 900, scheme
 export const figure = (page, name) => page.locator(`[data-figure="${name}"]`).first().innerText();
 
 /** Waits until `look` gives what `wanted` takes, and says what it last gave when it does not. */
-export async function until(what, look, wanted, ms = 20_000) {
+export async function until(what, look, wanted, ms = 60_000) {
   const end = Date.now() + ms;
   let last;
   while (Date.now() < end) {

@@ -8,7 +8,7 @@ let browser;
 let cluster;
 let view;
 before(async () => {
-  [browser, cluster] = await Promise.all([launch(), Cluster.start({ nodes: 3, partitions: 32 })]);
+  [browser, cluster] = await Promise.all([launch(), Cluster.start({ nodes: 3, partitions: 16 })]);
   view = await open(browser, cluster.origin);
 });
 after(async () => {
@@ -78,7 +78,7 @@ test("every figure is the API's, before and after a kill -9, without a reload", 
   const others = cluster.ready.nodes.map((node) => node.id).filter((id) => id !== "node-1");
   const killed = others.at(-1);
   cluster.kill(killed);
-  await until("the failover", () => page.locator(".verdict").innerText(), (said) => said.includes(`${killed} is not up`) && said.startsWith("All 32"));
+  await until("the failover", () => page.locator(".verdict").innerText(), (said) => said.includes(`${killed} is not up`) && said.startsWith("All 16"));
   assert.equal(await row(killed, "primaries"), 0);
   await agrees("after the kill");
   assert.equal(await page.evaluate(() => window.unreloaded), true);
@@ -105,13 +105,13 @@ test("a plan is previewed with its cost, applied with a token, and followed to i
   await page.getByRole("button", { name: "Preview a plan…" }).click();
   await page.getByLabel(/^Token of this cluster/).fill(cluster.token);
   await page.getByRole("button", { name: "Use this token" }).click();
-  await until("the cost", () => figure(page, "plan-copies"), (copies) => copies === "24");
+  await until("the cost", () => figure(page, "plan-copies"), (copies) => copies === "12");
   assert.equal(await row("node-4", "copies"), 0, "a preview changes nothing");
-  await page.getByRole("button", { name: /^Apply: move 24 copies/ }).click();
+  await page.getByRole("button", { name: /^Apply: move 12 copies/ }).click();
   await page.waitForSelector("dialog", { state: "detached" });
-  await until("the end of the plan", () => row("node-4", "copies"), (copies) => copies === 24);
+  await until("the end of the plan", () => row("node-4", "copies"), (copies) => copies === 12);
   await agrees("after the plan");
-  await cluster.send("PATCH", "/v1/config", { auto_rebalance: true });
+  await cluster.send("PATCH", "/v1/config", { auto_rebalance: true, settle_ms: 100 });
 });
 
 test("a node is drained after it was confirmed", async () => {
