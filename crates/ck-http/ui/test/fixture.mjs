@@ -198,7 +198,7 @@ export class Fixture {
     const table = {
       "GET /v1/partitions/stats": () => this.stats(),
       "GET /v1/nodes": () => ({ nodes: this.nodes(), has_more: false }),
-      "GET /v1/transfers": () => ({ transfers: this.transfers, count: this.transfers.length, braked: false, ...stamp, ...(this.transfers.length > 0 ? { plan: { trigger: "drain", actor: "operator", total: 123, done: 47, paused: false, started_at_ms: NOW - 60_000 } } : {}) }),
+      "GET /v1/transfers": () => ({ transfers: this.transfers, count: this.transfers.length, braked: false, ...stamp, ...(this.transfers.length > 0 ? { plan: { trigger: "drain", actor: "operator", total: 123, done: this.done ?? 47, paused: false, started_at_ms: NOW - 60_000 } } : {}) }),
       "GET /v1/consensus/leader": () => ({ leader_id: "node-1", leader_name: "node-1", leader_ip: "", term: 3, elected_at: new Date(NOW - 4_000_000).toISOString() }),
       "GET /v1/health/detailed": () => ({ healthy: true, node_id: "node-1", is_leader: true, raft_state: "Leader", uptime: "1s", reasons: [], software: "clusterkit 0.1.0", handler: [] }),
       "GET /v1/config": () => ({ config: { cluster_name: "demo", partition_count: this.rows.length, replication_factor: this.factor, spread: 1, hash: "xxh3", mode: "fenced", profile: "lan", min_in_sync: 2, lease_ms: 2000, rho_ppm: 50_000, max_transfers_per_node: 4, auto_rebalance: true } }),
