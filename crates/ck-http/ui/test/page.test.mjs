@@ -118,6 +118,7 @@ test("everything is reached by keys alone", async (t) => {
   await page.keyboard.press("Enter");
   await page.waitForSelector(`.detail[aria-label="${route.id}"]`);
   await page.keyboard.press("Escape");
+  await page.waitForSelector(".route", { state: "detached" });
   // Through the whole page, and back to its beginning: every stop can be seen.
   const stops = new Set();
   for (let press = 0; press < 60; press += 1) {
