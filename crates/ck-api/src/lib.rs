@@ -42,9 +42,9 @@ pub use ownership::{
 };
 pub use partition::{
     Balance, DomainStats, Partition, PartitionAnswer, PartitionList, PartitionStats, Replica,
-    Transfer,
+    Share, Transfer,
 };
-pub use plan::{Plan, PlanMove, PlanProgress, TransferList};
+pub use plan::{Plan, PlanMove, PlanProgress, PlanUnderWay, TransferList};
 pub use problem::{Code, Newest, Problem};
 pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;

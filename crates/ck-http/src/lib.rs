@@ -6,7 +6,7 @@
 //!
 //! Everything lives under `/v1`; the paths that clients of the Go library call are served without
 //! the prefix as well, under their old field names. [`routes`] lists them all. Errors are
-//! `application/problem+json` with a stable code.
+//! `application/problem+json` with a stable code. The dashboard is at `/ui`.
 //!
 //! An application's own routes are served beside these, under the same limits: [`Routes`]. A data
 //! plane answers who is not the owner with [`admit`].
@@ -41,6 +41,7 @@ mod stream;
 mod surface;
 mod table;
 mod time;
+mod ui;
 mod view;
 
 pub use access::AcceptedTokens;

@@ -21,6 +21,7 @@ use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
 use crate::table::{Feed, Recorder};
+use crate::ui;
 use crate::view::View;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
@@ -98,13 +99,11 @@ impl Surface {
         })
     }
 
-    /// Whether a path is one of these routes, whatever the method.
+    /// Whether a path is one of these routes, or the dashboard's, whatever the method.
     #[must_use]
     pub fn serves(&self, path: &str) -> bool {
-        !matches!(
-            self.core.router.find(&hyper::Method::GET, path),
-            Found::Nothing
-        )
+        let found = self.core.router.find(&Method::GET, path);
+        !matches!(found, Found::Nothing) || ui::serves(path)
     }
 
     /// Ends the answers that never end by themselves, such as the stream of orders, now and from
@@ -197,6 +196,9 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = ui::answer(&head) {
+            return Ok(reply);
+        }
         let path = head.uri.path();
         let (route, segments) = match core.router.find(&head.method, path) {
             Found::Route(route, segments) => (route, segments),

@@ -88,6 +88,7 @@ pub(super) async fn show(
             writeln!(out, "  {}  http://{}  pid {}", node.id, node.http, node.pid)?;
         }
         let address = |at: usize| nodes[at % nodes.len()].http;
+        writeln!(out, "\nthe dashboard is at http://{}/ui", address(0))?;
         writeln!(out, "\ntry")?;
         let mut copies = vec![owner.primary_node.as_str()];
         copies.extend(owner.replica_nodes.iter().map(String::as_str));
