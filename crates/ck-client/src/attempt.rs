@@ -108,7 +108,7 @@ pub(crate) fn build(
 ) -> Result<Request<Full<Bytes>>, Failure> {
     let mut request = Request::builder()
         .method(&call.method)
-        .uri(format!("http://{server}{}", call.target));
+        .uri(format!("{}://{server}{}", inner.scheme, call.target));
     if let Some(authorization) = &inner.authorization {
         request = request.header(hyper::header::AUTHORIZATION, authorization.clone());
     }
