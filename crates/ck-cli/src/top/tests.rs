@@ -107,6 +107,12 @@ fn lost() -> Model {
             ..Lifecycle::default()
         })));
     }
+    model.take(Input::Asked(Box::new(moving())));
+    model
+}
+
+/// A plan is under way, and the brake is pulled.
+fn moving() -> Asked {
     let transfer = Transfer {
         id: 7,
         stage: "catch-up".into(),
@@ -130,7 +136,7 @@ fn lost() -> Model {
         }),
         ..Plan::default()
     };
-    model.take(Input::Asked(Box::new(Asked {
+    Asked {
         leader: "node-1".into(),
         term: 3,
         moves: TransferList {
@@ -139,8 +145,7 @@ fn lost() -> Model {
             ..TransferList::default()
         },
         plan: Some(plan),
-    })));
-    model
+    }
 }
 
 fn terminal(model: &mut Model, width: u16, height: u16, now: Instant) -> Terminal<TestBackend> {
