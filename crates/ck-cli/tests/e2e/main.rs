@@ -20,6 +20,7 @@ mod faults;
 mod forming;
 mod handler_faults;
 mod live;
+mod logs;
 mod migrate;
 mod network;
 mod ownership;
