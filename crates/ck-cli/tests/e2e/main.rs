@@ -18,6 +18,7 @@ mod drain;
 mod failover;
 mod faults;
 mod forming;
+mod guides;
 mod handler_faults;
 mod live;
 mod logs;
