@@ -75,12 +75,13 @@ impl Core {
             }
             Covered::PATH => {
                 let (_, question) = self.meant::<Covered>(body)?;
-                Ok(frame(&self.covered(&question)?))
+                Ok(frame(&self.covered(&question).await?))
             }
             Recent::PATH => {
                 let (_, question) = self.meant::<Recent>(body)?;
-                let recent = self.store.recent(question.partition, question.after)?;
-                Ok(frame(&recent))
+                let recent =
+                    self.reading(move |store| store.recent(question.partition, question.after));
+                Ok(frame(&recent.await?))
             }
             Attach::PATH => {
                 let (from, question) = self.meant::<Attach>(body)?;
@@ -92,7 +93,7 @@ impl Core {
             }
             Chunk::PATH => {
                 let (_, question) = self.meant::<Chunk>(body)?;
-                Ok(frame(&self.chunk(&question)?))
+                Ok(frame(&self.chunk(question).await?))
             }
             _ => Err(AnswerError::Unknown),
         }
@@ -142,12 +143,10 @@ impl Core {
     }
 
     /// Whether no grant newer than the asked one has been seen.
-    fn covered(&self, question: &Covered) -> Result<Verdict<()>, StoreError> {
-        let newest = self
-            .store
-            .meta(question.partition)?
-            .unwrap_or_default()
-            .fence;
+    async fn covered(self: &Arc<Self>, question: &Covered) -> Result<Verdict<()>, StoreError> {
+        let partition = question.partition;
+        let meta = self.reading(move |store| store.meta(partition)).await?;
+        let newest = meta.unwrap_or_default().fence;
         Ok(if newest > question.grant {
             Err(Refused::Fenced { newest })
         } else {
@@ -211,7 +210,7 @@ impl Core {
     }
 
     /// A stretch of this copy, for one that is being made.
-    fn chunk(&self, question: &Chunk) -> Result<Verdict<Chunked>, StoreError> {
+    async fn chunk(self: &Arc<Self>, question: Chunk) -> Result<Verdict<Chunked>, StoreError> {
         if let Some(grant) = question.grant {
             let part = self.part(PartitionId(question.partition));
             let serves = part.lock().as_ref().is_some_and(|now| now.grant == grant);
@@ -219,8 +218,10 @@ impl Core {
                 return Ok(Err(Refused::NotServing));
             }
         }
-        let (start, end) = (question.start.as_ref(), question.end.as_ref());
-        let (partition, digest) = (question.partition, question.digest);
-        Ok(Ok(self.store.compare(partition, start, end, digest)?))
+        let compared = self.reading(move |store| {
+            let (start, end) = (question.start.as_ref(), question.end.as_ref());
+            store.compare(question.partition, start, end, question.digest)
+        });
+        Ok(Ok(compared.await?))
     }
 }

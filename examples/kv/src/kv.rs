@@ -130,6 +130,23 @@ impl Core {
         self.node.get()
     }
 
+    /// Reads the store on a thread that may wait for the disk: those that serve never do.
+    pub(crate) async fn reading<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.store.reads).acquire_owned().await;
+        let permit = permit.map_err(|_| self.store.closed())?;
+        let core = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            // Kept for as long as it reads, whether anybody still waits for it or not.
+            let _permit = permit;
+            read(&core.store)
+        });
+        // It fails with the runtime, or with a reading that panicked.
+        done.await.unwrap_or_else(|_| Err(self.store.closed()))
+    }
+
     pub(crate) fn part(&self, partition: PartitionId) -> Arc<Part> {
         if let Some(part) = self.parts.read().get(&partition.0) {
             return Arc::clone(part);
