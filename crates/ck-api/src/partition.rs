@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One partition in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Partition {
     /// `partition-3`.
     pub id: String,
@@ -37,6 +38,7 @@ impl Partition {
 
 /// Answer to `GET /partitions`: partitions in order of number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionList {
     /// The partitions that match the query.
     pub partitions: Vec<Partition>,
@@ -58,6 +60,7 @@ pub struct PartitionList {
 
 /// Answer to `GET /partitions/key` and `GET /partitions/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionAnswer {
     /// `partition-3`.
     pub id: String,
@@ -96,6 +99,7 @@ pub struct PartitionAnswer {
 
 /// One copy of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replica {
     /// The node that holds it.
     pub node: String,
@@ -114,6 +118,7 @@ pub struct Replica {
 
 /// A move under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transfer {
     /// Its number.
     pub id: u64,
@@ -162,6 +167,7 @@ pub struct Transfer {
 
 /// Answer to `GET /partitions/stats`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionStats {
     /// Number of partitions; 0 before they are created.
     pub total_partitions: u64,
@@ -175,6 +181,9 @@ pub struct PartitionStats {
     /// How evenly primaries are spread over the nodes.
     #[serde(default)]
     pub primaries: Balance,
+    /// What is due to each node by its weight; a node that is due nothing is listed with 0.
+    #[serde(default)]
+    pub shares: BTreeMap<String, Share>,
     /// What the nodes of each named failure domain hold, by the widest segment of its path.
     #[serde(default)]
     pub domains: BTreeMap<String, DomainStats>,
@@ -200,6 +209,7 @@ pub struct PartitionStats {
 
 /// Counts of the nodes, against the exact share that is due to each by its weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Balance {
     /// Least on any node.
     pub min: u64,
@@ -212,8 +222,19 @@ pub struct Balance {
     pub off_share: u64,
 }
 
+/// The exact share of one node, in thousandths and rounded down: 16500 is 16 and a half.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Share {
+    /// Copies due to it, primaries included.
+    pub copies_permille: u64,
+    /// Primaries due to it.
+    pub primaries_permille: u64,
+}
+
 /// What a failure domain holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DomainStats {
     /// Nodes in it.
     pub nodes: u64,

@@ -7,6 +7,7 @@ use crate::partition::Transfer;
 
 /// Answer to `POST /plans`, `GET /plans/{id}` and what is done with a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Its id, known to the node that made it; `current` for a plan under way that was not previewed
     /// here.
@@ -55,6 +56,7 @@ pub struct Plan {
 
 /// How one partition changes, when, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanMove {
     /// What changes.
     #[serde(flatten)]
@@ -67,6 +69,7 @@ pub struct PlanMove {
 
 /// How far a plan under way has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanProgress {
     /// Partitions to change.
     pub total: u64,
@@ -84,6 +87,7 @@ pub struct PlanProgress {
 
 /// Answer to `GET /transfers`: the moves under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TransferList {
     /// They, oldest first.
     pub transfers: Vec<Transfer>,
@@ -91,8 +95,29 @@ pub struct TransferList {
     pub count: u64,
     /// Whether the brake is pulled: nothing is moved.
     pub braked: bool,
+    /// The plan they belong to, if one is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanUnderWay>,
     /// Incarnation of the cluster.
     pub incarnation: u64,
     /// Version of the table.
     pub version: u64,
+}
+
+/// The plan under way, in short; `GET /plans/current` has its moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlanUnderWay {
+    /// Why it was made: `join`, `rejoin`, `loss`, `manual` or `drain`.
+    pub trigger: String,
+    /// Who began it.
+    pub actor: String,
+    /// Partitions to change.
+    pub total: u64,
+    /// Partitions changed so far.
+    pub done: u64,
+    /// Whether an operator holds it back.
+    pub paused: bool,
+    /// When it began, in milliseconds since 1970.
+    pub started_at_ms: u64,
 }

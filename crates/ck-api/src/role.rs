@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a caller must be allowed to do. Ordered: each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Looks, changes nothing.
@@ -25,6 +26,14 @@ impl Role {
             Self::Operate => "operate",
             Self::Admin => "admin",
         }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Read, Self::Operate, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use ck_api::Token;
-
+use crate::access::AcceptedTokens;
 use crate::orders::Orders;
 
 /// How a surface protects itself and whom it answers.
 #[derive(Debug, Clone, Default)]
 pub struct SurfaceConfig {
-    /// Secret that guards every state-changing route. Default none: they are open to whoever
+    /// Tokens that callers show. With any, every route that changes something needs one of its role;
+    /// with one for [`Role::Read`](ck_api::Role::Read), every other route does, too, but the two
+    /// that say whether the node lives and is ready. Default none: every route is open to whoever
     /// reaches the server, so listen on loopback only.
-    pub admin_token: Option<Token>,
+    pub tokens: AcceptedTokens,
     /// Names, without ports, by which this server may be addressed; requests under another name
     /// are refused, which is what keeps a web page from reaching a loopback server by rebinding
     /// its own name to it. Default `None`: any name. See [`loopback_hosts`].
     pub hosts: Option<Vec<String>>,
+    /// Whether the server speaks TLS, as every node of the cluster does then: redirects say so.
+    pub encrypted: bool,
     /// What one caller may use up.
     pub limits: Limits,
     /// What the node's application is asked to do: the one that was given to the node as its
@@ -59,6 +62,9 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Bytes of a JSON body. Default 256 KiB; at most `body_bytes_max`. More is answered 413.
     pub json_bytes_max: usize,
+    /// Time for the handshake of an encrypted connection, from connecting. Default 5 s. Then the
+    /// connection is closed.
+    pub handshake_timeout: Duration,
     /// Time from the first byte of a request's head, or from connecting, to its last. Default
     /// 10 s. Then the connection is closed.
     pub header_timeout: Duration,
@@ -71,6 +77,16 @@ pub struct Limits {
     /// Time a caller may let an answer wait without taking a byte of it. Default 30 s. Then the
     /// connection is closed.
     pub write_timeout: Duration,
+    /// Callers that watch the table, or wait for a version of it, at a time. Default 768: fewer than
+    /// `connections_max`, so that others are answered beside them. One more is answered 503.
+    pub watchers_max: usize,
+    /// Longest time a caller may ask to wait for a version. Default 60 s.
+    pub wait_max: Duration,
+    /// Changes of the table that are kept for watchers that are behind and for looks at the past.
+    /// Default 1,024.
+    pub changes_max: usize,
+    /// Memory for these changes, in bytes, about. Default 4 MiB. The newest is kept in any case.
+    pub changes_bytes_max: usize,
     /// Time that requests under way get when the server stops. Default 5 s.
     pub stop_timeout: Duration,
 }
@@ -85,11 +101,16 @@ impl Default for Limits {
             key_bytes_max: 8 << 10,
             body_bytes_max: (1 << 20) + (64 << 10),
             json_bytes_max: 256 << 10,
+            handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            watchers_max: 768,
+            wait_max: Duration::from_secs(60),
+            changes_max: 1024,
+            changes_bytes_max: 4 << 20,
             stop_timeout: Duration::from_secs(5),
         }
     }
@@ -148,6 +169,9 @@ impl Limits {
             ("key_bytes_max", self.key_bytes_max, 1, 1 << 20),
             ("body_bytes_max", self.body_bytes_max, 1, most),
             ("json_bytes_max", self.json_bytes_max, 1, most),
+            ("watchers_max", self.watchers_max, 0, 1 << 20),
+            ("changes_max", self.changes_max, 1, 1 << 20),
+            ("changes_bytes_max", self.changes_bytes_max, 1, most),
         ] {
             if got < min || got > max {
                 return Err(LimitsError::Range {
@@ -159,11 +183,13 @@ impl Limits {
             }
         }
         for (field, time) in [
+            ("handshake_timeout", self.handshake_timeout),
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
             ("request_timeout", self.request_timeout),
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
+            ("wait_max", self.wait_max),
         ] {
             if time.is_zero() {
                 return Err(LimitsError::Zero { field });

@@ -35,15 +35,27 @@ pub(crate) struct Order {
     pub(crate) body: Bytes,
 }
 
+/// An answer that is there, or comes once something has happened.
+pub(crate) enum Later {
+    Now(Reply),
+    /// Ends by itself within a bounded time. Does not count as a request in flight meanwhile.
+    Later(BoxFuture<'static, Answer>),
+}
+
+/// Carries something out.
+pub(crate) type Act = fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>;
+
 /// What a route does.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
     /// Answers from memory.
     Look(fn(&Core, &Ask<'_>) -> Answer),
+    /// Answers from memory, now or when something has changed; or begins a stream.
+    Wait(fn(&Arc<Core>, &Ask<'_>) -> Result<Later, Refused>),
     /// Carries an operation out, or looks at what takes a moment. Its body is JSON, or may be absent.
-    Act(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
+    Act(Act),
     /// Carries an operation out. Its body is bytes.
-    ActRaw(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
+    ActRaw(Act),
 }
 
 /// One route.
@@ -57,6 +69,17 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
 }
 
+/// Paths that never ask for a token to look: whether a node lives and is ready is asked by what starts
+/// and stops it, and says nothing of what the cluster holds.
+const OPEN: &[&str] = &["/health", "/ready"];
+
+impl Route {
+    /// Whether it is answered without a token, whatever tokens there are.
+    pub(crate) fn is_open(&self) -> bool {
+        self.role == Role::Read && OPEN.contains(&self.path)
+    }
+}
+
 /// A route as others may know it: what it is called by and who may call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,6 +90,8 @@ pub struct RouteInfo {
     pub path: String,
     /// What the caller must be allowed to do.
     pub role: Role,
+    /// Whether it is answered without a token even where looking needs one.
+    pub open: bool,
 }
 
 /// Every route that is served, those without the prefix included.
@@ -83,6 +108,7 @@ pub fn routes() -> impl Iterator<Item = RouteInfo> {
             method: route.method.clone(),
             path,
             role: route.role,
+            open: route.is_open(),
         })
     })
 }

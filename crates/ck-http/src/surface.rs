@@ -1,25 +1,27 @@
 //! From a request to an answer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
-use ck_api::{Code, Problem, Role};
+use ck_api::{Code, Role};
 use hyper::body::{Body, Incoming};
 use hyper::header::Entry;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use tokio::sync::watch;
 
 use crate::backend::Backend;
 use crate::body;
 use crate::config::{LimitsError, SurfaceConfig};
+use crate::counters::{Counters, Slot};
 use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
-use crate::route::{Ask, Found, Handler, Order, Route, Router, nothing, other_methods};
+use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
+use crate::table::{Feed, Recorder};
+use crate::ui;
 use crate::view::View;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
@@ -55,101 +57,8 @@ pub(crate) struct Core {
     pub(crate) closing: watch::Sender<bool>,
     router: Router,
     view: ArcSwapOption<View>,
-}
-
-/// Counted since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    by_class: [AtomicU64; 5],
-    in_flight: AtomicUsize,
-    connections: AtomicUsize,
-    refused: AtomicU64,
-}
-
-impl Counters {
-    fn answered(&self, status: StatusCode) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        if status.as_u16() >= 400 {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(class) = self
-            .by_class
-            .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
-        {
-            class.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Requests answered.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Those answered with 400 or above.
-    pub(crate) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    /// Requests answered, by the first digit of the status.
-    pub(crate) fn by_class(&self) -> impl Iterator<Item = (u16, u64)> {
-        (1..).zip(
-            self.by_class
-                .iter()
-                .map(|class| class.load(Ordering::Relaxed)),
-        )
-    }
-
-    /// Requests being worked on.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed) as u64
-    }
-
-    /// Connections open.
-    pub(crate) fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed) as u64
-    }
-
-    /// Connections refused because there were too many.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn connection_opened(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn connection_closed(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn connection_refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A place among the requests in flight, given back when dropped.
-struct Slot<'a>(&'a AtomicUsize);
-
-impl<'a> Slot<'a> {
-    fn take(in_flight: &'a AtomicUsize, most: usize) -> Result<Self, Refused> {
-        let before = in_flight.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(in_flight);
-        if before < most {
-            return Ok(slot);
-        }
-        let detail = format!("{most} requests are being worked on already; try again in a moment");
-        Err(Problem::new(Code::Overloaded, detail)
-            .with_retry_after_ms(1000)
-            .into())
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// What changes of the table, from the first time somebody wanted to know.
+    recorder: OnceLock<Recorder>,
 }
 
 impl Surface {
@@ -159,8 +68,9 @@ impl Surface {
     /// [`LimitsError`] when the limits do not fit together.
     pub fn new(config: SurfaceConfig, backend: Arc<dyn Backend>) -> Result<Self, LimitsError> {
         let SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits,
             orders,
         } = config;
@@ -168,8 +78,9 @@ impl Surface {
             orders.attach(&backend);
         }
         let config = SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits: limits.build()?,
             orders: None,
         };
@@ -183,17 +94,16 @@ impl Surface {
                 closing: watch::channel(false).0,
                 router: Router::new(),
                 view: ArcSwapOption::empty(),
+                recorder: OnceLock::new(),
             }),
         })
     }
 
-    /// Whether a path is one of these routes, whatever the method.
+    /// Whether a path is one of these routes, or the dashboard's, whatever the method.
     #[must_use]
     pub fn serves(&self, path: &str) -> bool {
-        !matches!(
-            self.core.router.find(&hyper::Method::GET, path),
-            Found::Nothing
-        )
+        let found = self.core.router.find(&Method::GET, path);
+        !matches!(found, Found::Nothing) || ui::serves(path)
     }
 
     /// Ends the answers that never end by themselves, such as the stream of orders, now and from
@@ -211,10 +121,11 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let core = &self.core;
-        let reply = self
+        let mut reply = self
             .answer(request)
             .await
             .unwrap_or_else(|refused| refused.reply());
+        guard::shield(reply.headers_mut());
         core.counters.answered(reply.status());
         reply
     }
@@ -253,10 +164,15 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
-        // What a method without a body asks for changes nothing, or is the application's own fault.
+        // What such a method asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let role = if is_look { Role::Read } else { Role::Operate };
-        guard::origin(&head, role)?;
+        let acts = if is_look { Role::Read } else { Role::Operate };
+        guard::origin(&head, acts)?;
+        if let Some(role) = routes.role(&head.method, head.uri.path())
+            && let Err(denied) = core.config.tokens.admit(&head, role)
+        {
+            return Ok(denied.reply());
+        }
         let within = limits.body_timeout + limits.request_timeout;
         let answering = routes.answer(Request::from_parts(head, body));
         tokio::time::timeout(within, answering).await.map_err(|_| {
@@ -276,10 +192,13 @@ impl Surface {
     {
         let core = &self.core;
         let limits = &core.config.limits;
-        let _slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
+        let slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = ui::answer(&head) {
+            return Ok(reply);
+        }
         let path = head.uri.path();
         let (route, segments) = match core.router.find(&head.method, path) {
             Found::Route(route, segments) => (route, segments),
@@ -287,27 +206,36 @@ impl Surface {
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
         guard::origin(&head, route.role)?;
-        if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
-            return Ok(refused.reply());
+        if !route.is_open()
+            && let Err(denied) = core.config.tokens.admit(&head, route.role)
+        {
+            return Ok(denied.reply());
         }
+        let ask = Ask {
+            head: &head,
+            segments,
+        };
         match route.handler {
-            Handler::Look(look) => look(
-                core,
-                &Ask {
-                    head: &head,
-                    segments,
-                },
-            ),
-            Handler::Act(_) | Handler::ActRaw(_) => {
-                let segments = segments.map(|segment| segment.map(str::to_owned));
-                self.act(route, head, segments, body).await
+            Handler::Look(look) => look(core, &ask),
+            Handler::Wait(wait) => match wait(core, &ask)? {
+                Later::Now(reply) => Ok(reply),
+                Later::Later(answer) => {
+                    // Whoever waits keeps nobody else from being answered.
+                    drop(slot);
+                    answer.await
+                }
+            },
+            Handler::Act(act) | Handler::ActRaw(act) => {
+                let segments = ask.segments.map(|segment| segment.map(str::to_owned));
+                let is_raw = matches!(route.handler, Handler::ActRaw(_));
+                self.act((act, is_raw), head, segments, body).await
             }
         }
     }
 
     async fn act<B>(
         &self,
-        route: &Route,
+        (act, is_raw): (Act, bool),
         head: Parts,
         segments: [Option<String>; 2],
         body: B,
@@ -317,20 +245,12 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let limits = &self.core.config.limits;
-        let (act, bytes_max) = match route.handler {
-            Handler::Act(act) => (act, limits.json_bytes_max),
-            Handler::ActRaw(act) => (act, limits.body_bytes_max),
-            Handler::Look(look) => {
-                return look(
-                    &self.core,
-                    &Ask {
-                        head: &head,
-                        segments: segments.each_ref().map(Option::as_deref),
-                    },
-                );
-            }
+        let bytes_max = if is_raw {
+            limits.body_bytes_max
+        } else {
+            limits.json_bytes_max
         };
-        if matches!(route.handler, Handler::ActRaw(_)) {
+        if is_raw {
             body::plain_bytes(&head.headers)?;
         } else if !body.is_end_stream() {
             body::is_json(&head.headers)?;
@@ -357,6 +277,16 @@ impl Surface {
 }
 
 impl Core {
+    /// What changes of the table, from the first call on. Needs a runtime.
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        let limits = &self.config.limits;
+        let start = || {
+            let (events, bytes) = (limits.changes_max, limits.changes_bytes_max);
+            Recorder::start(&self.backend, events, bytes)
+        };
+        &self.recorder.get_or_init(start).feed
+    }
+
     /// The present state with what was made from it so far.
     pub(crate) fn view(&self) -> Arc<View> {
         let state = self.backend.state();

@@ -171,7 +171,8 @@ impl Copy<'_> {
             newest = newest.max(there.at.seq);
             if let Some(entries) = there.entries {
                 let size = |entry: &crate::record::Entry| entry.key.len() + entry.value.len();
-                done += entries.iter().map(size).sum::<usize>() as u64;
+                let bytes = entries.iter().map(size).sum::<usize>() as u64;
+                done += bytes;
                 let filled = self.core.store.run(|reply| {
                     Job::Fill(Fill {
                         partition: self.partition.0,
@@ -184,6 +185,10 @@ impl Copy<'_> {
                     })
                 });
                 self.taken(filled.await?)?;
+                // An attached copy holds up every write until it is filled: that one hurries.
+                if self.grant.is_none() {
+                    self.context.sleep(self.core.pace.wait(bytes)).await;
+                }
             }
             self.context.progress(done, there.total.max(done));
             match there.until {

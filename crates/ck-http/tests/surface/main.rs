@@ -3,8 +3,10 @@
 mod application;
 mod bad_input;
 mod client;
+mod events;
 mod figures;
 mod fixtures;
+mod given;
 mod guide;
 mod limits;
 mod look;
@@ -16,3 +18,7 @@ mod plans;
 mod questions;
 mod routes;
 mod support;
+mod table;
+mod tls;
+mod tokens;
+mod watch;

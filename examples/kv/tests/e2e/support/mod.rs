@@ -43,7 +43,7 @@ const PROBES: usize = 48;
 const REQUEST: Duration = Duration::from_secs(15);
 
 /// Clusters at a time, on a machine with few cores: leases are short here.
-static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(3), Condvar::new());
 
 /// The right to run a cluster.
 pub(crate) struct Place;
