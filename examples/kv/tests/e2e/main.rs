@@ -11,5 +11,6 @@ mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
 mod power;
+mod python;
 mod routed;
 mod support;
