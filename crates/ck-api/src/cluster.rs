@@ -8,6 +8,7 @@ use crate::partition::Partition;
 
 /// Answer to `GET /cluster`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterAnswer {
     /// Nodes, partitions, configuration.
     pub cluster: Cluster,
@@ -26,6 +27,7 @@ pub struct ClusterAnswer {
 
 /// Nodes, partitions, configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cluster {
     /// The cluster's name, as clients of the Go library expect it here.
     pub id: String,
@@ -44,6 +46,7 @@ pub struct Cluster {
 
 /// Partitions by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionMap {
     /// `partition-3` → where it is.
     pub partitions: BTreeMap<String, Partition>,
@@ -51,6 +54,7 @@ pub struct PartitionMap {
 
 /// One node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Node {
     /// Its id.
     pub id: String,
@@ -97,6 +101,7 @@ pub struct Node {
 
 /// Configuration of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterConfig {
     /// Name of the cluster.
     pub cluster_name: String,
@@ -153,6 +158,7 @@ pub struct ClusterConfig {
 
 /// What any language needs to compute key → partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HashConfig {
     /// `xxh3`, or `md5` for the mapping of the Go library.
     pub algorithm: String,
@@ -178,6 +184,7 @@ pub struct HashConfig {
 
 /// Answer to `GET /nodes`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodePage {
     /// Whether nodes follow behind this page.
     pub has_more: bool,
@@ -195,6 +202,7 @@ pub struct NodePage {
 
 /// Answer to `GET /nodes/{id}` and `PATCH /nodes/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeAnswer {
     /// The node.
     pub node: Node,
@@ -210,6 +218,7 @@ pub struct NodeAnswer {
 
 /// Answer to `GET /nodes/{id}/partitions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodePartitions {
     /// The node.
     pub node: String,
@@ -226,6 +235,7 @@ pub struct NodePartitions {
 /// Answer to `GET /v1/peer`: whom a joining node talks to, given this HTTP address. Answered
 /// before a cluster is formed, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Peer {
     /// This node's id.
     pub node: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One value, without its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CustomEntry {
     /// The key.
     pub key: String,
@@ -15,6 +16,7 @@ pub struct CustomEntry {
 
 /// Answer to `GET /custom`: keys in order, a page at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CustomList {
     /// The values that match, without their bytes.
     pub entries: Vec<CustomEntry>,
@@ -31,6 +33,7 @@ pub struct CustomList {
 
 /// Answer to `PUT /custom/{key}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CustomStored {
     /// The key.
     pub key: String,
@@ -42,6 +45,7 @@ pub struct CustomStored {
 
 /// Answer to `DELETE /custom/{key}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CustomDeleted {
     /// The key.
     pub key: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /health`: 200 as long as the process serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// Always true.
     pub success: bool,
@@ -13,6 +14,7 @@ pub struct Health {
 
 /// Answer to `GET /ready` with 200.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ready {
     /// Nodes in the cluster.
     pub nodes: u64,
@@ -26,6 +28,7 @@ pub struct Ready {
 
 /// Answer to `GET /ready` with 503.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NotReady {
     /// Always `cluster not ready`.
     pub message: String,
@@ -44,6 +47,7 @@ pub struct NotReady {
 
 /// Answer to `GET /health/detailed`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthDetailed {
     /// Whether the node is ready.
     pub healthy: bool,
@@ -76,6 +80,7 @@ pub struct HealthDetailed {
 
 /// What a node's application is doing for one partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HandlerCall {
     /// `partition-3`.
     pub partition: String,
@@ -97,6 +102,7 @@ pub struct HandlerCall {
 
 /// Answer to `GET /metrics` as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metrics {
     /// Nodes in the cluster.
     pub node_count: u64,
@@ -118,6 +124,7 @@ pub struct Metrics {
 
 /// Answer to `GET /consensus/leader`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsensusLeader {
     /// The leader's id; empty while there is none.
     pub leader_id: String,
@@ -133,6 +140,7 @@ pub struct ConsensusLeader {
 
 /// Answer to `GET /consensus/stats`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsensusStats {
     /// `Leader`, `Follower`, `Candidate` or `Learner`.
     pub state: String,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// Body of `POST /join`. Anything not listed is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// The node.
@@ -50,6 +51,7 @@ fn object<'de, D: Deserializer<'de>>(from: D) -> Result<JoinNode, D::Error> {
 
 /// The node that joins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinNode {
     /// Its id.
@@ -72,6 +74,7 @@ pub struct JoinNode {
 
 /// Answer to `POST /join`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JoinAnswer {
     /// Always true.
     pub success: bool,
@@ -83,6 +86,7 @@ pub struct JoinAnswer {
 
 /// What came of joining.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JoinData {
     /// Name of the cluster.
     pub cluster_id: String,
@@ -98,6 +102,7 @@ pub struct JoinData {
 /// Answer to `POST /join` with `Prefer: redirect` at a node that is not the leader: 307, with the
 /// same address in `Location`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JoinRedirect {
     /// Always `not the leader`.
     pub error: String,

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod problem;
 pub mod question;
 pub mod role;
+pub mod table;
 pub mod token;
 
 pub use cluster::{
@@ -46,6 +47,10 @@ pub use plan::{Plan, PlanMove, PlanProgress, TransferList};
 pub use problem::{Code, Newest, Problem};
 pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;
+pub use table::{
+    DeltaError, DeltaRow, Heartbeat, Lifecycle, TableAnswer, TableBinary, TableDelta, TableMember,
+    TableRow,
+};
 pub use token::{Token, TokenError};
 
 /// Media type of every error body (RFC 9457).

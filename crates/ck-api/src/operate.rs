@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// Body of `POST /rebalance`; may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RebalanceRequest {
     /// Only plan. Default false.
@@ -15,6 +16,7 @@ pub struct RebalanceRequest {
 
 /// Answer to `POST /rebalance`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RebalanceAnswer {
     /// Whether it was only planned.
     pub dry_run: bool,
@@ -48,6 +50,7 @@ pub struct RebalanceAnswer {
 
 /// How one partition changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Move {
     /// `partition-3`.
     pub partition: String,
@@ -63,6 +66,7 @@ pub struct Move {
 
 /// Body of `PATCH /nodes/{id}`: what is left out stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NodePatch {
     /// The name shown to people.
@@ -96,6 +100,7 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>,
 
 /// What an operator may make of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     /// Takes its share.
@@ -109,6 +114,7 @@ pub enum NodeState {
 /// Body of `PATCH /config`: what is left out stays as it is. Hash and partition count are fixed
 /// when a cluster is formed, so they are not here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfigPatch {
     /// Copies of each partition, 1 to 16.
@@ -159,6 +165,7 @@ pub struct ConfigPatch {
 
 /// Answer to `GET /config` and `PATCH /config`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigAnswer {
     /// The configuration after the change.
     pub config: crate::cluster::ClusterConfig,
@@ -170,6 +177,7 @@ pub struct ConfigAnswer {
 
 /// Answer to `DELETE /nodes/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Removed {
     /// The node that left.
     pub node: String,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Count `lease_remaining_ms` from before the question was sent: the answer takes time to arrive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owned {
     /// The partitions, in order of number; empty without a lease.
     pub owned: Vec<OwnedPartition>,
@@ -27,6 +28,7 @@ pub struct Owned {
 
 /// One partition that a node may act on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OwnedPartition {
     /// `partition-7`.
     pub id: String,
@@ -36,6 +38,7 @@ pub struct OwnedPartition {
 
 /// What an application is to do: the data of an event of `GET /orders`, whose name is `event`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Order {
     /// Its id, in the path of its acknowledgement.
     pub id: String,
@@ -70,6 +73,7 @@ pub struct Order {
 /// First event of `GET /orders`, named `state`: where the node stands, so that an application that
 /// starts late knows what it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrdersState {
     /// What the node may act on now.
     #[serde(flatten)]
@@ -83,6 +87,7 @@ pub struct OrdersState {
 /// Data of the event `lease-lost`: whatever the node held may be another's by now. Needs no
 /// acknowledgement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaseLost {
     /// Incarnation of the cluster.
     pub incarnation: u64,
@@ -93,6 +98,7 @@ pub struct LeaseLost {
 
 /// Data of the event `superseded`: an order that is not wanted any more. Needs no acknowledgement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Superseded {
     /// The order.
     pub id: String,
@@ -101,6 +107,7 @@ pub struct Superseded {
 /// Body of `POST /orders/{id}/ack`: repeats what the order named, so that a late answer to another
 /// one is told apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderAck {
     /// The order's `event`.
@@ -125,6 +132,7 @@ pub struct OrderAck {
 
 /// How far something has come, in units of the application's choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Units done.
@@ -135,6 +143,7 @@ pub struct Progress {
 
 /// Answer to `POST /orders/{id}/ack`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrderAcked {
     /// The order.
     pub id: String,
@@ -145,6 +154,7 @@ pub struct OrderAcked {
 
 /// Body of `POST /partitions/{id}/promote`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PromoteRequest {
     /// The node to make the primary.
@@ -156,6 +166,7 @@ pub struct PromoteRequest {
 
 /// Answer to an operation that changes the state and has nothing else to tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Incarnation of the cluster.
     pub incarnation: u64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One partition in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Partition {
     /// `partition-3`.
     pub id: String,
@@ -37,6 +38,7 @@ impl Partition {
 
 /// Answer to `GET /partitions`: partitions in order of number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionList {
     /// The partitions that match the query.
     pub partitions: Vec<Partition>,
@@ -58,6 +60,7 @@ pub struct PartitionList {
 
 /// Answer to `GET /partitions/key` and `GET /partitions/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionAnswer {
     /// `partition-3`.
     pub id: String,
@@ -96,6 +99,7 @@ pub struct PartitionAnswer {
 
 /// One copy of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replica {
     /// The node that holds it.
     pub node: String,
@@ -114,6 +118,7 @@ pub struct Replica {
 
 /// A move under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transfer {
     /// Its number.
     pub id: u64,
@@ -162,6 +167,7 @@ pub struct Transfer {
 
 /// Answer to `GET /partitions/stats`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionStats {
     /// Number of partitions; 0 before they are created.
     pub total_partitions: u64,
@@ -200,6 +206,7 @@ pub struct PartitionStats {
 
 /// Counts of the nodes, against the exact share that is due to each by its weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Balance {
     /// Least on any node.
     pub min: u64,
@@ -214,6 +221,7 @@ pub struct Balance {
 
 /// What a failure domain holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DomainStats {
     /// Nodes in it.
     pub nodes: u64,

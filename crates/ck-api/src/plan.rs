@@ -7,6 +7,7 @@ use crate::partition::Transfer;
 
 /// Answer to `POST /plans`, `GET /plans/{id}` and what is done with a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Its id, known to the node that made it; `current` for a plan under way that was not previewed
     /// here.
@@ -55,6 +56,7 @@ pub struct Plan {
 
 /// How one partition changes, when, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanMove {
     /// What changes.
     #[serde(flatten)]
@@ -67,6 +69,7 @@ pub struct PlanMove {
 
 /// How far a plan under way has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanProgress {
     /// Partitions to change.
     pub total: u64,
@@ -84,6 +87,7 @@ pub struct PlanProgress {
 
 /// Answer to `GET /transfers`: the moves under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TransferList {
     /// They, oldest first.
     pub transfers: Vec<Transfer>,

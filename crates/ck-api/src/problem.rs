@@ -70,6 +70,8 @@ codes! {
     PartitionUnknown = "partition-unknown", 404, "There is no such partition";
     /// No such node.
     NodeUnknown = "node-unknown", 404, "There is no such node";
+    /// No such version of the table here, or not yet.
+    VersionUnknown = "version-unknown", 404, "There is no such version here";
     /// No such order, or one of an earlier start of the node.
     OrderUnknown = "order-unknown", 404, "There is no such order";
     /// No such plan on this node.
@@ -108,12 +110,16 @@ codes! {
     NoPlacement = "no-placement", 409, "No placement can be computed";
     /// The cluster's state does not allow it.
     Conflict = "conflict", 409, "The cluster's state does not allow it";
+    /// The versions asked about are not kept any more.
+    Compacted = "compacted", 410, "The version is not kept any more";
     /// A condition (`If-Match`, an expected version) does not hold.
     PreconditionFailed = "precondition-failed", 412, "The condition does not hold";
     /// The body is larger than the limit.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     /// The key or the whole target is longer than the limit.
     UriTooLong = "uri-too-long", 414, "The request target is too long";
+    /// None of the media types the caller accepts can be answered.
+    NotAcceptable = "not-acceptable", 406, "No accepted media type can be answered";
     /// The body is of a type that the path does not read.
     UnsupportedMediaType = "unsupported-media-type", 415, "The body's media type is not supported";
     /// `Host` names none of this server's names.
@@ -136,6 +142,12 @@ codes! {
     Busy = "busy", 503, "Too many operations wait already";
     /// A limit on connections or requests is reached.
     Overloaded = "overloaded", 503, "The server is at one of its limits";
+    /// As many callers watch the table as may.
+    TooManyWatchers = "too-many-watchers", 503, "Too many callers watch already";
+    /// A reader of events was too slow, and its stream ended.
+    TooSlow = "too-slow", 503, "The reader was too slow";
+    /// This node has not reached the version that was asked for.
+    Behind = "behind", 503, "The node has not reached the version";
     /// The partition is being handed over, or its primary may not act at this instant.
     Moving = "moving", 503, "The partition is moving";
     /// No node may act on the partition at present.
@@ -183,6 +195,7 @@ impl Code {
 /// assert_eq!((problem.status, problem.code.as_str()), (400, "missing-parameter"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// A URI for the kind of problem: `urn:clusterkit:problem:` and the code.
     #[serde(rename = "type")]
@@ -217,6 +230,7 @@ pub struct Problem {
 
 /// Where things stand, for a caller whose picture was old.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Newest {
     /// Incarnation of the cluster.
     pub incarnation: u64,

@@ -6,6 +6,7 @@ use crate::partition::Transfer;
 
 /// Answer to `GET /nodes/{id}/may-stop`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MayStop {
     /// Whether the node may be stopped now.
     pub allowed: bool,
@@ -26,6 +27,7 @@ pub struct MayStop {
 
 /// Answer to `GET /explain/{partition}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// `partition-3`.
     pub id: String,
@@ -66,6 +68,7 @@ pub struct Explanation {
 
 /// One copy, and why it is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CopyExplained {
     /// The node.
     pub node: String,
@@ -81,6 +84,7 @@ pub struct CopyExplained {
 
 /// What a plan under way wants of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanWants {
     /// Why it was made: `join`, `rejoin`, `loss`, `manual` or `drain`.
     pub trigger: String,
@@ -96,6 +100,7 @@ pub struct PlanWants {
 
 /// Answer to `GET /explain/{partition}/why-not/{node}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WhyNot {
     /// `partition-3`.
     pub id: String,
@@ -115,6 +120,7 @@ pub struct WhyNot {
 
 /// Answer to `GET /history`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct History {
     /// Accepted commands, oldest first.
     pub entries: Vec<HistoryEntry>,
@@ -132,6 +138,7 @@ pub struct History {
 
 /// One accepted command: who changed what, when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HistoryEntry {
     /// Version of the state that has it.
     pub version: u64,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ck_api::HandlerCall;
 use ck_control::State;
-use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned, Published};
+use ck_node::{Next, NodeStatus, Operation, OperationError, Outcome, Owned, Published};
 
 /// A boxed future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -20,6 +20,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Backend: Send + Sync + 'static {
     /// The state after the newest entry applied here.
     fn state(&self) -> Observed;
+
+    /// What changes from now on.
+    fn follow(&self) -> Box<dyn Follow>;
 
     /// What the node says of itself at this instant.
     fn status(&self) -> NodeStatus;
@@ -42,6 +45,17 @@ pub trait Backend: Send + Sync + 'static {
         operation: Operation,
         actor: String,
     ) -> BoxFuture<'static, Result<Outcome, OperationError>>;
+}
+
+/// Follows a node: its states, and what led to them. Keeps no state; a slow follower sees the newest.
+pub trait Follow: Send {
+    /// Waits until [`Backend::state`] may be another than it was when this was called last; at first
+    /// not at all. May be dropped and called again.
+    fn changed(&mut self) -> BoxFuture<'_, ()>;
+
+    /// The next thing that happened, if there is one. Whatever led to a state is there once
+    /// [`Follow::changed`] has told of it.
+    fn event(&mut self) -> Option<Next>;
 }
 
 /// A state as it was at one moment, shared. Reads as the [`State`] it holds.

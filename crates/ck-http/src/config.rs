@@ -71,6 +71,16 @@ pub struct Limits {
     /// Time a caller may let an answer wait without taking a byte of it. Default 30 s. Then the
     /// connection is closed.
     pub write_timeout: Duration,
+    /// Callers that watch the table, or wait for a version of it, at a time. Default 768: fewer than
+    /// `connections_max`, so that others are answered beside them. One more is answered 503.
+    pub watchers_max: usize,
+    /// Longest time a caller may ask to wait for a version. Default 60 s.
+    pub wait_max: Duration,
+    /// Changes of the table that are kept for watchers that are behind and for looks at the past.
+    /// Default 1,024.
+    pub changes_max: usize,
+    /// Memory for these changes, in bytes, about. Default 4 MiB. The newest is kept in any case.
+    pub changes_bytes_max: usize,
     /// Time that requests under way get when the server stops. Default 5 s.
     pub stop_timeout: Duration,
 }
@@ -90,6 +100,10 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            watchers_max: 768,
+            wait_max: Duration::from_secs(60),
+            changes_max: 1024,
+            changes_bytes_max: 4 << 20,
             stop_timeout: Duration::from_secs(5),
         }
     }
@@ -148,6 +162,9 @@ impl Limits {
             ("key_bytes_max", self.key_bytes_max, 1, 1 << 20),
             ("body_bytes_max", self.body_bytes_max, 1, most),
             ("json_bytes_max", self.json_bytes_max, 1, most),
+            ("watchers_max", self.watchers_max, 0, 1 << 20),
+            ("changes_max", self.changes_max, 1, 1 << 20),
+            ("changes_bytes_max", self.changes_bytes_max, 1, most),
         ] {
             if got < min || got > max {
                 return Err(LimitsError::Range {
@@ -164,6 +181,7 @@ impl Limits {
             ("request_timeout", self.request_timeout),
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
+            ("wait_max", self.wait_max),
         ] {
             if time.is_zero() {
                 return Err(LimitsError::Zero { field });

@@ -37,10 +37,11 @@ mod routes;
 mod server;
 mod stream;
 mod surface;
+mod table;
 mod time;
 mod view;
 
-pub use backend::{Backend, BoxFuture, Observed};
+pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};

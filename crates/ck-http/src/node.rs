@@ -5,9 +5,12 @@ use std::time::Duration;
 use ck_api::HandlerCall;
 use ck_control::State;
 use ck_core::{NodeId, Version};
-use ck_node::{Handle, HandlerReport, NodeStatus, Operation, OperationError, Outcome, Owned};
+use ck_node::{
+    Changes, Events, Handle, HandlerReport, Next, NodeStatus, Operation, OperationError, Outcome,
+    Owned,
+};
 
-use crate::backend::{Backend, BoxFuture, Observed};
+use crate::backend::{Backend, BoxFuture, Follow, Observed};
 
 /// Time a change gets to arrive here after the leader has committed it. A node that lags more
 /// answers with what it has.
@@ -16,6 +19,13 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 impl Backend for Handle {
     fn state(&self) -> Observed {
         self.published().into()
+    }
+
+    fn follow(&self) -> Box<dyn Follow> {
+        // Events first: none is missed between the two.
+        let events = self.events();
+        let changes = self.changes();
+        Box::new(Following { events, changes })
     }
 
     fn status(&self) -> NodeStatus {
@@ -73,6 +83,24 @@ impl Backend for Handle {
             }
             Ok(outcome)
         })
+    }
+}
+
+/// A node that is followed.
+struct Following {
+    events: Events,
+    changes: Changes,
+}
+
+impl Follow for Following {
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.changes.next().await;
+        })
+    }
+
+    fn event(&mut self) -> Option<Next> {
+        self.events.try_next()
     }
 }
 

@@ -99,6 +99,31 @@ pub(crate) fn number(query: &str, name: &str, min: u64, max: u64) -> Result<Opti
     }
 }
 
+/// As [`value`], as a version: `12`, or `1.12` with the incarnation it belongs to.
+pub(crate) fn version(query: &str, name: &str) -> Result<Option<(Option<u64>, u64)>, Refused> {
+    let Some(text) = text(query, name)? else {
+        return Ok(None);
+    };
+    let known = parse_version(&text);
+    known.map(Some).ok_or_else(|| no_version(name, &text))
+}
+
+/// A version alone or behind the incarnation it belongs to.
+pub(crate) fn parse_version(text: &str) -> Option<(Option<u64>, u64)> {
+    let number = |digits: &str| {
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number)
+    };
+    match text.split_once('.') {
+        Some((incarnation, version)) => Some((Some(number(incarnation)?), number(version)?)),
+        None => Some((None, number(text)?)),
+    }
+}
+
+pub(crate) fn no_version(name: &str, text: &str) -> Refused {
+    invalid(name, text, "is no version; write it as 12 or 1.12")
+}
+
 /// A parameter whose value is not allowed.
 pub(crate) fn invalid(name: &str, value: &str, what: &str) -> Refused {
     let shown: String = value.chars().take(64).collect();
@@ -179,6 +204,29 @@ mod tests {
             assert_eq!(
                 (problem.status, problem.field.as_deref()),
                 (400, Some("n")),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_version_stands_alone_or_behind_its_incarnation() {
+        assert_eq!(version("v=12", "v").unwrap(), Some((None, 12)));
+        assert_eq!(version("v=1.12", "v").unwrap(), Some((Some(1), 12)));
+        assert_eq!(version("", "v").unwrap(), None);
+        for bad in [
+            "v=",
+            "v=1.",
+            "v=.1",
+            "v=1.2.3",
+            "v=-1",
+            "v=%2B1",
+            "v=1e3",
+            "v=99999999999999999999",
+        ] {
+            assert_eq!(
+                version(bad, "v").unwrap_err().problem().status,
+                400,
                 "{bad}"
             );
         }

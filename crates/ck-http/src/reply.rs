@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use ck_api::{CK_VERSION, Code, PROBLEM_JSON, Problem};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+    RETRY_AFTER, VARY,
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
@@ -17,6 +18,7 @@ pub type Reply = Response<ReplyBody>;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static(PROBLEM_JSON);
+const BY_FORM: HeaderValue = HeaderValue::from_static("accept, accept-encoding");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 pub(crate) const CK_VERSION_NAME: HeaderName = HeaderName::from_static(CK_VERSION);
 
@@ -91,6 +93,8 @@ pub(crate) struct Rendered {
     tag: HeaderValue,
     /// `incarnation.version` of the table it was made from, if it was.
     version: Option<HeaderValue>,
+    /// Where callers choose the form: how its bytes are coded, if they are.
+    form: Option<Option<HeaderValue>>,
 }
 
 impl Rendered {
@@ -105,6 +109,21 @@ impl Rendered {
             kind: JSON,
             tag,
             version: Some(version.clone()),
+            form: None,
+        }
+    }
+
+    /// As [`Rendered::of_table`], in the form that the caller chose.
+    pub(crate) fn of_form(
+        version: &HeaderValue,
+        kind: HeaderValue,
+        coding: Option<&'static str>,
+        body: Vec<u8>,
+    ) -> Self {
+        Self {
+            kind,
+            form: Some(coding.map(HeaderValue::from_static)),
+            ..Self::of_table(version, body)
         }
     }
 
@@ -116,6 +135,7 @@ impl Rendered {
             kind,
             tag,
             version,
+            form: None,
         }
     }
 
@@ -128,11 +148,17 @@ impl Rendered {
         } else {
             let mut reply = Response::new(self.body.clone().into());
             reply.headers_mut().insert(CONTENT_TYPE, self.kind.clone());
+            if let Some(Some(coding)) = &self.form {
+                reply.headers_mut().insert(CONTENT_ENCODING, coding.clone());
+            }
             reply
         };
         let headers = reply.headers_mut();
         headers.insert(ETAG, self.tag.clone());
         headers.insert(CACHE_CONTROL, NO_CACHE);
+        if self.form.is_some() {
+            headers.insert(VARY, BY_FORM);
+        }
         if let Some(version) = &self.version {
             headers.insert(CK_VERSION_NAME, version.clone());
         }

@@ -35,15 +35,27 @@ pub(crate) struct Order {
     pub(crate) body: Bytes,
 }
 
+/// An answer that is there, or comes once something has happened.
+pub(crate) enum Later {
+    Now(Reply),
+    /// Ends by itself within a bounded time. Does not count as a request in flight meanwhile.
+    Later(BoxFuture<'static, Answer>),
+}
+
+/// Carries something out.
+pub(crate) type Act = fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>;
+
 /// What a route does.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
     /// Answers from memory.
     Look(fn(&Core, &Ask<'_>) -> Answer),
+    /// Answers from memory, now or when something has changed; or begins a stream.
+    Wait(fn(&Arc<Core>, &Ask<'_>) -> Result<Later, Refused>),
     /// Carries an operation out, or looks at what takes a moment. Its body is JSON, or may be absent.
-    Act(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
+    Act(Act),
     /// Carries an operation out. Its body is bytes.
-    ActRaw(fn(Arc<Core>, Order) -> BoxFuture<'static, Answer>),
+    ActRaw(Act),
 }
 
 /// One route.

@@ -122,6 +122,8 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
+        // From the start, so that a watcher that was elsewhere before finds what changed since.
+        surface.core.feed();
         loop {
             tokio::select! {
                 biased;

@@ -11,6 +11,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::table::Watcher;
+
 /// Longest silence in a stream of events: a connection in between that is dead is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -25,6 +27,7 @@ pub struct ReplyBody(Inner);
 enum Inner {
     Whole(Full<Bytes>),
     Events(Box<Events>),
+    Watched(Watched),
 }
 
 impl Default for Inner {
@@ -92,6 +95,42 @@ impl From<Events> for ReplyBody {
     }
 }
 
+/// What a watcher is sent, for as long as it watches.
+pub(crate) struct Watched(Option<Step>);
+
+/// Waits for the next event; gives the watcher back with it.
+type Step = Pin<Box<dyn Future<Output = (Watcher, Option<Bytes>)> + Send + Sync>>;
+
+impl Watched {
+    fn step(mut watcher: Watcher) -> Step {
+        Box::pin(async move {
+            let event = watcher.next().await;
+            (watcher, event)
+        })
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(step) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let (watcher, event) = std::task::ready!(step.as_mut().poll(context));
+        self.0 = event.is_some().then(|| Self::step(watcher));
+        Poll::Ready(event)
+    }
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
+impl From<Watcher> for ReplyBody {
+    fn from(watcher: Watcher) -> Self {
+        Self(Inner::Watched(Watched(Some(Watched::step(watcher)))))
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
@@ -103,6 +142,10 @@ impl Body for ReplyBody {
         let events = match &mut self.0 {
             Inner::Whole(whole) => return Pin::new(whole).poll_frame(context),
             Inner::Events(events) => events,
+            Inner::Watched(watched) => {
+                let event = std::task::ready!(watched.poll(context));
+                return Poll::Ready(event.map(|event| Ok(Frame::data(event))));
+            }
         };
         if events.closed.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
@@ -119,14 +162,14 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(whole) => whole.is_end_stream(),
-            Inner::Events(_) => false,
+            Inner::Events(_) | Inner::Watched(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Whole(whole) => whole.size_hint(),
-            Inner::Events(_) => SizeHint::default(),
+            Inner::Events(_) | Inner::Watched(_) => SizeHint::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a request to an answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use ck_api::{Code, Problem, Role};
@@ -18,8 +18,9 @@ use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
-use crate::route::{Ask, Found, Handler, Order, Route, Router, nothing, other_methods};
+use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
+use crate::table::{Feed, Recorder};
 use crate::view::View;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
@@ -55,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) closing: watch::Sender<bool>,
     router: Router,
     view: ArcSwapOption<View>,
+    /// What changes of the table, from the first time somebody wanted to know.
+    recorder: OnceLock<Recorder>,
 }
 
 /// Counted since the start.
@@ -66,6 +69,10 @@ pub(crate) struct Counters {
     in_flight: AtomicUsize,
     connections: AtomicUsize,
     refused: AtomicU64,
+    /// Callers that watch the table, or wait for a version of it.
+    pub(crate) watchers: AtomicUsize,
+    /// Watchers that were too slow.
+    pub(crate) watchers_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -114,6 +121,16 @@ impl Counters {
     /// Connections refused because there were too many.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Callers that watch the table, or wait for a version of it.
+    pub(crate) fn watchers(&self) -> u64 {
+        self.watchers.load(Ordering::Relaxed) as u64
+    }
+
+    /// Watchers that were too slow.
+    pub(crate) fn watchers_dropped(&self) -> u64 {
+        self.watchers_dropped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn connection_opened(&self) {
@@ -183,6 +200,7 @@ impl Surface {
                 closing: watch::channel(false).0,
                 router: Router::new(),
                 view: ArcSwapOption::empty(),
+                recorder: OnceLock::new(),
             }),
         })
     }
@@ -276,7 +294,7 @@ impl Surface {
     {
         let core = &self.core;
         let limits = &core.config.limits;
-        let _slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
+        let slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
@@ -290,24 +308,31 @@ impl Surface {
         if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
             return Ok(refused.reply());
         }
+        let ask = Ask {
+            head: &head,
+            segments,
+        };
         match route.handler {
-            Handler::Look(look) => look(
-                core,
-                &Ask {
-                    head: &head,
-                    segments,
-                },
-            ),
-            Handler::Act(_) | Handler::ActRaw(_) => {
-                let segments = segments.map(|segment| segment.map(str::to_owned));
-                self.act(route, head, segments, body).await
+            Handler::Look(look) => look(core, &ask),
+            Handler::Wait(wait) => match wait(core, &ask)? {
+                Later::Now(reply) => Ok(reply),
+                Later::Later(answer) => {
+                    // Whoever waits keeps nobody else from being answered.
+                    drop(slot);
+                    answer.await
+                }
+            },
+            Handler::Act(act) | Handler::ActRaw(act) => {
+                let segments = ask.segments.map(|segment| segment.map(str::to_owned));
+                let is_raw = matches!(route.handler, Handler::ActRaw(_));
+                self.act((act, is_raw), head, segments, body).await
             }
         }
     }
 
     async fn act<B>(
         &self,
-        route: &Route,
+        (act, is_raw): (Act, bool),
         head: Parts,
         segments: [Option<String>; 2],
         body: B,
@@ -317,20 +342,12 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let limits = &self.core.config.limits;
-        let (act, bytes_max) = match route.handler {
-            Handler::Act(act) => (act, limits.json_bytes_max),
-            Handler::ActRaw(act) => (act, limits.body_bytes_max),
-            Handler::Look(look) => {
-                return look(
-                    &self.core,
-                    &Ask {
-                        head: &head,
-                        segments: segments.each_ref().map(Option::as_deref),
-                    },
-                );
-            }
+        let bytes_max = if is_raw {
+            limits.body_bytes_max
+        } else {
+            limits.json_bytes_max
         };
-        if matches!(route.handler, Handler::ActRaw(_)) {
+        if is_raw {
             body::plain_bytes(&head.headers)?;
         } else if !body.is_end_stream() {
             body::is_json(&head.headers)?;
@@ -357,6 +374,16 @@ impl Surface {
 }
 
 impl Core {
+    /// What changes of the table, from the first call on. Needs a runtime.
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        let limits = &self.config.limits;
+        let start = || {
+            let (events, bytes) = (limits.changes_max, limits.changes_bytes_max);
+            Recorder::start(&self.backend, events, bytes)
+        };
+        &self.recorder.get_or_init(start).feed
+    }
+
     /// The present state with what was made from it so far.
     pub(crate) fn view(&self) -> Arc<View> {
         let state = self.backend.state();

@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use ck_api::TableAnswer;
 use ck_control::{Member, PartitionState, State};
 use ck_core::{NodeState, PartitionId};
 use hyper::header::HeaderValue;
@@ -12,6 +13,7 @@ use hyper::header::HeaderValue;
 use crate::backend::Observed;
 use crate::render;
 use crate::reply::Rendered;
+use crate::table::{self, Coding, Form, Place};
 
 /// Most partitions whose single answers are kept; with more they are made each time.
 const KEPT_MAX: u32 = 1 << 16;
@@ -32,6 +34,9 @@ pub(crate) struct View {
     stats: OnceLock<Rendered>,
     routes: OnceLock<Box<[OnceLock<Box<Rendered>>]>>,
     by_state: OnceLock<[u64; 4]>,
+    table: OnceLock<TableAnswer>,
+    /// The table in each form and coding.
+    tables: [[OnceLock<Rendered>; 3]; 2],
 }
 
 impl View {
@@ -44,6 +49,8 @@ impl View {
             stats: OnceLock::new(),
             routes: OnceLock::new(),
             by_state: OnceLock::new(),
+            table: OnceLock::new(),
+            tables: Default::default(),
         }
     }
 
@@ -89,6 +96,22 @@ impl View {
             .routes
             .get_or_init(|| (0..count).map(|_| OnceLock::new()).collect());
         with(routes[id.index()].get_or_init(|| Box::new(make())))
+    }
+
+    /// Where the table stands.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            incarnation: self.state.incarnation().0,
+            version: self.state.version().0,
+        }
+    }
+
+    /// The whole table in a form.
+    pub(crate) fn table(&self, form: Form, coding: Coding) -> &Rendered {
+        self.tables[form as usize][coding as usize].get_or_init(|| {
+            let table = self.table.get_or_init(|| table::image(&self.state));
+            table::rendered(&self.version, table, form, coding)
+        })
     }
 
     /// Partitions in each state, in the order of [`STATES`].

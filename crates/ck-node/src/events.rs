@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ck_control::Position;
 pub use ck_control::{Event, EventKind};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
 use crate::handle::Receiver;
@@ -53,6 +53,17 @@ impl Events {
         }
     }
 
+    /// The next, if it has happened already. What led to a state that [`Changes`] gave is found here
+    /// from then on.
+    pub fn try_next(&mut self) -> Option<Next> {
+        match self.receiver.try_recv() {
+            Ok(Notice::Event(event)) => Some(Next::Event(event)),
+            Ok(Notice::Skipped { upto }) => Some(Next::Skipped { upto }),
+            Err(TryRecvError::Lagged(count)) => Some(Next::Missed { count }),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+
     pub(crate) async fn call(mut self, mut hook: impl FnMut(&Event) + Send + 'static) {
         while let Some(next) = self.next().await {
             match next {
@@ -97,5 +108,43 @@ impl Changes {
 impl std::fmt::Debug for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ck_control::State;
+    use ck_core::Version;
+
+    use super::*;
+
+    fn event(position: u64) -> Notice {
+        Notice::Event(Arc::new(Event {
+            version: Version(position),
+            at_ms: 0,
+            position: Position(position),
+            kind: EventKind::PartitionsCreated { partitions: 1 },
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_led_to_a_state_is_there_with_it() {
+        let publisher = Publisher::new(2);
+        let mut changes = Changes::new(Arc::clone(&publisher));
+        let mut events = Events::new(publisher.subscribe());
+        changes.next().await;
+        assert_eq!(events.try_next(), None);
+        let waiting = tokio::spawn(async move {
+            changes.next().await;
+            events
+        });
+        publisher.publish(&State::default(), Position(1), vec![event(1)]);
+        let mut events = waiting.await.unwrap();
+        assert!(matches!(events.try_next(), Some(Next::Event(one)) if one.position.0 == 1));
+        assert_eq!(events.try_next(), None);
+        let many = (2..=4).map(event).collect();
+        publisher.publish(&State::default(), Position(4), many);
+        assert_eq!(events.try_next(), Some(Next::Missed { count: 1 }));
+        assert!(matches!(events.try_next(), Some(Next::Event(one)) if one.position.0 == 3));
     }
 }

@@ -82,11 +82,12 @@ impl Publisher {
             .store(Arc::new(Published::new(state.clone())));
         self.current.swaps.fetch_add(1, Ordering::Release);
         self.applied_at_ms.store(now_ms(), Ordering::Relaxed);
-        self.applied.send_replace(applied);
+        // Told before the state is announced: who is woken by that finds what led to it.
         for notice in notices {
             // Without a listener there is nobody to tell.
             let _ = self.events.send(notice);
         }
+        self.applied.send_replace(applied);
     }
 
     pub(crate) fn current(&self) -> Arc<Published> {

@@ -35,6 +35,7 @@ const ROOMS: &[Room] = &[
         rooms: &[
             "crates/ck-node/src/codec",
             "crates/ck-transport/src/codec",
+            "crates/ck-http/src/table/codec",
             // Formats are pinned by golden files, which are written and read with it.
             "crates/ck-control/tests/",
             "crates/ck-control/src/state/tests",

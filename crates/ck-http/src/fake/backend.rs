@@ -1,13 +1,16 @@
 //! What the surface asks of the fake, and what its nodes register with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ck_api::HandlerCall;
 use ck_control::{Generation, Registration, StoreId};
-use ck_node::{NodeStatus, Operation, OperationError, Outcome, Owned};
+use ck_node::{Event, Next, NodeStatus, Operation, OperationError, Outcome, Owned};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, watch};
 
 use super::{AT_MS, Fake, TERM, id, unpoisoned};
-use crate::backend::{Backend, BoxFuture, Observed};
+use crate::backend::{Backend, BoxFuture, Follow, Observed};
 
 /// What the node of that number registers with: the addresses of the captured cluster.
 pub(super) fn registration(number: usize) -> Registration {
@@ -34,9 +37,41 @@ pub(super) fn registration(number: usize) -> Registration {
     }
 }
 
+/// A fake that is followed.
+struct Following {
+    applied: watch::Receiver<()>,
+    events: broadcast::Receiver<Arc<Event>>,
+}
+
+impl Follow for Following {
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if self.applied.changed().await.is_err() {
+                // The fake is gone: nothing changes any more.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    fn event(&mut self) -> Option<Next> {
+        match self.events.try_recv() {
+            Ok(event) => Some(Next::Event(event)),
+            Err(TryRecvError::Lagged(count)) => Some(Next::Missed { count }),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
 impl Backend for Fake {
     fn state(&self) -> Observed {
         self.state.load_full().into()
+    }
+
+    fn follow(&self) -> Box<dyn Follow> {
+        let events = self.events.subscribe();
+        let mut applied = self.applied.subscribe();
+        applied.mark_changed();
+        Box::new(Following { applied, events })
     }
 
     fn status(&self) -> NodeStatus {

@@ -17,7 +17,8 @@ use ck_control::{
     Position, Proposal, Rejection, State, StoreId,
 };
 use ck_core::{NodeId, Placement, Rendezvous, Version};
-use ck_node::{NodeStatus, Operation, Phase, Role};
+use ck_node::{Event, NodeStatus, Operation, Phase, Role};
+use tokio::sync::{broadcast, watch};
 
 use backend::registration;
 
@@ -26,6 +27,9 @@ const TERM: u64 = 1;
 
 /// Wall clock of every command, in milliseconds since 1970.
 const AT_MS: u64 = 1_795_407_117_000;
+
+/// Events a follower may be behind with.
+const EVENTS_KEPT: usize = 1024;
 
 /// A backend without a node. The first node registered is the one that is asked, and leads.
 pub struct Fake {
@@ -39,6 +43,8 @@ pub struct Fake {
     /// Time left of the lease.
     lease: Mutex<Duration>,
     calls: Mutex<Vec<HandlerCall>>,
+    applied: watch::Sender<()>,
+    events: broadcast::Sender<Arc<Event>>,
 }
 
 impl std::fmt::Debug for Fake {
@@ -99,6 +105,8 @@ impl Fake {
             answering: Mutex::new(BTreeMap::new()),
             lease: Mutex::new(Duration::from_millis(1400)),
             calls: Mutex::default(),
+            applied: watch::Sender::new(()),
+            events: broadcast::Sender::new(EVENTS_KEPT),
         }
     }
 
@@ -213,6 +221,12 @@ impl Fake {
         let version = state.version();
         state.check_invariants().expect("the state is sound");
         self.state.store(Arc::new(state));
-        applied.map(|_| version)
+        let events = applied?;
+        for event in events {
+            // Without a follower there is nobody to tell.
+            let _ = self.events.send(Arc::new(event));
+        }
+        self.applied.send_replace(());
+        Ok(version)
     }
 }

@@ -132,6 +132,11 @@ impl Figures {
                 "HTTP requests worked on",
                 float(counters.in_flight()),
             ),
+            (
+                "http_watchers",
+                "Callers that watch the table or wait for a version",
+                float(counters.watchers()),
+            ),
         ]);
         let refused = counters.refused();
         Self {
@@ -146,6 +151,11 @@ impl Figures {
                     "http_connections_refused",
                     "HTTP connections refused for their number",
                     refused,
+                ),
+                (
+                    "http_watchers_dropped",
+                    "Watchers of the table that were too slow",
+                    counters.watchers_dropped(),
                 ),
             ],
             by_class: counters.by_class().collect(),

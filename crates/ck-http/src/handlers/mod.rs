@@ -13,6 +13,7 @@ mod ownership;
 mod partitions;
 mod plans;
 mod questions;
+mod table;
 
 use std::sync::Arc;
 
@@ -41,6 +42,20 @@ const fn look(
         role: Role::Read,
         bare,
         handler: Handler::Look(look),
+    }
+}
+
+/// As [`look`], answered now or later.
+const fn wait(
+    path: &'static str,
+    wait: fn(&Arc<Core>, &crate::route::Ask<'_>) -> Result<crate::route::Later, Refused>,
+) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        role: Role::Read,
+        bare: false,
+        handler: Handler::Wait(wait),
     }
 }
 
@@ -97,6 +112,8 @@ pub(crate) const ROUTES: &[Route] = &[
     look("/history", false, questions::history),
     look("/transfers", false, questions::transfers),
     look("/nodes/{id}/may-stop", false, questions::may_stop),
+    wait("/table", table::table),
+    wait("/watch", table::watch),
     look("/explain/{id}", false, questions::explain),
     look("/explain/{id}/why-not/{node}", false, questions::why_not),
     act(Method::GET, "/owned", Role::Read, |core, order| {

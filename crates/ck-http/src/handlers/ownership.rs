@@ -20,7 +20,7 @@ use crate::route::{Answer, Order};
 use crate::stream::{Events, ReplyBody};
 use crate::surface::Core;
 
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 pub(super) async fn owned(core: Arc<Core>, order: Order) -> Answer {
     query::only(order.query(), &[])?;

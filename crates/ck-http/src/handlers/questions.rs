@@ -284,30 +284,23 @@ pub(super) fn history(core: &Core, ask: &Ask<'_>) -> Answer {
 
 /// A version in a query, alone or behind the incarnation it belongs to.
 fn version(state: &State, query: &str, name: &str) -> Result<Option<u64>, Refused> {
-    let Some(text) = query::text(query, name)? else {
-        return Ok(None);
-    };
     let known = state.incarnation().0;
-    let (incarnation, version) = match text.split_once('.') {
-        Some((incarnation, version)) => (incarnation.parse().ok(), version),
-        None => (Some(known), text.as_str()),
-    };
-    let digits = version.bytes().all(|byte| byte.is_ascii_digit());
-    match (incarnation, version.parse().ok().filter(|_| digits)) {
-        (Some(incarnation), Some(version)) if incarnation == known => Ok(Some(version)),
-        (Some(incarnation), Some(_)) => {
+    match query::version(query, name)? {
+        None => Ok(None),
+        Some((incarnation, version)) if incarnation.is_none_or(|given| given == known) => {
+            Ok(Some(version))
+        }
+        Some((incarnation, version)) => {
+            let incarnation = incarnation.unwrap_or(known);
             let detail = format!(
                 "`{name}` is of incarnation {incarnation}, the cluster is in {known}; versions of \
                  another one are gone"
             );
             let problem = Problem::new(Code::InvalidParameter, detail).with_field(name);
-            Err(problem.with_value(text).into())
+            Err(problem
+                .with_value(format!("{incarnation}.{version}"))
+                .into())
         }
-        _ => Err(query::invalid(
-            name,
-            &text,
-            "is no version; write it as 12 or 1.12",
-        )),
     }
 }
 

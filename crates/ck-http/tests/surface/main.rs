@@ -16,3 +16,5 @@ mod plans;
 mod questions;
 mod routes;
 mod support;
+mod table;
+mod watch;

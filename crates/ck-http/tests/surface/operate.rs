@@ -348,6 +348,8 @@ async fn every_route_that_changes_something_asks_for_the_token() {
         let path = path.replace("{node}", "node-1");
         let method = route.method.as_str();
         if route.role == ck_api::Role::Read {
+            // A stream ends when either side does; its head tells as much.
+            let method = if path == "/v1/watch" { "HEAD" } else { method };
             assert_ne!(
                 live.send(method, &path, &[], b"").await.status,
                 401,

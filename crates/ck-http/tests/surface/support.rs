@@ -55,6 +55,11 @@ impl Got {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text:?}"))
     }
 
+    /// Whether the body holds a text.
+    pub(crate) fn body_has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(text)
+    }
+
     /// The problem's code; panics when it is no problem, or its status is not the answer's.
     pub(crate) fn code(&self) -> String {
         assert_eq!(

@@ -1,0 +1,404 @@
+//! Following the table: what comes, from where, and when it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ck_api::{Lifecycle, TableAnswer, TableDelta};
+use ck_control::Command;
+use ck_http::fake::Fake;
+use ck_http::{Limits, Request, Surface, SurfaceConfig};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Got, Live, PATIENCE, captured, parse};
+use crate::table::change;
+
+/// A stream of events.
+pub(crate) struct Watch {
+    stream: TcpStream,
+    /// What was read and is no whole chunk yet.
+    raw: Vec<u8>,
+    /// What the chunks held and is no whole event yet.
+    text: String,
+    head: Got,
+    ended: bool,
+}
+
+/// One event.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    name: String,
+    id: Option<String>,
+    data: String,
+}
+
+impl Told {
+    fn delta(&self) -> TableDelta {
+        assert_eq!(self.name, "delta", "{self:?}");
+        serde_json::from_str(&self.data).unwrap()
+    }
+
+    fn table(&self) -> TableAnswer {
+        assert_eq!(self.name, "table", "{self:?}");
+        serde_json::from_str(&self.data).unwrap()
+    }
+}
+
+impl Watch {
+    pub(crate) async fn open(live: &Live, query: &str, headers: &[(&str, &str)]) -> Self {
+        let mut request = format!("GET /v1/watch{query} HTTP/1.1\r\nhost: localhost\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        let mut stream = live.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut raw = Vec::new();
+        let end = loop {
+            if let Some(at) = raw.windows(4).position(|at| at == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(read(&mut stream, &mut raw).await, "a head");
+        };
+        let head = parse(&raw[..end]);
+        raw.drain(..end);
+        Self {
+            stream,
+            raw,
+            text: String::new(),
+            head,
+            ended: false,
+        }
+    }
+
+    /// The next event; none at the end of the stream. Comments are left out.
+    pub(crate) async fn next(&mut self) -> Option<Told> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                if let Some(told) = told(&block) {
+                    return Some(told);
+                }
+            }
+            if self.ended || !self.chunk() && !read(&mut self.stream, &mut self.raw).await {
+                return None;
+            }
+        }
+    }
+
+    /// Takes a whole chunk over, if there is one.
+    fn chunk(&mut self) -> bool {
+        let Some(line) = self.raw.windows(2).position(|at| at == b"\r\n") else {
+            return false;
+        };
+        let size = std::str::from_utf8(&self.raw[..line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let end = line + 2 + size;
+        if self.raw.len() < end + 2 {
+            return false;
+        }
+        self.ended = size == 0;
+        self.text
+            .push_str(std::str::from_utf8(&self.raw[line + 2..end]).unwrap());
+        self.raw.drain(..end + 2);
+        true
+    }
+
+    /// The next event that is of the table.
+    pub(crate) async fn of_table(&mut self) -> Told {
+        loop {
+            let told = self.next().await.expect("the stream goes on");
+            if told.name == "table" || told.name == "delta" {
+                return told;
+            }
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, into: &mut Vec<u8>) -> bool {
+    let mut piece = [0; 16 << 10];
+    let reading = tokio::time::timeout(PATIENCE, stream.read(&mut piece));
+    match reading.await.expect("something comes in time") {
+        Ok(count) => {
+            into.extend_from_slice(&piece[..count]);
+            count > 0
+        }
+        Err(_) => false,
+    }
+}
+
+fn told(block: &str) -> Option<Told> {
+    let mut told = Told::default();
+    for line in block.lines() {
+        match line.split_once(": ") {
+            Some(("event", name)) => told.name = name.to_owned(),
+            Some(("id", id)) => told.id = Some(id.to_owned()),
+            Some(("data", data)) => told.data = data.to_owned(),
+            _ => {}
+        }
+    }
+    (!told.name.is_empty()).then_some(told)
+}
+
+async fn now(live: &Live) -> TableAnswer {
+    serde_json::from_slice(&live.get("/v1/table").await.body).unwrap()
+}
+
+#[tokio::test]
+async fn the_table_comes_first_and_then_what_changes() {
+    let live = Live::three().await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    assert_eq!(watch.head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(watch.head.header("cache-control"), Some("no-cache"));
+    let first = watch.next().await.unwrap();
+    let mut table = first.table();
+    assert_eq!(table, now(&live).await);
+    assert_eq!(first.id, Some(format!("1.{}", table.version)));
+    for weight in 2..6 {
+        change(&live, weight);
+    }
+    let stopped = live.fake.apply(stop(&live, "node-3")).unwrap().0;
+    while table.version < stopped {
+        let told = watch.of_table().await;
+        let delta = told.delta();
+        assert_eq!(told.id, Some(format!("1.{}", delta.version)));
+        table.apply(&delta).unwrap();
+    }
+    assert_eq!(table, now(&live).await);
+    assert_eq!(table.members[2].status, "stopped");
+}
+
+/// The command that ends the session of a node.
+fn stop(live: &Live, node: &str) -> Command {
+    let state = ck_http::Backend::state(&*live.fake);
+    Command::Stop {
+        member: state.member_by_node(node).unwrap().number,
+        session: state.open_session_of(node).unwrap().id,
+    }
+}
+
+#[tokio::test]
+async fn the_partitions_come_when_they_are_created() {
+    let live = Live::start(Fake::formed(captured(), 3)).await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    let mut table = watch.next().await.unwrap().table();
+    assert!(table.rows.is_empty());
+    assert_eq!(live.json("POST", "/partitions", "").await.status, 201);
+    table.apply(&watch.of_table().await.delta()).unwrap();
+    assert_eq!(table, now(&live).await);
+    assert_eq!(table.rows.len(), 64);
+}
+
+#[tokio::test]
+async fn what_happened_is_told_behind_its_change() {
+    let live = Live::three().await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    let mut table = watch.next().await.unwrap().table();
+    live.fake.apply(stop(&live, "node-2")).unwrap();
+    let mut kinds = Vec::new();
+    while !kinds.contains(&"node-down".to_owned()) {
+        let told = watch.next().await.unwrap();
+        match told.name.as_str() {
+            "delta" => table.apply(&told.delta()).unwrap(),
+            "lifecycle" => {
+                let happened: Lifecycle = serde_json::from_str(&told.data).unwrap();
+                assert!(happened.version <= table.version, "{happened:?}");
+                assert_eq!(told.id, None);
+                assert!(!happened.text.is_empty());
+                if happened.kind == "node-down" {
+                    assert_eq!(happened.node.as_deref(), Some("node-2"));
+                }
+                kinds.push(happened.kind);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(
+        kinds.len() < 20,
+        "many changes at once are told as one: {kinds:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_broke_off_is_resumed() {
+    let live = Live::three().await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    let first = watch.next().await.unwrap();
+    let mut table = first.table();
+    change(&live, 2);
+    table.apply(&watch.of_table().await.delta()).unwrap();
+    drop(watch);
+    let last = change(&live, 3);
+    let known = format!("1.{}", table.version);
+    let asked: [(String, &[(&str, &str)]); 3] = [
+        (format!("?from={}", table.version), &[]),
+        (format!("?from={known}"), &[]),
+        // As a browser comes back: the address of the first time, and the last id it saw.
+        ("?from=1".to_owned(), &[("last-event-id", &known)]),
+    ];
+    for (query, headers) in asked {
+        let mut watch = Watch::open(&live, &query, headers).await;
+        let mut resumed = table.clone();
+        while resumed.version < last {
+            resumed.apply(&watch.of_table().await.delta()).unwrap();
+        }
+        assert_eq!(resumed, now(&live).await, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_compacted_is_gone() {
+    let live = Live::with_limits(Limits {
+        changes_max: 4,
+        ..Limits::default()
+    })
+    .await;
+    let first = live.version();
+    let mut watch = Watch::open(&live, "", &[]).await;
+    watch.next().await.unwrap();
+    for weight in 2..8 {
+        change(&live, weight);
+        watch.of_table().await;
+    }
+    let (from, id) = (format!("/v1/watch?from={first}"), format!("1.{first}"));
+    let asked: [(&str, &[(&str, &str)]); 2] =
+        [(&from, &[]), ("/v1/watch", &[("last-event-id", &id)])];
+    for (path, headers) in asked {
+        let got = live.send("GET", path, headers, b"").await;
+        assert_eq!((got.status, got.code().as_str()), (410, "compacted"));
+        assert_eq!(got.json()["newest"]["version"], live.version());
+    }
+    let mut anew = Watch::open(&live, "?from=0.5", &[]).await;
+    assert_eq!(
+        anew.next().await.unwrap().name,
+        "table",
+        "of another incarnation"
+    );
+    let got = live.get("/v1/watch?from=2.1").await;
+    assert_eq!((got.status, got.code().as_str()), (503, "behind"));
+    for bad in ["?from=x", "?from=", "?since=1"] {
+        assert_eq!(
+            live.get(&format!("/v1/watch{bad}")).await.status,
+            400,
+            "{bad}"
+        );
+    }
+    let bad = [("last-event-id", "nonsense")];
+    assert_eq!(live.send("GET", "/v1/watch", &bad, b"").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_quiet_stream_says_that_it_lives() {
+    let idle = Duration::from_millis(300);
+    let live = Live::with_limits(Limits {
+        idle_timeout: idle,
+        ..Limits::default()
+    })
+    .await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    let version = watch.next().await.unwrap().table().version;
+    let began = Instant::now();
+    while began.elapsed() < 3 * idle {
+        let told = watch.next().await.unwrap();
+        assert_eq!(told.name, "heartbeat");
+        assert_eq!(told.data, format!("{{\"version\":{version}}}"));
+        assert_eq!(told.id, Some(format!("1.{version}")));
+    }
+}
+
+#[tokio::test]
+async fn one_watcher_too_many_is_refused_and_a_place_is_given_back() {
+    let live = Live::with_limits(Limits {
+        watchers_max: 1,
+        idle_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    let watch = Watch::open(&live, "", &[]).await;
+    for path in ["/v1/watch", "/v1/table?min_version=999&wait=5"] {
+        let got = live.get(path).await;
+        assert_eq!(
+            (got.status, got.code().as_str()),
+            (503, "too-many-watchers")
+        );
+        assert_eq!(got.header("retry-after"), Some("1"));
+    }
+    assert_eq!(live.get("/v1/table").await.status, 200, "others are served");
+    assert_eq!(live.send("HEAD", "/v1/watch", &[], b"").await.status, 200);
+    drop(watch);
+    // Noticed when it is written to next.
+    let began = Instant::now();
+    while live.get("/v1/watch?from=2.1").await.code() != "behind" {
+        assert!(began.elapsed() < PATIENCE, "the place is given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_and_dropped() {
+    let fake = Arc::new(Fake::with_partitions(captured(), 3));
+    let limits = Limits {
+        changes_max: 2,
+        ..Limits::default()
+    };
+    let config = SurfaceConfig {
+        limits,
+        ..SurfaceConfig::default()
+    };
+    let surface = Surface::new(config, Arc::clone(&fake) as _).unwrap();
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("host", "localhost");
+        surface
+            .handle(request.body(Empty::<Bytes>::new()).unwrap())
+            .await
+    };
+    let mut slow = ask("/v1/watch").await.into_body();
+    let mut keeps_up = ask("/v1/watch").await.into_body();
+    let next = async |body: &mut ck_http::ReplyBody| {
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap();
+        let data = frame?.unwrap().into_data().unwrap();
+        Some(String::from_utf8(data.to_vec()).unwrap())
+    };
+    for _ in 0..2 {
+        next(&mut slow).await.unwrap();
+        next(&mut keeps_up).await.unwrap();
+    }
+    for weight in 2..6 {
+        let node = "node-2".parse().unwrap();
+        let change = ck_control::MemberChange {
+            weight: Some(weight),
+            ..Default::default()
+        };
+        fake.apply(Command::Update { node, change }).unwrap();
+        while !next(&mut keeps_up).await.unwrap().contains("event: delta") {}
+    }
+    let told = next(&mut slow).await.unwrap();
+    assert!(told.starts_with("event: dropped\ndata: {"), "{told}");
+    assert!(told.contains("\"code\":\"too-slow\""), "{told}");
+    assert_eq!(next(&mut slow).await, None, "that is its end");
+}
+
+#[tokio::test]
+async fn a_stop_ends_streams_and_waiting_at_once() {
+    let live = Live::three().await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    watch.next().await.unwrap();
+    let mut waiting = live.connect().await;
+    let ask = "GET /v1/table?min_version=999&wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    waiting.write_all(ask.as_bytes()).await.unwrap();
+    while !live.get("/v1/metrics").await.body_has("http_watchers 2.0") {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    live.stop().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "before `stop_timeout`"
+    );
+    while watch.next().await.is_some() {}
+    assert!(watch.ended, "with its last chunk");
+    let got = parse(&crate::support::read_to_end(&mut waiting).await);
+    assert_eq!(got.code(), "behind");
+}
