@@ -399,16 +399,21 @@ class _Table:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
+    def at(self, version: int) -> _Table:
+        """This table at a later version, since nothing has changed up to there."""
+        return _Table(self.incarnation, version, self.hash, self.seed, self.rows, self.members, {}).keeping(self)
+
     def after(self, delta: Any) -> Optional[_Table]:
         """This table after a change; ``None`` when the change is older than it.
 
-        Raises ``_Gap`` when changes are missing in between.
+        A change holds whole rows and members, so it is taken by any table from its beginning on. Raises ``_Gap`` when
+        changes are missing in between.
         """
         try:
             incarnation, start, version = (int(delta[name]) for name in ("incarnation", "from", "version"))
             if (incarnation, version) <= self.age:
                 return None
-            if incarnation != self.incarnation or start != self.version:
+            if incarnation != self.incarnation or start > self.version:
                 raise _Gap(f"a change from {incarnation}.{start}, and {self.incarnation}.{self.version} is known")
             members = dict(self.members)
             members.update(_member(one) for one in delta.get("members") or ())
@@ -675,9 +680,6 @@ _FOLLOWED_MAX = 4
 _FOLLOW_PAUSE_MAX = 5.0
 """Longest pause in seconds before another server is followed; the first is a twentieth of a second, and they double."""
 
-_BEHIND_MAX = 3.0
-"""Seconds that a server is followed which stays behind what others have said."""
-
 _SERVERS_MAX = 256
 _LEARNED_MAX = 1024
 
@@ -703,7 +705,8 @@ class Router:
     :param attempts_max: attempts of a request.
     :param retries_per_second: attempts a second, of all requests together, that are made because one before failed;
         what is beyond waits its turn.
-    :param silence: seconds without an event after which the server that is followed is left.
+    :param silence: seconds without an event, or behind what others have said, after which the server that is followed is
+        left. Heartbeats come at least every 5 s and may name where the server was 5 s before: more than 10.
     :param poll_every: seconds between two looks at the table where no server can be followed.
     :param answer_bytes_max: most bytes of an answer; the table's is as large as the cluster.
     :param event_bytes_max: most bytes of an event.
@@ -743,8 +746,8 @@ class Router:
         """The newest incarnation and version that an answer has named."""
         self._heard = 0.0
         self._cluster: Optional[str] = None
-        self._form: Optional[str] = None
-        """What the tags of tables end with."""
+        self._etag: Optional[Tuple[Tuple[int, int], str]] = None
+        """The tag of the last table that was asked for, and which one that was."""
         self._asking = threading.Lock()
         self._asked = 0.0
         self._preferred: Optional[str] = None
@@ -1001,12 +1004,10 @@ class Router:
     def _ask(self, server: str, timeout: float) -> None:
         """Asks one server for the table, and takes in what it has that is newer."""
         self._verify(server, timeout)
-        known, form = self._table, self._form
-        # The table may have come by changes since: the tag is made of what is known, and of the form asked for.
-        tag = f'"{known.incarnation}.{known.version}.{form}"' if known is not None and form is not None else None
-        answer = self._get(server, "/v1/table", timeout, {"If-None-Match": tag} if tag else {})
-        if answer.status == 304 and known is not None:
-            if self._table is known:
+        tagged = self._etag
+        answer = self._get(server, "/v1/table", timeout, {"If-None-Match": tagged[1]} if tagged else {})
+        if answer.status == 304 and tagged:
+            if self._table is not None and self._table.age == tagged[0]:
                 self._heard = time.monotonic()
             return
         if answer.status == 404:  # a server without it
@@ -1014,8 +1015,8 @@ class Router:
             table = _Table.listed(_json(listed), _json(self._get(server, "/v1/cluster", timeout)))
         else:
             table = _Table.whole(_json(answer))
-            start, end = f'"{table.incarnation}.{table.version}.', answer.headers.get("etag", "")
-            self._form = end[len(start):-1] if end.startswith(start) and end.endswith('"') else None
+            tag = answer.headers.get("etag")
+            self._etag = (table.age, tag) if tag else None
         self._install(table)
         if self._table is not None and table.age >= self._table.age:
             self._heard = time.monotonic()
@@ -1108,6 +1109,7 @@ class Router:
             kind = answer.getheader("content-type", "")
             if not kind.startswith("text/event-stream"):
                 raise Malformed(f"it answers {kind!r} instead of events")
+            self._following, self._error = server, None
             self._take_events(server, _Events(answer, sock, self._event_bytes_max, self._silence))
         except _TROUBLE as error:
             raise _Broken(str(error) or type(error).__name__) from None
@@ -1116,7 +1118,8 @@ class Router:
             sock.close()
 
     def _take_events(self, server: str, events: _Events) -> None:
-        behind_since: Optional[float] = None
+        behind: Optional[Tuple[float, Tuple[int, int]]] = None
+        """What others have said that it has not come to, and since when it has not."""
         # Of the stream: heartbeats name the version alone.
         incarnation: Optional[int] = None if self._table is None else self._table.incarnation
         while not self._closed.is_set():
@@ -1129,24 +1132,23 @@ class Router:
             incarnation = data.get("incarnation", incarnation)
             if name in ("table", "delta"):
                 self._take_change(name, data)
-            self._following, self._error = server, None
             reached, table = (incarnation, data.get("version")), self._table
             if table is None or not all(isinstance(one, int) for one in reached):
                 continue
-            if name == "heartbeat" and reached > table.age:
-                self._note(reached)  # something was missed
-                self._freshen(time.monotonic() + self._attempt_timeout)
-            elif reached == table.age:
+            if name == "heartbeat" and reached > table.age and incarnation == table.incarnation:
+                table = table.at(reached[1])  # nothing has changed up to there
+                self._install(table)
+            if reached == table.age:
                 self._heard = time.monotonic()
             # One that is cut off from the others tells nothing new, for as long as one listens.
             newest = max(table.age, self._named)
             if reached >= newest:
-                behind_since = None
-            elif behind_since is None:
-                behind_since = time.monotonic()
-            elif time.monotonic() - behind_since > _BEHIND_MAX:
+                behind = None
+            elif behind is None or reached >= behind[1]:
+                behind = (time.monotonic(), newest)
+            elif time.monotonic() - behind[0] > self._silence:
                 self._named = table.age  # whoever named it may have been wrong
-                raise _Elsewhere(f"it is at {reached[0]}.{reached[1]}, behind {newest[0]}.{newest[1]}")
+                raise _Elsewhere("it is at %d.%d, behind %d.%d" % (*reached, *behind[1]))
 
     def _take_change(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "table":

@@ -22,7 +22,6 @@ from fake import Server, delta, member, problem, table, wait_for
 KEY = "user:1001"
 
 clusterkit._FOLLOW_PAUSE_MAX = 0.05
-clusterkit._BEHIND_MAX = 0.5
 
 
 def pattern(length: int, state: int) -> bytes:
@@ -126,12 +125,14 @@ class Following(Case):
         self.restricted_to(self.servers[0])
         router.route(KEY)
         self.servers[0].table = table(33, [1] * 64, self.servers)
-        for beginning in (31, 29):  # ahead of what is known; joined over what is known
-            count = len(self.servers[0].streams)
-            self.servers[0].stream(count - 1).send("delta", delta(beginning, 34, {0: (2, 1)}))
-            again = self.servers[0].stream(count)
-            self.assertIsNone(again.last_event_id)
+        self.servers[0].stream().send("delta", delta(31, 34, {0: (2, 1)}))
+        again = self.servers[0].stream(1)
+        self.assertIsNone(again.last_event_id)
         self.version_is(router, 33)
+        # One that begins before what is known is none.
+        again.send("delta", delta(30, 36, {0: (2, 3)}))
+        self.version_is(router, 36)
+        self.assertEqual(len(self.servers[0].streams), 2)
 
     def test_a_stream_that_ends_is_resumed_where_it_was(self) -> None:
         router = self.router()
@@ -233,7 +234,7 @@ class Following(Case):
 
     def test_a_server_that_stays_behind_is_left(self) -> None:
         self.servers[2].watch = lambda last: problem(503, "too-many-watchers")
-        router = self.router(self.servers[:2])
+        router = self.router(self.servers[:2], silence=1.0)
         followed = wait_for("one is followed", self.live_stream)
         [server] = [one for one in self.servers if followed in one.streams]
         other = self.servers[1 - self.servers.index(server)]
@@ -248,13 +249,18 @@ class Following(Case):
             time.sleep(0.2)
         self.assertEqual(other.stream().last_event_id, "1.40")
 
-    def test_a_heartbeat_that_is_ahead_has_the_table_asked_for(self) -> None:
+    def test_a_heartbeat_that_is_ahead_says_that_nothing_has_changed(self) -> None:
         router = self.router()
-        router.route(KEY)
-        for server in self.servers:
-            server.table = table(31, [3] * 64, self.servers)
-        self.servers[0].stream().send("heartbeat", {"version": 31})
-        self.version_is(router, 31)
+        self.restricted_to(self.servers[0])
+        route = router.route(KEY)
+        stream = self.servers[0].stream()
+        stream.send("heartbeat", {"version": 35})
+        self.version_is(router, 35)
+        self.assertEqual((router.route(KEY).primary, router.route(KEY).version), (route.primary, 35))
+        stream.send("delta", delta(30, 36, {0: (2, 1)}))  # from the last one that changed anything
+        self.version_is(router, 36)
+        stream.end()
+        self.assertEqual(self.servers[0].stream(1).last_event_id, "1.36")
 
     def test_a_server_of_another_cluster_teaches_nothing(self) -> None:
         router = self.router(self.servers[:1])
@@ -301,16 +307,12 @@ class Following(Case):
         self.assertEqual(shown, {(path, "Bearer s3cret") for path in ("/v1/peer", "/v1/watch", "/v1/table", "/kv/a")}
                          | {("/kv/b", "mine")})
 
-    def test_a_table_that_is_known_by_changes_is_not_sent_again(self) -> None:
+    def test_a_table_that_was_asked_for_is_not_sent_again(self) -> None:
         router = self.router()
-        router.route(KEY)
         router.refresh()
-        self.servers[0].table = table(31, [1] * 64, self.servers)
-        self.servers[0].stream().send("delta", delta(30, 31, {0: (2, 1)}))
-        self.version_is(router, 31)
         router.refresh()
-        [*_, last] = [one for one in self.servers[0].seen if one[1] == "/v1/table"]
-        self.assertEqual(last[2]["if-none-match"], '"1.31.1"')
+        asked = [one for one in self.servers[0].seen if one[1] == "/v1/table"]
+        self.assertEqual([one[2].get("if-none-match") for one in asked], [None, '"1.30.1"'])
 
     def test_without_a_table_the_reason_is_named(self) -> None:
         for server in self.servers:

@@ -38,7 +38,8 @@ pub use operate::Created;
 pub use ownership::{NodeOrder, PlanOrder};
 pub use read::{CustomValue, PartitionQuery, Readiness};
 pub use router::{
-    Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, SendError,
+    Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, RouterStatus,
+    SendError,
 };
 pub use token::{TokenFileError, read_token};
 

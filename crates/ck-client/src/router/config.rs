@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ck_api::Token;
+
 use crate::ConfigError;
 
 /// What a [`Router`](super::Router) is made from. Plain fields with defaults.
@@ -10,6 +12,8 @@ pub struct RouterConfig {
     /// HTTP addresses of any nodes, as of [`ClientConfig::servers`](crate::ClientConfig::servers).
     /// Once the table is known, the nodes in it are asked as well.
     pub seeds: Vec<String>,
+    /// Sent with every request, unless one to be sent has its own `Authorization`. Default none.
+    pub token: Option<Token>,
     /// Time a request may take in all, every attempt and pause included. Default 10 s.
     pub timeout: Duration,
     /// Time one attempt may take of a request that may be repeated. Default 2 s. One that may not
@@ -22,13 +26,23 @@ pub struct RouterConfig {
     /// Attempts a second, of all requests together, that are made because one before failed; what
     /// is beyond waits its turn. Default 500. As many at once are let through after a quiet time.
     pub retries_per_second: u32,
-    /// How often the table is asked for when nothing says that it is old. Default 5 s.
+    /// Whether a server is followed (`GET /v1/watch`), which tells of each change. Default yes.
+    pub follow: bool,
+    /// Time without an event, or behind what others have said, after which the server that is followed is
+    /// left for another one. Heartbeats come at least every 5 s and may name where the server was 5 s
+    /// before, so it should be more than 10 s. Default 12 s.
+    pub silence: Duration,
+    /// How often the table is asked for while no server can be followed, and nothing says that it is
+    /// old. Default 5 s.
     pub refresh_every: Duration,
     /// Least time between two times the table is asked for, whatever says that it is old. Default
     /// 50 ms.
     pub refresh_gap: Duration,
     /// Most bytes of an answer of the data plane. Default 16 MiB and 64 KiB.
     pub answer_bytes_max: usize,
+    /// Most bytes of the table, and of an event of a server that is followed. Default 256 MiB, which
+    /// holds a million partitions.
+    pub event_bytes_max: usize,
     /// Most bytes of a request's body. Default 16 MiB.
     pub body_bytes_max: usize,
     /// Connections that are kept open to a node while no request uses them. Default 256.
@@ -40,14 +54,18 @@ impl RouterConfig {
     pub fn new<S: Into<String>>(seeds: impl IntoIterator<Item = S>) -> Self {
         Self {
             seeds: seeds.into_iter().map(Into::into).collect(),
+            token: None,
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             attempts_max: 100,
             retries_per_second: 500,
+            follow: true,
+            silence: Duration::from_secs(12),
             refresh_every: Duration::from_secs(5),
             refresh_gap: Duration::from_millis(50),
             answer_bytes_max: (16 << 20) + (64 << 10),
+            event_bytes_max: 256 << 20,
             body_bytes_max: 16 << 20,
             idle_connections_max: 256,
         }
@@ -60,10 +78,18 @@ impl RouterConfig {
         self
     }
 
+    /// Sends that token with every request.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     /// Refuses what makes no sense; the seeds are looked at by the client.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (field, time) in [
             ("attempt_timeout", self.attempt_timeout),
+            ("silence", self.silence),
             ("refresh_every", self.refresh_every),
             ("refresh_gap", self.refresh_gap),
         ] {

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use ck_api::CK_FENCE;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri};
@@ -50,6 +50,12 @@ impl Inner {
         *request.method_mut() = parcel.head.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = parcel.head.headers.clone();
+        if let Some(authorization) = &self.client.inner.authorization
+            && !request.headers().contains_key(AUTHORIZATION)
+        {
+            let shown = authorization.clone();
+            request.headers_mut().insert(AUTHORIZATION, shown);
+        }
         if let Some(fence) = fence {
             request.headers_mut().insert(FENCE, fence);
         }
