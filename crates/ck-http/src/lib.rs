@@ -19,6 +19,7 @@ mod backend;
 mod body;
 mod config;
 mod connection;
+mod counters;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod guard;

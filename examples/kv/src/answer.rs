@@ -92,7 +92,7 @@ impl Core {
             }
             Chunk::PATH => {
                 let (_, question) = self.meant::<Chunk>(body)?;
-                Ok(frame(&self.chunk(&question)?))
+                Ok(frame(&self.chunk(question).await?))
             }
             _ => Err(AnswerError::Unknown),
         }
@@ -211,7 +211,7 @@ impl Core {
     }
 
     /// A stretch of this copy, for one that is being made.
-    fn chunk(&self, question: &Chunk) -> Result<Verdict<Chunked>, StoreError> {
+    async fn chunk(self: &Arc<Self>, question: Chunk) -> Result<Verdict<Chunked>, StoreError> {
         if let Some(grant) = question.grant {
             let part = self.part(PartitionId(question.partition));
             let serves = part.lock().as_ref().is_some_and(|now| now.grant == grant);
@@ -219,8 +219,10 @@ impl Core {
                 return Ok(Err(Refused::NotServing));
             }
         }
-        let (start, end) = (question.start.as_ref(), question.end.as_ref());
-        let (partition, digest) = (question.partition, question.digest);
-        Ok(Ok(self.store.compare(partition, start, end, digest)?))
+        let compared = self.reading(move |store| {
+            let (start, end) = (question.start.as_ref(), question.end.as_ref());
+            store.compare(question.partition, start, end, question.digest)
+        });
+        Ok(Ok(compared.await?))
     }
 }

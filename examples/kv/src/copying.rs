@@ -7,6 +7,7 @@
 //! A stretch is written as of one record of the source. A target that is attached takes records
 //! meanwhile: what they set or deleted after that record stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,7 +62,7 @@ pub(crate) enum CopyError {
 
 /// A copy being made.
 struct Copy<'a> {
-    core: &'a Core,
+    core: &'a Arc<Core>,
     context: &'a dyn HandlerContext,
     partition: PartitionId,
     source: MemberNumber,
@@ -72,7 +73,7 @@ struct Copy<'a> {
 impl Core {
     /// Copies from an in-sync source, without a part in anything yet.
     pub(crate) async fn prepare(
-        &self,
+        self: &Arc<Self>,
         node: &Handle,
         context: &dyn HandlerContext,
         copying: &Copying,
@@ -96,7 +97,7 @@ impl Core {
     /// Attaches to the primary, which from then on waits for this copy with every write, and takes
     /// what is still missing.
     pub(crate) async fn catch_up(
-        &self,
+        self: &Arc<Self>,
         node: &Handle,
         context: &dyn HandlerContext,
         copying: &Copying,
@@ -153,7 +154,11 @@ impl Copy<'_> {
         let (mut done, mut newest) = (0, 0);
         // Each stretch ends behind the one before, so this ends with the keys.
         while !self.context.is_cancelled() {
-            let here = self.core.store.stretch(self.partition.0, start.as_ref())?;
+            let (partition, from) = (self.partition.0, start.clone());
+            let here = self
+                .core
+                .reading(move |store| store.stretch(partition, from.as_ref()));
+            let here = here.await?;
             let question = Chunk {
                 partition: self.partition.0,
                 grant: self.grant,
@@ -166,7 +171,8 @@ impl Copy<'_> {
             newest = newest.max(there.at.seq);
             if let Some(entries) = there.entries {
                 let size = |entry: &crate::record::Entry| entry.key.len() + entry.value.len();
-                done += entries.iter().map(size).sum::<usize>() as u64;
+                let bytes = entries.iter().map(size).sum::<usize>() as u64;
+                done += bytes;
                 let filled = self.core.store.run(|reply| {
                     Job::Fill(Fill {
                         partition: self.partition.0,
@@ -179,6 +185,10 @@ impl Copy<'_> {
                     })
                 });
                 self.taken(filled.await?)?;
+                // An attached copy holds up every write until it is filled: that one hurries.
+                if self.grant.is_none() {
+                    self.context.sleep(self.core.pace.wait(bytes)).await;
+                }
             }
             self.context.progress(done, there.total.max(done));
             match there.until {

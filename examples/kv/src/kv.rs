@@ -9,6 +9,7 @@ use std::time::Duration;
 use ck_node::{Handle, MemberNumber, PartitionId, State};
 use parking_lot::{Mutex, RwLock};
 
+use crate::pace::{COPY_RATE_DEFAULT, Pace};
 use crate::part::Part;
 use crate::peer::{Courier, Peer};
 use crate::stamp::Grant;
@@ -37,6 +38,9 @@ pub struct KvConfig {
     pub replication: Replication,
     /// Bytes that must be left on the disk for a write to be taken. Default 64 MiB.
     pub reserve: u64,
+    /// Bytes a second that a node takes while it makes copies, of all partitions together, so that
+    /// requests hardly notice; 0 for as many as it can. Default 8 MiB.
+    pub copy_rate: u64,
 }
 
 impl Default for KvConfig {
@@ -44,6 +48,7 @@ impl Default for KvConfig {
         Self {
             replication: Replication::default(),
             reserve: RESERVE_DEFAULT,
+            copy_rate: COPY_RATE_DEFAULT,
         }
     }
 }
@@ -59,6 +64,7 @@ pub struct Kv {
 pub(crate) struct Core {
     pub(crate) config: KvConfig,
     pub(crate) store: Store,
+    pub(crate) pace: Pace,
     node: OnceLock<Handle>,
     parts: RwLock<BTreeMap<u32, Arc<Part>>>,
     peers: Mutex<BTreeMap<MemberNumber, Arc<Peer>>>,
@@ -90,6 +96,7 @@ impl Kv {
     ) -> Result<Self, StoreError> {
         let store = Store::open(directory, config.reserve, on_fatal)?;
         let core = Arc::new(Core {
+            pace: Pace::new(config.copy_rate),
             config,
             store,
             node: OnceLock::new(),
@@ -126,6 +133,21 @@ fn exit(_: &str) {
 }
 
 impl Core {
+    /// Reads what takes a while, beside the runtime's threads.
+    pub(crate) async fn reading<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let core = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || read(&core.store));
+        match read.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(read) => read,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(Err(_)) => Err(self.store.closed()),
+        }
+    }
+
     pub(crate) fn node(&self) -> Option<&Handle> {
         self.node.get()
     }

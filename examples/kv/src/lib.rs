@@ -36,6 +36,7 @@ mod handler;
 mod http;
 mod kv;
 mod ops;
+mod pace;
 mod part;
 mod peer;
 mod planted;

@@ -297,13 +297,8 @@ impl Core {
         partition: PartitionId,
     ) -> Result<Figures, KvError> {
         self.holds(self.running(partition)?, partition)?;
-        let core = Arc::clone(self);
-        // Reads the whole copy, which may take a while.
-        let read = tokio::task::spawn_blocking(move || core.store.figures(partition.0)).await;
-        match read {
-            Ok(figures) => figures?.ok_or(KvError::NoCopy { partition }),
-            Err(_) => Err(KvError::Busy { partition }),
-        }
+        let figures = self.reading(move |store| store.figures(partition.0));
+        figures.await?.ok_or(KvError::NoCopy { partition })
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Args {
     /// Bytes that must be left on the disk for writes to be taken. Default: 67108864.
     #[arg(long, env = "CK_KV_RESERVE", value_name = "BYTES")]
     reserve: Option<u64>,
+    /// Bytes a second this node takes while it makes copies, all of them together, so that requests
+    /// hardly notice; 0 for as many as it can. Default: 8388608.
+    #[arg(long, env = "CK_KV_COPY_RATE", value_name = "BYTES")]
+    copy_rate: Option<u64>,
 }
 
 impl Args {
@@ -41,6 +45,9 @@ impl Args {
         };
         if let Some(reserve) = self.reserve {
             config.reserve = reserve;
+        }
+        if let Some(rate) = self.copy_rate {
+            config.copy_rate = rate;
         }
         config
     }

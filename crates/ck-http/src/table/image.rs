@@ -58,7 +58,7 @@ fn row(state: &State, row: Row<'_>, numbers: &[Option<u64>]) -> TableRow {
     }
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
 mod tests {
     use ck_control::{Command, Config};
 

@@ -3,6 +3,7 @@
 mod application;
 mod bad_input;
 mod client;
+mod events;
 mod figures;
 mod fixtures;
 mod guide;

@@ -8,8 +8,8 @@ use ck_http::Limits;
 use ck_http::fake::Fake;
 use ck_node::Operation;
 
+use crate::events::Watch;
 use crate::support::{Got, Live, captured};
-use crate::watch::Watch;
 
 fn table(got: &Got) -> TableAnswer {
     assert_eq!(got.status, 200, "{got:?}");

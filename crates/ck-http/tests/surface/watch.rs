@@ -3,144 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ck_api::{Lifecycle, TableAnswer, TableDelta};
+use ck_api::{Lifecycle, TableAnswer};
 use ck_control::Command;
 use ck_http::fake::Fake;
 use ck_http::{Limits, Request, Surface, SurfaceConfig};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Got, Live, PATIENCE, captured, parse};
+use crate::events::Watch;
+use crate::support::{Live, PATIENCE, captured, parse};
 use crate::table::change;
-
-/// A stream of events.
-pub(crate) struct Watch {
-    stream: TcpStream,
-    /// What was read and is no whole chunk yet.
-    raw: Vec<u8>,
-    /// What the chunks held and is no whole event yet.
-    text: String,
-    head: Got,
-    ended: bool,
-}
-
-/// One event.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    name: String,
-    id: Option<String>,
-    data: String,
-}
-
-impl Told {
-    fn delta(&self) -> TableDelta {
-        assert_eq!(self.name, "delta", "{self:?}");
-        serde_json::from_str(&self.data).unwrap()
-    }
-
-    fn table(&self) -> TableAnswer {
-        assert_eq!(self.name, "table", "{self:?}");
-        serde_json::from_str(&self.data).unwrap()
-    }
-}
-
-impl Watch {
-    pub(crate) async fn open(live: &Live, query: &str, headers: &[(&str, &str)]) -> Self {
-        let mut request = format!("GET /v1/watch{query} HTTP/1.1\r\nhost: localhost\r\n");
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        let mut stream = live.connect().await;
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut raw = Vec::new();
-        let end = loop {
-            if let Some(at) = raw.windows(4).position(|at| at == b"\r\n\r\n") {
-                break at + 4;
-            }
-            assert!(read(&mut stream, &mut raw).await, "a head");
-        };
-        let head = parse(&raw[..end]);
-        raw.drain(..end);
-        Self {
-            stream,
-            raw,
-            text: String::new(),
-            head,
-            ended: false,
-        }
-    }
-
-    /// The next event; none at the end of the stream. Comments are left out.
-    pub(crate) async fn next(&mut self) -> Option<Told> {
-        loop {
-            while let Some(end) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..end + 2).collect();
-                if let Some(told) = told(&block) {
-                    return Some(told);
-                }
-            }
-            if self.ended || !self.chunk() && !read(&mut self.stream, &mut self.raw).await {
-                return None;
-            }
-        }
-    }
-
-    /// Takes a whole chunk over, if there is one.
-    fn chunk(&mut self) -> bool {
-        let Some(line) = self.raw.windows(2).position(|at| at == b"\r\n") else {
-            return false;
-        };
-        let size = std::str::from_utf8(&self.raw[..line]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        let end = line + 2 + size;
-        if self.raw.len() < end + 2 {
-            return false;
-        }
-        self.ended = size == 0;
-        self.text
-            .push_str(std::str::from_utf8(&self.raw[line + 2..end]).unwrap());
-        self.raw.drain(..end + 2);
-        true
-    }
-
-    /// The next event that is of the table.
-    pub(crate) async fn of_table(&mut self) -> Told {
-        loop {
-            let told = self.next().await.expect("the stream goes on");
-            if told.name == "table" || told.name == "delta" {
-                return told;
-            }
-        }
-    }
-}
-
-async fn read(stream: &mut TcpStream, into: &mut Vec<u8>) -> bool {
-    let mut piece = [0; 16 << 10];
-    let reading = tokio::time::timeout(PATIENCE, stream.read(&mut piece));
-    match reading.await.expect("something comes in time") {
-        Ok(count) => {
-            into.extend_from_slice(&piece[..count]);
-            count > 0
-        }
-        Err(_) => false,
-    }
-}
-
-fn told(block: &str) -> Option<Told> {
-    let mut told = Told::default();
-    for line in block.lines() {
-        match line.split_once(": ") {
-            Some(("event", name)) => told.name = name.to_owned(),
-            Some(("id", id)) => told.id = Some(id.to_owned()),
-            Some(("data", data)) => told.data = data.to_owned(),
-            _ => {}
-        }
-    }
-    (!told.name.is_empty()).then_some(told)
-}
 
 async fn now(live: &Live) -> TableAnswer {
     serde_json::from_slice(&live.get("/v1/table").await.body).unwrap()

@@ -122,6 +122,8 @@ pub(crate) struct Control {
     /// The mark of a clean stop is being taken out of the store.
     forgetting: bool,
     planning: bool,
+    /// When the next confirmation of leadership may begin.
+    next_round: tokio::time::Instant,
     /// Renewals of this node under way.
     renewing: Arc<Semaphore>,
     /// Proposals of this node's leader under way.
@@ -203,6 +205,7 @@ impl Control {
             ending_session: false,
             forgetting: false,
             planning: false,
+            next_round: tokio::time::Instant::now(),
             renewing: Arc::new(Semaphore::new(perform::RENEWALS_MAX)),
             proposing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),
             pressing: Arc::new(Semaphore::new(perform::PROPOSALS_MAX)),

@@ -22,6 +22,10 @@ pub(super) const RENEWALS_MAX: usize = 8;
 /// Proposals of this node's leader that may be under way. What is beyond is proposed again.
 pub(super) const PROPOSALS_MAX: usize = 256;
 
+/// Confirmations of leadership that may begin in the time between two renewals of one node. Each asks
+/// every voter and covers all renewals that have arrived, so more of them would only cost more.
+const ROUNDS_A_RENEWAL: u32 = 40;
+
 impl Control {
     /// Performs all outputs, and publishes what this node may act on.
     pub(super) fn perform(&mut self) {
@@ -183,10 +187,15 @@ impl Control {
         }
     }
 
-    fn confirm(&self, round: Round, term: u64) {
+    /// Asks the majority, at once or after the pause that keeps rounds apart. What a round covers had
+    /// arrived before this call, so a later beginning only makes it surer.
+    fn confirm(&mut self, round: Round, term: u64) {
         let (consensus, line) = (Arc::clone(&self.consensus), self.line.clone());
         let within = self.agent.state().config().lease.renews_every();
+        let begins = self.next_round.max(tokio::time::Instant::now());
+        self.next_round = begins + within / ROUNDS_A_RENEWAL;
         tokio::spawn(async move {
+            tokio::time::sleep_until(begins).await;
             // A round that takes longer counts as lost, and another follows.
             let asked = tokio::time::timeout(within, consensus.confirm_leadership()).await;
             match asked {

@@ -162,7 +162,7 @@ impl Store {
         &self.space
     }
 
-    fn closed(&self) -> StoreError {
+    pub(crate) fn closed(&self) -> StoreError {
         StoreError::Closed {
             path: self.path.clone(),
         }
