@@ -7,10 +7,10 @@
 mod api;
 mod crash;
 mod dev;
+mod followed;
 mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
 mod power;
-mod python;
 mod routed;
 mod support;
