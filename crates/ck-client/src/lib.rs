@@ -12,8 +12,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`Router`] keeps the cluster's table near: look-ups are answered locally, and requests of a
-//! data plane go to the primary of their key, wherever it moves.
+//! A [`Router`] keeps the cluster's table near, told of each change by a server it follows: look-ups
+//! are answered locally, and requests of a data plane go to the primary of their key, wherever it
+//! moves. It goes by the last table when no server is left.
 //!
 //! What it does *not* do: speak TLS, repeat a change that may have taken effect.
 #![deny(missing_docs)]

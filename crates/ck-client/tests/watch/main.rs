@@ -297,3 +297,29 @@ async fn a_request_goes_on_as_soon_as_the_stream_names_another_primary() {
     assert_eq!(answer.unwrap().body().as_ref(), b"done");
     assert_eq!(server.asked("/kv/a"), 1);
 }
+
+#[tokio::test]
+async fn a_version_that_an_answer_names_is_asked_for_where_nobody_tells() {
+    for follow in [true, false] {
+        let server = Server::start().await;
+        let first = table(30, 1, [&server.address, ""]);
+        server.says(|says| says.table = Some(first));
+        let mut config = config(&[&server]);
+        config.follow = follow;
+        let router = Router::connect(config).await.unwrap();
+        if follow {
+            server.stream(0).await;
+        }
+        let request = Request::get("/kv/a").body(Bytes::new()).unwrap();
+        let answer = router.send_to(PartitionId(0), request, Default::default());
+        assert_eq!(answer.await.unwrap().status(), 200);
+        // Half a second is what a newer version may wait for.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        let refreshes = router.figures().refreshes;
+        assert_eq!(
+            refreshes > 1,
+            !follow,
+            "{refreshes} of a router that follows: {follow}"
+        );
+    }
+}

@@ -204,6 +204,12 @@ async fn serve(mut stream: TcpStream, says: Arc<Mutex<Says>>) {
             }
             continue;
         }
+        if path.starts_with("/kv/") {
+            // The data plane, which knows of a newer version.
+            let head = "HTTP/1.1 200 X\r\nck-version: 1.99\r\ncontent-length: 4\r\n\r\ndone";
+            let _ = stream.write_all(head.as_bytes()).await;
+            continue;
+        }
         let (status, body) = plain(&path, &says.lock().unwrap());
         answer(&mut stream, status, &body).await;
     }
@@ -244,8 +250,7 @@ fn plain(path: &str, says: &Says) -> (u16, String) {
                 (200, if path == "/v1/cluster" { cluster } else { list })
             })
         }
-        // The data plane.
-        _ => (200, "done".into()),
+        _ => not_found,
     }
 }
 
