@@ -32,8 +32,8 @@ pub use health::{
 };
 pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
 pub use operate::{
-    ConfigAnswer, ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest,
-    Removed,
+    ConfigAnswer, ConfigPatch, CreateRequest, GivenTable, Move, NodePatch, NodeState,
+    RebalanceAnswer, RebalanceRequest, Removed,
 };
 pub use ownership::{
     Changed, LeaseLost, Order, OrderAck, OrderAcked, OrdersState, Owned, OwnedPartition, Progress,

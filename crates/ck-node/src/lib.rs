@@ -9,6 +9,7 @@
 
 mod admission;
 mod attempts;
+pub mod backup;
 mod clock;
 mod codec;
 pub mod config;
@@ -20,6 +21,7 @@ mod execute;
 mod forming;
 mod handle;
 mod node;
+pub mod offline;
 pub mod operation;
 mod ownership;
 mod planning;
@@ -35,6 +37,7 @@ mod store;
 mod upkeep;
 mod wire;
 
+pub use backup::{Backup, BackupError};
 pub use clock::{BootClock, Clock};
 pub use codec::CodecError;
 pub use config::{Config, ConfigError, OnFatal, PeerAddresses, Resolve, ResolveError};

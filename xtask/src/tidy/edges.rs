@@ -32,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ck-core",
             "ck-control",
             "ck-sim",
+            "ck-node",
             "ck-api",
             "ck-spec",
             "ck-client",

@@ -11,7 +11,7 @@ use crate::exit::Failure;
 use crate::output::count;
 
 /// Most time a request may take, unless told otherwise.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs `work` with a client of the servers named.
 pub(super) fn with_client<T, F>(

@@ -389,5 +389,5 @@ async fn every_route_that_changes_something_asks_for_the_token() {
             "{method} {path}"
         );
     }
-    assert_eq!(guarded, 23);
+    assert_eq!(guarded, 24);
 }
