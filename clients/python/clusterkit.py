@@ -745,7 +745,8 @@ class Router:
         self._named: Tuple[int, int] = (0, 0)
         """The newest incarnation and version that an answer has named."""
         self._heard = 0.0
-        self._cluster: Optional[str] = None
+        self._cluster: Optional[Tuple[str, str]] = None
+        """Name and id of the cluster of the first server that was heard; later, of what that was restored as."""
         self._etag: Optional[Tuple[Tuple[int, int], str]] = None
         """The tag of the last table that was asked for, and which one that was."""
         self._asking = threading.Lock()
@@ -1022,20 +1023,30 @@ class Router:
             self._heard = time.monotonic()
 
     def _verify(self, server: str, timeout: float) -> None:
-        """A server of another cluster teaches nothing."""
+        """A server of another cluster teaches nothing, unless that is what this one was restored as."""
         if server in self._verified:
             return
-        uuid = _json(self._get(server, "/v1/peer", timeout)).get("uuid")
-        if not isinstance(uuid, str) or not uuid:
+        peer = _json(self._get(server, "/v1/peer", timeout))
+        name, uuid = (peer.get("cluster"), peer.get("uuid")) if isinstance(peer, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(uuid, str) or not uuid:
             raise Malformed(f"{server} is part of no cluster yet")
+        whole: Optional[_Table] = None
+        ours = self._cluster
+        if ours is not None and ours[1] != uuid and ours[0] == name:
+            whole = _Table.whole(_json(self._get(server, "/v1/table", timeout)))
         with self._changed:
-            if self._cluster is None:
-                self._cluster = uuid
-            if self._cluster != uuid:
-                raise Malformed(f"{server} is in cluster {uuid}, this router is of {self._cluster}")
+            ours, table = self._cluster, self._table
+            later = whole is not None and (table is None or whole.incarnation > table.incarnation)
+            if ours is not None and ours[1] != uuid and not later:
+                raise Malformed(f"{server} is in cluster {uuid}, this router is of {ours[1]}")
+            if ours is None or ours[1] != uuid:
+                self._cluster = (name, uuid)
+                self._verified.clear()
             if len(self._verified) >= 4 * _SERVERS_MAX:
                 self._verified.clear()
             self._verified.add(server)
+            if whole is not None and later:
+                self._install(whole)
 
     def _get(self, server: str, target: str, timeout: float, headers: Optional[Mapping[str, str]] = None) -> Response:
         return self._wire.exchange(server, "GET", target, self._with_token(headers or {}), None, timeout,

@@ -82,7 +82,7 @@ class Server:
     """One server. Fields are what it says, and may be changed at any time."""
 
     def __init__(self) -> None:
-        self.uuid = "c-1"
+        self.cluster, self.uuid = "shop", "c-1"
         self.table: Any = None
         """Answer of ``/v1/table``; none: 404."""
         self.listed: Any = None
@@ -157,7 +157,7 @@ class Server:
 
     def _plain(self, path: str, headers: Dict[str, str]) -> Optional[Answer]:
         if path == "/v1/peer":
-            return _json({"node": "x", "uuid": self.uuid, "formed": True})
+            return _json({"node": "x", "cluster": self.cluster, "uuid": self.uuid, "formed": True})
         if path == "/v1/table" and self.table is not None:
             tag = f'"{self.table["incarnation"]}.{self.table["version"]}.1"'
             if headers.get("if-none-match") == tag:

@@ -273,6 +273,25 @@ class Following(Case):
             router.refresh()
         self.assertEqual(router.status().version, 30)
 
+    def test_a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not(self) -> None:
+        old, new, other = self.servers
+        self.restricted_to(old)
+        router = self.router(self.servers)
+        router.route(KEY)
+        other.cluster, other.uuid = "bank", "c-7"
+        other.table = table(99, [3] * 64, self.servers, incarnation=7)
+        new.uuid, new.table, new.watch = "c-2", table(3, [1] * 64, self.servers, incarnation=2), lambda last: None
+        old.watch = lambda last: problem(503, "too-many-watchers")
+        for stream in old.streams:
+            stream.end()
+        self.version_is(router, 3, incarnation=2)
+        wait_for("it is followed", lambda: router.status().following == new.address)
+        old.table = table(99, [3] * 64, self.servers)
+        new.stop()
+        with self.assertRaisesRegex(NoTable, "c-1, this router is of c-2"):
+            router.refresh()
+        self.assertEqual((router.status().incarnation, router.status().version), (2, 3))
+
     def test_servers_without_a_stream_are_polled(self) -> None:
         for server in self.servers:
             server.watch = lambda last: problem(404, "not-found")

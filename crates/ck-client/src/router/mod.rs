@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod exchange;
 mod figures;
+mod identity;
 mod pace;
 mod reader;
 mod refresh;
@@ -22,7 +23,7 @@ pub use route::{Route, RouteNode};
 pub use send::Repeat;
 pub use status::RouterStatus;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use ck_api::Newest;
@@ -33,6 +34,7 @@ use tokio::task::AbortHandle;
 use crate::config::SERVERS_MAX;
 use crate::{Client, ClientConfig, ClientError, ConfigError};
 use figures::Counters;
+use identity::Identity;
 use pace::Pace;
 use refresh::Known;
 use status::Heard;
@@ -80,8 +82,7 @@ struct Inner {
     hinted: Arc<Notify>,
     /// Held while the table is asked for.
     known: tokio::sync::Mutex<Known>,
-    /// The cluster's id, from the first server that told it.
-    cluster: OnceLock<String>,
+    identity: Identity,
     heard: Heard,
     pace: Pace,
     counters: Counters,
@@ -121,7 +122,7 @@ impl Router {
                 wanted: Arc::default(),
                 hinted: Arc::default(),
                 known: tokio::sync::Mutex::default(),
-                cluster: OnceLock::new(),
+                identity: Identity::default(),
                 heard: Heard::default(),
                 pace: Pace::new(config.retries_per_second),
                 counters: Counters::default(),
@@ -290,12 +291,6 @@ impl Inner {
         let named = self.newest_named();
         let current = self.current.load();
         current.as_ref().is_some_and(|table| table.age() >= named)
-    }
-
-    /// Whether a server is of the cluster that this router is of: the first one it heard of.
-    fn is_of(&self, cluster: &str) -> Result<(), &str> {
-        let ours = self.cluster.get_or_init(|| cluster.to_owned());
-        if ours == cluster { Ok(()) } else { Err(ours) }
     }
 
     /// The servers that are known, each once: the seeds, the nodes of the table.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ck_api::{
-    ClusterAnswer, Code, HashConfig, Node, NodePage, PartitionList, Peer, Problem, TableAnswer,
+    ClusterAnswer, Code, HashConfig, Node, NodePage, PartitionList, Problem, TableAnswer,
 };
 use ck_core::KeyHash;
 use hyper::StatusCode;
@@ -13,6 +13,7 @@ use hyper::header::{ETAG, HeaderValue};
 use tokio::time::Instant;
 
 use super::Inner;
+use super::identity::{NotOurs, Standing};
 use super::table::{NoTable, RouteTable};
 use crate::ClientError;
 use crate::attempt::{Answer, Call, attempt};
@@ -53,6 +54,7 @@ pub(super) struct Known {
     hash: Option<(u64, KeyHash)>,
     /// Servers that have said that they are of this cluster.
     verified: BTreeSet<String>,
+    cluster: Option<String>,
     /// The server that answered last.
     preferred: Option<String>,
     /// When a refresh ended last that found an answer.
@@ -224,31 +226,48 @@ impl Inner {
         Ok(())
     }
 
-    /// A server of another cluster teaches nothing.
+    /// Asks a server which cluster it is of, unless it has said so.
     async fn check_cluster(
         &self,
         known: &mut Known,
         server: &str,
         time: Duration,
     ) -> Result<(), ClientError> {
-        if known.verified.contains(server) {
+        let id = self.identity.id();
+        if known.cluster != id {
+            (known.verified, known.tag) = (BTreeSet::new(), None);
+        }
+        if id.is_some() && known.verified.contains(server) {
             return Ok(());
         }
-        let answer = self.one(server, &Call::get("/v1/peer"), time).await?;
-        let Peer { uuid, .. } = parse(&answer)?;
-        let uuid = uuid.ok_or_else(|| {
-            let problem = Problem::new(Code::NotFormed, "it is part of no cluster yet");
-            ClientError::Problem(Box::new(problem))
-        })?;
-        self.is_of(&uuid).map_err(|ours| {
-            let reason = format!("it is in cluster {uuid}, this router is of {ours}");
-            malformed(server, reason)
-        })?;
+        self.verify(server, time).await?;
+        known.cluster = self.identity.id();
         if known.verified.len() >= VERIFIED_MAX {
             known.verified.clear();
         }
         known.verified.insert(server.to_owned());
         Ok(())
+    }
+
+    /// A server of another cluster teaches nothing, unless that is what this one was restored as.
+    pub(super) async fn verify(&self, server: &str, time: Duration) -> Result<(), ClientError> {
+        let answer = self.one(server, &Call::get("/v1/peer"), time).await?;
+        let refused = |refused: NotOurs| match refused {
+            NotOurs::NotFormed => {
+                let problem = Problem::new(Code::NotFormed, refused.to_string());
+                ClientError::Problem(Box::new(problem))
+            }
+            NotOurs::Stranger { .. } => malformed(server, refused.to_string()),
+        };
+        let standing = self.identity.of(parse(&answer)?).map_err(refused)?;
+        let Standing::Perhaps(claim) = standing else {
+            return Ok(());
+        };
+        let answer = self.one(server, &Call::get("/v1/table"), time).await?;
+        let table: TableAnswer = parse(&answer)?;
+        let known = self.age().0;
+        self.identity.admit(claim, &table, known).map_err(refused)?;
+        self.take(server, RouteTable::whole(&table))
     }
 
     async fn one(&self, server: &str, call: &Call, time: Duration) -> Result<Answer, ClientError> {

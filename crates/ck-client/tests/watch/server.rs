@@ -109,7 +109,8 @@ impl Stream {
 
 /// What a server says.
 pub(crate) struct Says {
-    pub(crate) cluster: String,
+    /// Name and id of its cluster.
+    pub(crate) cluster: [&'static str; 2],
     /// Answer to `/v1/table`, and the first event of a watcher that resumes nowhere; none: 404.
     pub(crate) table: Option<TableAnswer>,
     /// Bodies of `/v1/partitions`, `/v1/cluster`.
@@ -133,7 +134,7 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let says = Arc::new(Mutex::new(Says {
-            cluster: "c-1".into(),
+            cluster: ["shop", "c-1"],
             table: None,
             lists: None,
             refusal: None,
@@ -236,9 +237,9 @@ fn plain(path: &str, says: &Says) -> (u16, String) {
     );
     match path {
         "/v1/peer" => {
-            let cluster = &says.cluster;
+            let [name, id] = says.cluster;
             let body = format!(
-                r#"{{"node":"n","peer_address":"p","cluster":"c","uuid":"{cluster}","formed":true}}"#
+                r#"{{"node":"n","peer_address":"p","cluster":"{name}","uuid":"{id}","formed":true}}"#
             );
             (200, body)
         }

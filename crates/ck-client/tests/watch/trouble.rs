@@ -8,7 +8,7 @@ use ck_core::PartitionId;
 use serde_json::json;
 
 use crate::server::{PARTITIONS, Server, Stream, delta, table, wait_for};
-use crate::{age, config, router, version_is};
+use crate::{age, config, primary, router, version_is};
 
 /// Sends that, and waits until the server is left for it. Gives the reason.
 async fn left_for(router: &Router, server: &Server, frame: &[u8]) -> String {
@@ -157,7 +157,7 @@ async fn a_server_of_another_cluster_teaches_nothing() {
     let stranger = Server::with(table(99, 2, ["", ""])).await;
     let router = router(&[&server]).await;
     server.stream(0).await;
-    stranger.says(|says| says.cluster = "c-2".into());
+    stranger.says(|says| says.cluster = ["shop", "c-2"]);
     let known = table(31, 1, [&server.address, &stranger.address]);
     server.stream(0).await.send("table", &known).await;
     version_is(&router, 31).await;
@@ -191,4 +191,42 @@ async fn a_server_that_ends_every_stream_is_not_hammered() {
         began.elapsed()
     );
     drop(router);
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not() {
+    let old = Server::with(table(30, 1, ["", ""])).await;
+    let new = Server::with(TableAnswer {
+        incarnation: 2,
+        ..table(3, 2, ["", ""])
+    })
+    .await;
+    let other = Server::with(TableAnswer {
+        incarnation: 7,
+        ..table(99, 2, ["", ""])
+    })
+    .await;
+    other.says(|says| says.cluster = ["bank", "c-7"]);
+    new.says(|says| says.refusal = Some((503, false)));
+    let router = router(&[&old, &new, &other]).await;
+    assert_eq!(age(&router), (1, 30));
+    new.says(|says| (says.cluster, says.refusal) = (["shop", "c-2"], None));
+    old.says(|says| says.refusal = Some((503, false)));
+    old.says(|says| says.streams.clear());
+    let stream = new.stream(0).await;
+    assert_eq!(stream.last.as_deref(), Some("2.3"));
+    assert_eq!(
+        (age(&router), primary(&router, 0)),
+        ((2, 3), "node-2".into())
+    );
+    // Whoever has not heard of it is of another cluster by now.
+    old.says(|says| says.table = Some(table(99, 1, ["", ""])));
+    new.die().await;
+    let named = |text: &str| text.contains("it is in cluster c-1, this router is of c-2");
+    wait_for("it is refused", || {
+        router.status()?.trouble.filter(|text| named(text))
+    })
+    .await;
+    assert!(router.refresh().await.is_err());
+    assert_eq!((age(&router), other.asked("/v1/watch")), ((2, 3), 0));
 }

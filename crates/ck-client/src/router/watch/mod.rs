@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::table::{NoTable, RouteTable};
+use crate::ClientError;
 use events::{Event, Events, Lost};
 
 /// First pause before the next server is followed; the next ones double.
@@ -37,10 +38,8 @@ enum Left {
     Compacted,
     #[error("it answers {kind:?} instead of events")]
     NoEvents { kind: String },
-    #[error("it is in cluster {theirs}, this router is of {ours}")]
-    Stranger { theirs: String, ours: String },
-    #[error("it is part of no cluster yet")]
-    NotFormed,
+    #[error("{0}")]
+    Refused(#[from] ClientError),
     #[error("{0}")]
     Lost(#[from] Lost),
     #[error("its event {name:?} cannot be read: {reason}")]

@@ -1,7 +1,7 @@
 //! Asking one server for its events.
 
 use bytes::Bytes;
-use ck_api::{PROBLEM_JSON, Peer, Problem};
+use ck_api::{PROBLEM_JSON, Problem};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -10,8 +10,7 @@ use tokio::time::Instant;
 
 use super::events::Events;
 use super::{Inner, Left};
-use crate::attempt::{Call, attempt, innermost};
-use crate::client::{final_error, parse};
+use crate::attempt::innermost;
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 
@@ -22,7 +21,8 @@ impl Inner {
     /// The events of a server, from the table that is known on; or from the whole table.
     pub(super) async fn open(&self, server: &str, whole: bool) -> Result<Events, Left> {
         let until = Instant::now() + self.config.attempt_timeout;
-        self.verify(server, until).await?;
+        let time = until.saturating_duration_since(Instant::now());
+        self.verify(server, time).await?;
         let answer = tokio::time::timeout_at(until, self.ask_for_events(server, whole)).await;
         let late = |_| Left::NoAnswer {
             reason: format!("not within {:?}", self.config.attempt_timeout),
@@ -50,26 +50,6 @@ impl Inner {
         self.counters.streams.add();
         let (most, silence) = (self.config.event_bytes_max, self.config.silence);
         Ok(Events::new(answer.into_body(), most, silence))
-    }
-
-    /// A server of another cluster is followed as little as asked.
-    async fn verify(&self, server: &str, until: Instant) -> Result<(), Left> {
-        let time = until.saturating_duration_since(Instant::now());
-        let peer = Call::get("/v1/peer");
-        let answer = attempt(&self.client.inner, server, &peer, time).await;
-        let answer = answer.map_err(|failure| final_error(failure, server, time, false));
-        let peer = answer.and_then(|answer| parse::<Peer>(&answer));
-        let peer = peer.map_err(|error| Left::NoAnswer {
-            reason: error.to_string(),
-        })?;
-        let theirs = peer.uuid.ok_or(Left::NotFormed)?;
-        match self.is_of(&theirs) {
-            Ok(()) => Ok(()),
-            Err(ours) => Err(Left::Stranger {
-                ours: ours.to_owned(),
-                theirs,
-            }),
-        }
     }
 
     async fn ask_for_events(&self, server: &str, whole: bool) -> Result<Response<Incoming>, Left> {
