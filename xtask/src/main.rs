@@ -9,6 +9,7 @@
 )]
 
 mod ci;
+mod dashboard;
 mod fresh;
 mod fuzz;
 mod guide;
@@ -57,6 +58,11 @@ const COMMANDS: &[Command] = &[
         name: "fuzz",
         does: "feeds the input of `ck place` to libFuzzer for a minute, or the seconds given",
         run: fuzz::run,
+    },
+    Command {
+        name: "dashboard",
+        does: "builds the page at /ui once more, compares, and uses it in a real browser",
+        run: dashboard::run,
     },
     Command {
         name: "instructions",

@@ -61,6 +61,7 @@ pub(crate) enum Command {
     WhatIf(Box<commands::what_if::WhatIfArgs>),
     Snapshot(commands::snapshot::SnapshotArgs),
     Check(commands::check::CheckArgs),
+    Cert(commands::cert::CertArgs),
     Backup(commands::backup::BackupArgs),
     Restore(commands::restore::RestoreArgs),
     Recover(commands::recover::RecoverArgs),
@@ -80,9 +81,12 @@ pub(crate) struct Connection {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) server: Vec<String>,
-    /// File with the token to send.
+    /// File with the token to send; of several, as a node's file has them, the highest role's.
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Authority of the servers' certificates, in PEM, for addresses of https.
+    #[arg(long, env = "CK_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Most time the command may take: 10s unless given, without an end where it waits for nodes.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,

@@ -16,12 +16,13 @@
 //! are answered locally, and requests of a data plane go to the primary of their key, wherever it
 //! moves. It goes by the last table when no server is left.
 //!
-//! What it does *not* do: speak TLS, repeat a change that may have taken effect.
+//! What it does *not* do: trust an authority it was not given, repeat a change that may have taken effect.
 #![deny(missing_docs)]
 
 mod attempt;
 mod client;
 mod config;
+mod connect;
 mod encode;
 mod error;
 mod operate;
@@ -42,7 +43,10 @@ pub use router::{
     Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, RouterStatus,
     SendError,
 };
-pub use token::{TokenFileError, read_token};
+pub use token::{TokenFileError, read_token, read_tokens};
+
+#[doc(no_inline)]
+pub use ck_tls::{ClientTls, TlsError};
 
 /// The types that requests of a data plane are made of, and answers.
 pub mod http {

@@ -51,10 +51,13 @@ pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outc
 pub use ownership::{HeldProof, NotOwner, Owned, Ownership, Proof};
 pub use published::{Published, Reader};
 pub use reports::HandlerReport;
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 pub use status::{NodeStatus, Phase, Role};
 pub use store::StoreError;
 
+// How it proves to its peers which node it is.
+#[doc(no_inline)]
+pub use ck_transport::{PeerFiles, PeerTls, TlsError};
 // Where data goes.
 #[doc(no_inline)]
 pub use ck_core::{Domain, Epoch, KeyHash, NodeId, PartitionId, Row, Table, Version};

@@ -1,6 +1,7 @@
 //! One module a command, or a few that belong together.
 
 pub(crate) mod backup;
+pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;

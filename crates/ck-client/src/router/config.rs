@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ck_api::Token;
+use ck_tls::ClientTls;
 
 use crate::ConfigError;
 
@@ -12,7 +13,10 @@ pub struct RouterConfig {
     /// HTTP addresses of any nodes, as of [`ClientConfig::servers`](crate::ClientConfig::servers).
     /// Once the table is known, the nodes in it are asked as well.
     pub seeds: Vec<String>,
-    /// Sent with every request, unless one to be sent has its own `Authorization`. Default none.
+    /// Whom to trust, as of [`ClientConfig::tls`](crate::ClientConfig::tls). Every node is asked over the
+    /// scheme of the seeds.
+    pub tls: Option<ClientTls>,
+    /// Token sent with every request that shows none of its own. Default none.
     pub token: Option<Token>,
     /// Time a request may take in all, every attempt and pause included. Default 10 s.
     pub timeout: Duration,
@@ -54,6 +58,7 @@ impl RouterConfig {
     pub fn new<S: Into<String>>(seeds: impl IntoIterator<Item = S>) -> Self {
         Self {
             seeds: seeds.into_iter().map(Into::into).collect(),
+            tls: None,
             token: None,
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(2),
@@ -78,7 +83,14 @@ impl RouterConfig {
         self
     }
 
-    /// Sends that token with every request.
+    /// Trusts those, and speaks `https` where a seed has no scheme.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Sends that token with every request that shows none of its own.
     #[must_use]
     pub fn with_token(mut self, token: Token) -> Self {
         self.token = Some(token);

@@ -74,7 +74,13 @@ fn redirect(core: &Core, view: &View, order: &Order) -> Option<Reply> {
     }
     let leader = view.state().member_by_node(status.leader?.as_str())?;
     let address = &leader.http_address;
-    let location = HeaderValue::from_str(&format!("http://{address}{}", order.head.uri.path()));
+    let scheme = if core.config.encrypted {
+        "https"
+    } else {
+        "http"
+    };
+    let path = order.head.uri.path();
+    let location = HeaderValue::from_str(&format!("{scheme}://{address}{path}"));
     let answer = api::JoinRedirect {
         error: "not the leader".to_owned(),
         leader_id: leader.node.to_string(),

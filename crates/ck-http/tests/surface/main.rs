@@ -19,4 +19,6 @@ mod questions;
 mod routes;
 mod support;
 mod table;
+mod tls;
+mod tokens;
 mod watch;

@@ -53,7 +53,9 @@ impl Inner {
     }
 
     async fn ask_for_events(&self, server: &str, whole: bool) -> Result<Response<Incoming>, Left> {
-        let mut request = Request::get(format!("http://{server}/v1/watch")).header(ACCEPT, EVENTS);
+        let scheme = &self.client.inner.scheme;
+        let mut request =
+            Request::get(format!("{scheme}://{server}/v1/watch")).header(ACCEPT, EVENTS);
         if let Some(authorization) = &self.client.inner.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
