@@ -399,6 +399,14 @@ class _Table:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
+    def is_succeeded(self, server: str, by: _Table) -> bool:
+        """Whether a server's table is a later one of this cluster, though of another id, as after a restore: it has a higher
+        incarnation, and the server is the same node in both."""
+        return by.incarnation > self.incarnation and any(
+            node.http == server and number in by.members
+            and (by.members[number].id, by.members[number].http) == (node.id, server)
+            for number, node in self.members.items())
+
     def at(self, version: int) -> _Table:
         """This table at a later version, since nothing has changed up to there."""
         return _Table(self.incarnation, version, self.hash, self.seed, self.rows, self.members, {}).keeping(self)
@@ -1018,6 +1026,9 @@ class Router:
             table = _Table.whole(_json(answer))
             tag = answer.headers.get("etag")
             self._etag = (table.age, tag) if tag else None
+            if self._table is not None and table.incarnation > self._table.incarnation:
+                self._verified.discard(server)  # it may be another cluster's by now that was started in its place
+                self._verify(server, timeout)
         self._install(table)
         if self._table is not None and table.age >= self._table.age:
             self._heard = time.monotonic()
@@ -1036,7 +1047,7 @@ class Router:
             whole = _Table.whole(_json(self._get(server, "/v1/table", timeout)))
         with self._changed:
             ours, table = self._cluster, self._table
-            later = whole is not None and (table is None or whole.incarnation > table.incarnation)
+            later = whole is not None and table is not None and table.is_succeeded(server, whole)
             if ours is not None and ours[1] != uuid and not later:
                 raise Malformed(f"{server} is in cluster {uuid}, this router is of {ours[1]}")
             if ours is None or ours[1] != uuid:

@@ -278,8 +278,8 @@ class Following(Case):
         self.restricted_to(old)
         router = self.router(self.servers)
         router.route(KEY)
-        other.cluster, other.uuid = "bank", "c-7"
-        other.table = table(99, [3] * 64, self.servers, incarnation=7)
+        # Of the same name, and later; but no node of the cluster.
+        other.uuid, other.table = "c-7", table(99, [1] * 64, [other], incarnation=7)
         new.uuid, new.table, new.watch = "c-2", table(3, [1] * 64, self.servers, incarnation=2), lambda last: None
         old.watch = lambda last: problem(503, "too-many-watchers")
         for stream in old.streams:

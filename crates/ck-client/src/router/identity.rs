@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ck_api::{Peer, TableAnswer};
+use ck_api::Peer;
 
 /// The cluster of the first server that was heard; later, what that cluster was restored as.
 #[derive(Debug, Default)]
@@ -19,11 +19,11 @@ struct Cluster {
 pub(super) enum Standing {
     /// Of the same cluster.
     Ours,
-    /// Of another one of the same name: what ours was restored as, if its incarnation is higher.
+    /// Of another one of the same name: what ours was restored as, perhaps.
     Perhaps(Claim),
 }
 
-/// What a server has to show a table of a higher incarnation for.
+/// What a server has to show a table for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim(Cluster);
 
@@ -54,17 +54,11 @@ impl Identity {
         Err(stranger(ours, theirs))
     }
 
-    /// Whether the claim holds, by the table of who makes it: then the cluster has that id from now on.
-    pub(super) fn admit(
-        &self,
-        claim: Claim,
-        table: &TableAnswer,
-        known: u64,
-    ) -> Result<(), NotOurs> {
-        let Claim(theirs) = claim;
+    /// Gives the cluster that id from now on, if the claim holds.
+    pub(super) fn admit(&self, Claim(theirs): Claim, holds: bool) -> Result<(), NotOurs> {
         let mut ours = self.lock();
         match &mut *ours {
-            Some(ours) if table.incarnation <= known => Err(stranger(ours, theirs)),
+            Some(ours) if !holds => Err(stranger(ours, theirs)),
             ours => {
                 *ours = Some(theirs);
                 Ok(())
@@ -101,15 +95,8 @@ mod tests {
         }
     }
 
-    fn table(incarnation: u64) -> TableAnswer {
-        TableAnswer {
-            incarnation,
-            ..TableAnswer::default()
-        }
-    }
-
     #[test]
-    fn a_cluster_that_was_restored_is_the_same_and_no_other_is() {
+    fn only_a_claim_that_holds_changes_the_cluster() {
         let identity = Identity::default();
         assert_eq!(identity.of(Peer::default()), Err(NotOurs::NotFormed));
         assert_eq!(identity.of(peer("shop", "a")), Ok(Standing::Ours));
@@ -121,15 +108,9 @@ mod tests {
         let Ok(Standing::Perhaps(claim)) = identity.of(peer("shop", "b")) else {
             panic!("it has the same name");
         };
-        for incarnation in [1, 3] {
-            assert!(
-                identity
-                    .admit(claim.clone(), &table(incarnation), 3)
-                    .is_err()
-            );
-        }
+        assert!(identity.admit(claim.clone(), false).is_err());
         assert_eq!(identity.id().as_deref(), Some("a"));
-        identity.admit(claim, &table(4), 3).unwrap();
+        identity.admit(claim, true).unwrap();
         assert_eq!(identity.of(peer("shop", "b")), Ok(Standing::Ours));
         assert_ne!(identity.of(peer("shop", "a")), Ok(Standing::Ours));
     }

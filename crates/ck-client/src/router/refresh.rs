@@ -181,6 +181,10 @@ impl Inner {
         let tag = answer.headers.get(ETAG).cloned();
         let table: TableAnswer = parse(&answer)?;
         known.tag = tag.map(|tag| (tag, (table.incarnation, table.version)));
+        if table.incarnation > self.age().0 && self.age() != (0, 0) {
+            // It may be another cluster's by now that was started in its place.
+            self.verify(server, time).await?;
+        }
         self.take(server, RouteTable::whole(&table))
     }
 
@@ -265,8 +269,11 @@ impl Inner {
         };
         let answer = self.one(server, &Call::get("/v1/table"), time).await?;
         let table: TableAnswer = parse(&answer)?;
-        let known = self.age().0;
-        self.identity.admit(claim, &table, known).map_err(refused)?;
+        let known = self.current.load();
+        let holds = known
+            .as_ref()
+            .is_some_and(|known| known.is_succeeded(server, &table));
+        self.identity.admit(claim, holds).map_err(refused)?;
         self.take(server, RouteTable::whole(&table))
     }
 

@@ -176,6 +176,17 @@ impl RouteTable {
         (self.incarnation, self.version)
     }
 
+    /// Whether a server's table is a later one of this cluster, though of another id, as after a restore: it
+    /// has a higher incarnation, and the server is the same node in both.
+    pub(super) fn is_succeeded(&self, server: &str, by: &TableAnswer) -> bool {
+        let is_same = |(number, node): (&u64, &Arc<RouteNode>)| {
+            let now = by.members.iter().find(|one| one.member == *number);
+            node.address() == Some(server)
+                && now.is_some_and(|now| now.id == node.id() && now.http == server)
+        };
+        by.incarnation > self.incarnation && self.members.iter().any(is_same)
+    }
+
     /// Number of partitions.
     #[inline]
     pub(super) const fn partitions(&self) -> u32 {

@@ -153,14 +153,27 @@ async fn a_server_that_stays_behind_is_left() {
 
 #[tokio::test]
 async fn a_server_of_another_cluster_teaches_nothing() {
-    let server = Server::with(table(30, 1, ["", ""])).await;
-    let stranger = Server::with(table(99, 2, ["", ""])).await;
+    let (server, stranger) = (Server::start().await, Server::start().await);
+    let nodes = [&*server.address, &stranger.address];
+    for one in [&server, &stranger] {
+        one.says(|says| says.table = Some(table(30, 1, nodes)));
+    }
+    stranger.says(|says| says.refusal = Some((503, false)));
     let router = router(&[&server]).await;
     server.stream(0).await;
-    stranger.says(|says| says.cluster = ["shop", "c-2"]);
-    let known = table(31, 1, [&server.address, &stranger.address]);
-    server.stream(0).await.send("table", &known).await;
-    version_is(&router, 31).await;
+    // It was of this cluster when it was asked before.
+    server.says(|says| says.table = None);
+    router.refresh().await.unwrap();
+    let later = TableAnswer {
+        incarnation: 2,
+        ..table(99, 2, nodes)
+    };
+    stranger.says(|says| {
+        (says.cluster, says.refusal) = (["bank", "c-2"], None);
+        says.table = Some(later);
+    });
+    assert!(router.refresh().await.is_err());
+    let asked = stranger.asked("/v1/watch");
     server.die().await;
     let named = |text: &str| text.contains("it is in cluster c-2, this router is of c-1");
     wait_for("it is refused", || {
@@ -172,7 +185,10 @@ async fn a_server_of_another_cluster_teaches_nothing() {
         refused.contains("c-2") || refused.contains(&server.address),
         "{refused}"
     );
-    assert_eq!((age(&router), stranger.asked("/v1/watch")), ((1, 31), 0));
+    assert_eq!(
+        (age(&router), stranger.asked("/v1/watch")),
+        ((1, 30), asked)
+    );
 }
 
 #[tokio::test]
@@ -195,18 +211,20 @@ async fn a_server_that_ends_every_stream_is_not_hammered() {
 
 #[tokio::test]
 async fn a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not() {
-    let old = Server::with(table(30, 1, ["", ""])).await;
-    let new = Server::with(TableAnswer {
-        incarnation: 2,
-        ..table(3, 2, ["", ""])
-    })
-    .await;
-    let other = Server::with(TableAnswer {
-        incarnation: 7,
-        ..table(99, 2, ["", ""])
-    })
-    .await;
-    other.says(|says| says.cluster = ["bank", "c-7"]);
+    let (old, new, other) = (
+        Server::start().await,
+        Server::start().await,
+        Server::start().await,
+    );
+    let nodes = [&*old.address, &new.address];
+    old.says(|says| says.table = Some(table(30, 1, nodes)));
+    let restored = |incarnation, version| TableAnswer {
+        incarnation,
+        ..table(version, 2, nodes)
+    };
+    new.says(|says| says.table = Some(restored(2, 3)));
+    // Of the same name, and later; but no node of the cluster.
+    other.says(|says| (says.cluster, says.table) = (["shop", "c-7"], Some(restored(7, 99))));
     new.says(|says| says.refusal = Some((503, false)));
     let router = router(&[&old, &new, &other]).await;
     assert_eq!(age(&router), (1, 30));
@@ -220,7 +238,7 @@ async fn a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not() {
         ((2, 3), "node-2".into())
     );
     // Whoever has not heard of it is of another cluster by now.
-    old.says(|says| says.table = Some(table(99, 1, ["", ""])));
+    old.says(|says| says.table = Some(table(99, 1, nodes)));
     new.die().await;
     let named = |text: &str| text.contains("it is in cluster c-1, this router is of c-2");
     wait_for("it is refused", || {

@@ -247,6 +247,19 @@ fn a_table_at_a_later_version_is_the_same_table() {
 }
 
 #[test]
+fn a_later_incarnation_of_the_same_node_succeeds_and_no_other_table_does() {
+    let known = RouteTable::whole(&answer(3, 10, 4)).unwrap();
+    assert!(known.is_succeeded("h:2", &answer(4, 1, 4)));
+    assert!(!known.is_succeeded("h:2", &answer(3, 99, 4)), "the same");
+    assert!(!known.is_succeeded("h:9", &answer(4, 1, 4)), "a stranger");
+    let mut other = answer(4, 1, 4);
+    other.members[1].id = "node-7".into();
+    assert!(!known.is_succeeded("h:2", &other), "another node");
+    other.members[1] = member(2, "h:7");
+    assert!(!known.is_succeeded("h:2", &other), "elsewhere");
+}
+
+#[test]
 fn an_answer_that_is_no_table_is_refused() {
     let refused = |answer: &TableAnswer| RouteTable::whole(answer).unwrap_err().to_string();
     assert!(refused(&answer(1, 1, 0)).contains("created"));
