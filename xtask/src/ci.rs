@@ -36,6 +36,10 @@ const STEPS: &[Step] = &[
         run: readme_tests,
     },
     Step {
+        name: "python client",
+        run: python,
+    },
+    Step {
         name: "tools and benches run",
         run: tools_and_benches,
     },
@@ -186,6 +190,23 @@ fn tools_and_benches(repo: &Repo) -> Result<()> {
             "--all-targets",
         ],
     )
+}
+
+/// The client in Python against its vectors and servers that misbehave; `ck-kv`'s tests have it live.
+fn python(repo: &Repo) -> Result<()> {
+    let version = ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"];
+    let probe = process::capture(Command::new("python3").args(version));
+    if !probe.is_ok_and(|probe| probe.success) {
+        println!("skipped: there is no python3 of 3.9 or later");
+        return Ok(());
+    }
+    let mut tests = Command::new("python3");
+    tests
+        .args(["-m", "unittest", "discover", "clients/python/tests"])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(repo.root())
+        .stdin(Stdio::null());
+    process::run(&mut tests)
 }
 
 fn documentation(repo: &Repo) -> Result<()> {

@@ -13,6 +13,7 @@ mod cuts;
 mod dev;
 #[cfg(target_os = "linux")]
 mod fencing;
+mod followed;
 mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
