@@ -26,6 +26,8 @@ mod guard;
 mod handlers;
 mod moving;
 mod node;
+#[cfg(feature = "schema")]
+pub mod openapi;
 mod orders;
 mod owner;
 mod plans;

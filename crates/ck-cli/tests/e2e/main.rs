@@ -21,6 +21,7 @@ mod network;
 mod ownership;
 mod place;
 mod power;
+mod routes;
 mod seed_faults;
 mod store;
 mod support;

@@ -9,6 +9,7 @@ mod fixtures;
 mod guide;
 mod limits;
 mod look;
+mod openapi;
 mod operate;
 mod orders;
 mod owner;
