@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{fresh, fuzz, guide, instructions, process, purity, tidy};
+use crate::{fresh, fuzz, guide, instructions, process, purity, schema, tidy};
 
 /// A named check.
 struct Step {
@@ -58,6 +58,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "fresh project",
         run: |repo| fresh::run(repo, &[]),
+    },
+    Step {
+        name: "schema",
+        run: |repo| schema::run(repo, &[]),
     },
     Step {
         name: "fuzzing",
