@@ -2,7 +2,10 @@
 
 use ck_api::{Code, Problem, Role, Token};
 use hyper::Version;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE,
+};
 use hyper::http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
@@ -39,6 +42,23 @@ pub(crate) fn size(head: &Parts, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused::new(Code::HeadersTooLarge, detail));
     }
     Ok(())
+}
+
+/// Refuses a body that is coded in transit otherwise than in chunks: taken as it came, its bytes would
+/// be other ones than were meant. Whatever follows on that connection is not read.
+pub(crate) fn framing(head: &Parts) -> Option<Reply> {
+    let mut given = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = given.next()?;
+    if given.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return None;
+    }
+    let detail =
+        "a body is read whole or in chunks; send `Transfer-Encoding: chunked`, once, or none";
+    let problem = Problem::new(Code::BadRequest, detail).with_field("transfer-encoding");
+    let mut reply = Refused::from(problem).reply();
+    let close = HeaderValue::from_static("close");
+    reply.headers_mut().insert(CONNECTION, close);
+    Some(reply)
 }
 
 /// Refuses a request that is addressed to another name than this server's.

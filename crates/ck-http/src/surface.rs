@@ -162,6 +162,9 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = guard::framing(&head) {
+            return Ok(reply);
+        }
         // What a method without a body asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let role = if is_look { Role::Read } else { Role::Operate };
@@ -189,6 +192,9 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = guard::framing(&head) {
+            return Ok(reply);
+        }
         let path = head.uri.path();
         let (route, segments) = match core.router.find(&head.method, path) {
             Found::Route(route, segments) => (route, segments),

@@ -6,6 +6,7 @@ mod client;
 mod events;
 mod figures;
 mod fixtures;
+mod framing;
 mod guide;
 mod limits;
 mod look;
