@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_address_is_read_from_what_is_printed() {
-        let line = "node-1 listens: http 127.0.0.1:18931, peers 127.0.0.1:20931, data /tmp/d";
+        let line = "node-1 listens: http 127.0.0.1:18931, peers 127.0.0.1:20931, data data";
         assert_eq!(address(line), Some("127.0.0.1:18931"));
         assert_eq!(address("node-1 is ready: 1 node, 8 partitions"), None);
     }
