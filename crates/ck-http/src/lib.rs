@@ -32,6 +32,7 @@ mod orders;
 mod owner;
 mod plans;
 mod query;
+mod redirect;
 mod refusal;
 mod render;
 mod reply;

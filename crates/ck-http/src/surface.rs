@@ -17,6 +17,7 @@ use crate::counters::{Counters, Slot};
 use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
+use crate::redirect;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
@@ -220,6 +221,9 @@ impl Surface {
                 }
             },
             Handler::Act(act) | Handler::ActRaw(act) => {
+                if let Some(reply) = redirect::to_leader(core, route, &head) {
+                    return Ok(reply);
+                }
                 let segments = ask.segments.map(|segment| segment.map(str::to_owned));
                 let is_raw = matches!(route.handler, Handler::ActRaw(_));
                 self.act((act, is_raw), head, segments, body).await

@@ -105,14 +105,8 @@ fn nodes() -> Vec<Described> {
     };
     vec![
         post("/join", "A node, or an operator for it, registers.")
-            .heeds(
-                "Prefer",
-                json!({"type": "string"}),
-                "`redirect`: be sent to the leader.",
-            )
             .reads::<api::JoinRequest>()
             .gives::<api::JoinAnswer>(200, "It is a member.")
-            .gives::<api::JoinRedirect>(307, "The leader is in `Location`.")
             .refuses(&[409, 422]),
         put("/nodes/{id}/drain", "Empties a node."),
         put("/nodes/{id}/cordon", "Gives a node nothing new."),

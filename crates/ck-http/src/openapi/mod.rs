@@ -11,12 +11,13 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use ck_api::{Code, Problem, Role};
+use ck_api::{Code, Problem, Redirect, Role};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::handlers::ROUTES;
+use crate::redirect::is_passed_on;
 use crate::route::{Handler, PREFIX, Route};
 use words::{Answered, Asked, Described, Parameter};
 
@@ -139,6 +140,15 @@ impl Maker {
                 json!({"$ref": "#/components/responses/Problem"}),
             );
         }
+        if is_passed_on(route) {
+            let schema = self.answered.subschema_for::<Redirect>();
+            let redirect = json!({
+                "description": "This node is not the leader, and `Prefer: redirect` was sent: the \
+                    leader's address is in `Location`.",
+                "content": {"application/json": {"schema": schema}},
+            });
+            responses.insert("307".to_owned(), redirect);
+        }
         for (status, says, answered) in &words.answers {
             let mut content = Map::new();
             for (kind, schema) in answered {
@@ -239,5 +249,11 @@ fn parameters(route: &Route, named: &[Parameter]) -> Vec<Value> {
             "description": one.says,
         })
     });
-    variables.chain(named).collect()
+    let prefer = is_passed_on(route).then(|| {
+        json!({
+            "name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"},
+            "description": "`redirect`: be sent to the leader, rather than have it asked.",
+        })
+    });
+    variables.chain(named).chain(prefer).collect()
 }

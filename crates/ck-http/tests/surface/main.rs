@@ -17,6 +17,7 @@ mod owner;
 mod ownership;
 mod plans;
 mod questions;
+mod redirects;
 mod routes;
 mod support;
 mod table;
