@@ -13,8 +13,8 @@
 #![allow(missing_docs, reason = "a program, nothing to call")]
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use benches::ratio::Report;
@@ -148,6 +148,8 @@ struct Members {
     cluster: ClusterId,
     ended: Arc<AtomicBool>,
     granted: Arc<AtomicU64>,
+    /// What they are reached by, also when they do not renew any more: some of them vote.
+    reached: Mutex<Vec<Arc<dyn Transport>>>,
 }
 
 impl Members {
@@ -155,7 +157,9 @@ impl Members {
     fn renew(&self, number: u64, session: SessionId, whom: &'static str) {
         let at = format!("{whom}-{number}:1");
         let me = peer(number, Some(self.cluster));
-        let transport = self.network.join(at, me, Arc::new(Learner));
+        let transport: Arc<dyn Transport> = self.network.join(at, me, Arc::new(Learner));
+        let mut reached = self.reached.lock().expect("nobody panics with it");
+        reached.push(Arc::clone(&transport));
         let (ended, granted) = (Arc::clone(&self.ended), Arc::clone(&self.granted));
         let terms = LeaseTerms::of(Profile::Lan);
         tokio::spawn(async move {
@@ -274,6 +278,7 @@ async fn measure(report: &mut Report, members: u64, span: Duration) {
         cluster: ClusterId(cluster.0),
         ended: Arc::new(AtomicBool::new(false)),
         granted: Arc::default(),
+        reached: Mutex::default(),
     };
     let (alone, _) = share(span, &simulated.granted).await;
     let null = network.join(NULL, peer(1, Some(simulated.cluster)), Arc::new(Null));

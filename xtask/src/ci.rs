@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{fresh, fuzz, guide, instructions, process, purity, schema, tidy};
+use crate::{dashboard, fresh, fuzz, guide, instructions, process, purity, schema, tidy};
 
 /// A named check.
 struct Step {
@@ -38,6 +38,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tools and benches run",
         run: tools_and_benches,
+    },
+    Step {
+        name: "dashboard",
+        run: |repo| dashboard::run(repo, &[]),
     },
     Step {
         name: "documentation",

@@ -9,6 +9,7 @@
 )]
 
 mod ci;
+mod dashboard;
 mod fresh;
 mod fuzz;
 mod guide;
@@ -63,6 +64,11 @@ const COMMANDS: &[Command] = &[
         name: "schema",
         does: "asks every route of a live server what its description allows and what it forbids",
         run: schema::run,
+    },
+    Command {
+        name: "dashboard",
+        does: "builds the page at /ui once more, compares, and uses it in a real browser",
+        run: dashboard::run,
     },
     Command {
         name: "instructions",

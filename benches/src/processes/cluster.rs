@@ -255,6 +255,16 @@ impl Cluster {
         self.processes.push(None);
         let node = self.ports.len() - 1;
         self.start_node(node)?;
+        let began = Instant::now();
+        let mut server = self.server(node);
+        while !matches!(server.get("/ready", ""), Some((200, ..))) {
+            if began.elapsed() > SETTLE_TIMEOUT {
+                return Err(
+                    format!("node-{} is not ready within {SETTLE_TIMEOUT:?}", node + 1).into(),
+                );
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
         Ok(node)
     }
 

@@ -21,6 +21,7 @@ pub mod question;
 pub mod role;
 pub mod table;
 pub mod token;
+pub mod tokens;
 
 pub use cluster::{
     Cluster, ClusterAnswer, ClusterConfig, HashConfig, Node, NodeAnswer, NodePage, NodePartitions,
@@ -32,8 +33,8 @@ pub use health::{
 };
 pub use join::{JoinAnswer, JoinData, JoinNode, JoinRequest, Redirect};
 pub use operate::{
-    ConfigAnswer, ConfigPatch, Move, NodePatch, NodeState, RebalanceAnswer, RebalanceRequest,
-    Removed,
+    ConfigAnswer, ConfigPatch, CreateRequest, GivenTable, Move, NodePatch, NodeState,
+    RebalanceAnswer, RebalanceRequest, Removed,
 };
 pub use ownership::{
     Changed, LeaseLost, Order, OrderAck, OrderAcked, OrdersState, Owned, OwnedPartition, Progress,
@@ -41,9 +42,9 @@ pub use ownership::{
 };
 pub use partition::{
     Balance, DomainStats, Partition, PartitionAnswer, PartitionList, PartitionStats, Replica,
-    Transfer,
+    Share, Transfer,
 };
-pub use plan::{Plan, PlanMove, PlanProgress, TransferList};
+pub use plan::{Plan, PlanMove, PlanProgress, PlanUnderWay, TransferList};
 pub use problem::{Code, Newest, Problem};
 pub use question::{CopyExplained, Explanation, History, HistoryEntry, MayStop, PlanWants, WhyNot};
 pub use role::Role;
@@ -52,6 +53,7 @@ pub use table::{
     TableRow,
 };
 pub use token::{Token, TokenError};
+pub use tokens::{Tokens, TokensError};
 
 /// Media type of every error body (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -4,6 +4,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// Body of `POST /partitions`; may be left out, and the placement makes the first table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// The first table, as it is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<GivenTable>,
+}
+
+/// A table that comes from elsewhere, in as few bytes as JSON allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenTable {
+    /// The nodes that rows refer to, in order of name, each once.
+    pub nodes: Vec<String>,
+    /// The row of each partition, in order of number: places in `nodes`, the primary's first.
+    pub rows: Vec<Vec<u32>>,
+}
+
 /// Body of `POST /rebalance`; may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -181,6 +181,9 @@ pub struct PartitionStats {
     /// How evenly primaries are spread over the nodes.
     #[serde(default)]
     pub primaries: Balance,
+    /// What is due to each node by its weight; a node that is due nothing is listed with 0.
+    #[serde(default)]
+    pub shares: BTreeMap<String, Share>,
     /// What the nodes of each named failure domain hold, by the widest segment of its path.
     #[serde(default)]
     pub domains: BTreeMap<String, DomainStats>,
@@ -217,6 +220,16 @@ pub struct Balance {
     pub max_over_share_permille: u64,
     /// Nodes that hold neither their share rounded down nor rounded up; 0 is the optimum.
     pub off_share: u64,
+}
+
+/// The exact share of one node, in thousandths and rounded down: 16500 is 16 and a half.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Share {
+    /// Copies due to it, primaries included.
+    pub copies_permille: u64,
+    /// Primaries due to it.
+    pub primaries_permille: u64,
 }
 
 /// What a failure domain holds.

@@ -95,8 +95,29 @@ pub struct TransferList {
     pub count: u64,
     /// Whether the brake is pulled: nothing is moved.
     pub braked: bool,
+    /// The plan they belong to, if one is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanUnderWay>,
     /// Incarnation of the cluster.
     pub incarnation: u64,
     /// Version of the table.
     pub version: u64,
+}
+
+/// The plan under way, in short; `GET /plans/current` has its moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlanUnderWay {
+    /// Why it was made: `join`, `rejoin`, `loss`, `manual` or `drain`.
+    pub trigger: String,
+    /// Who began it.
+    pub actor: String,
+    /// Partitions to change.
+    pub total: u64,
+    /// Partitions changed so far.
+    pub done: u64,
+    /// Whether an operator holds it back.
+    pub paused: bool,
+    /// When it began, in milliseconds since 1970.
+    pub started_at_ms: u64,
 }

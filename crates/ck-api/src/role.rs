@@ -27,6 +27,14 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Read, Self::Operate, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
 }
 
 impl fmt::Display for Role {

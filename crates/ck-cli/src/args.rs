@@ -61,6 +61,12 @@ pub(crate) enum Command {
     WhatIf(Box<commands::what_if::WhatIfArgs>),
     Snapshot(commands::snapshot::SnapshotArgs),
     Check(commands::check::CheckArgs),
+    Cert(commands::cert::CertArgs),
+    Backup(commands::backup::BackupArgs),
+    Restore(commands::restore::RestoreArgs),
+    Recover(commands::recover::RecoverArgs),
+    Migrate(commands::migrate::MigrateArgs),
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// How to reach the cluster.
@@ -75,9 +81,12 @@ pub(crate) struct Connection {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) server: Vec<String>,
-    /// File with the token to send.
+    /// File with the token to send; of several, as a node's file has them, the highest role's.
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Authority of the servers' certificates, in PEM, for addresses of https.
+    #[arg(long, env = "CK_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Most time the command may take: 10s unless given, without an end where it waits for nodes.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
@@ -92,6 +101,54 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Lines of fenced blocks that call `ck`, as a shell would split them, without what follows a pipe,
+    /// a redirection or a comment.
+    fn commands(markdown: &str) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        let mut in_code = false;
+        for line in markdown.lines() {
+            if line.trim_start().starts_with("```") {
+                let info = line.trim_start().trim_start_matches('`');
+                in_code = !in_code && matches!(info, "sh" | "console");
+                continue;
+            }
+            let line = line.trim();
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            if !in_code || !line.starts_with("ck ") {
+                continue;
+            }
+            let end = line.find(['|', '>', '#', '&']).unwrap_or(line.len());
+            let words = line[..end].split_whitespace();
+            found.push(
+                words
+                    .map(|word| word.trim_matches(['\'', '"']).to_owned())
+                    .collect(),
+            );
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_of_the_guides_is_one() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let docs = std::fs::read_dir(root.join("docs")).unwrap();
+        let docs = docs.map(|entry| entry.unwrap().path());
+        let mut checked = 0;
+        for path in docs.chain([root.join("README.md")]) {
+            if path.extension().is_none_or(|kind| kind != "md") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for words in commands(&text) {
+                checked += 1;
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{}: {words:?}: {error}", path.display());
+                }
+            }
+        }
+        assert!(checked > 10, "only {checked} commands were found");
     }
 
     #[test]

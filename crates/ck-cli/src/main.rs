@@ -59,6 +59,12 @@ fn main() -> ExitCode {
         Command::WhatIf(args) => commands::what_if::run(&args, output),
         Command::Snapshot(args) => commands::snapshot::run(&args, output),
         Command::Check(args) => commands::check::run(&args, output),
+        Command::Cert(args) => commands::cert::run(&args, output),
+        Command::Backup(args) => commands::backup::run(&args, output),
+        Command::Restore(args) => commands::restore::run(&args, output),
+        Command::Recover(args) => commands::recover::run(&args, output),
+        Command::Migrate(args) => commands::migrate::run(&args, output),
+        Command::Completions(args) => commands::completions::run(&args),
     };
     exit::report(done, cli.json)
 }

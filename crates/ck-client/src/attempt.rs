@@ -103,7 +103,7 @@ pub(crate) async fn attempt(
 fn build(inner: &Inner, server: &str, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
     let mut request = Request::builder()
         .method(&call.method)
-        .uri(format!("http://{server}{}", call.target));
+        .uri(format!("{}://{server}{}", inner.scheme, call.target));
     if let Some(authorization) = &inner.authorization {
         request = request.header(hyper::header::AUTHORIZATION, authorization.clone());
     }

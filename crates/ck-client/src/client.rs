@@ -8,13 +8,14 @@ use bytes::Bytes;
 use ck_api::{Code, Problem};
 use http_body_util::Full;
 use hyper::header::HeaderValue;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::http::uri::Scheme;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::attempt::{Answer, Call, Failure, attempt};
-use crate::config::{SERVERS_MAX, authority};
+use crate::config::{SERVERS_MAX, servers};
+use crate::connect::{Connector, connector};
 use crate::{ClientConfig, ClientError, ConfigError};
 
 /// Rounds over all servers while each of them says "later".
@@ -36,11 +37,13 @@ pub struct Client {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// What all nodes speak.
+    pub(crate) scheme: Scheme,
     servers: Vec<String>,
     /// Index of the server that answered last.
     preferred: AtomicUsize,
     pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    pub(crate) http: hyper_util::client::legacy::Client<Connector, Full<Bytes>>,
     pub(crate) answer_bytes_max: usize,
     timeout: Duration,
 }
@@ -70,16 +73,10 @@ impl Client {
                 return Err(ConfigError::Zero { field });
             }
         }
-        let servers: Vec<_> = config
-            .servers
-            .iter()
-            .map(|server| authority(server))
-            .collect::<Result<_, _>>()?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+        let (scheme, servers) = servers(&config)?;
         // One server that does not answer must leave time for the others.
         let share = config.timeout / u32::try_from(servers.len()).unwrap_or(u32::MAX);
-        connector.set_connect_timeout(Some(config.connect_timeout.min(share)));
+        let connector = connector(config.connect_timeout.min(share), config.tls.as_ref());
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
@@ -93,6 +90,7 @@ impl Client {
         });
         Ok(Self {
             inner: Arc::new(Inner {
+                scheme,
                 servers,
                 preferred: AtomicUsize::new(0),
                 authorization,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ck_api::Token;
+use ck_tls::ClientTls;
 use hyper::Uri;
+use hyper::http::uri::Scheme;
 
 /// Most servers one client may be given.
 pub const SERVERS_MAX: usize = 256;
@@ -11,9 +13,12 @@ pub const SERVERS_MAX: usize = 256;
 /// What a [`Client`](crate::Client) is made from.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Servers of one cluster, tried in this order at first: `127.0.0.1:8080`, `:8080` or
-    /// `http://127.0.0.1:8080`.
+    /// Servers of one cluster, tried in this order at first: `127.0.0.1:8080`, `:8080`,
+    /// `http://127.0.0.1:8080` or `https://127.0.0.1:8080`. Without a scheme `https` is meant where
+    /// `tls` is given, and `http` where it is not.
     pub servers: Vec<String>,
+    /// Whom to trust when a server is asked over `https`. Default nobody: then only `http` is spoken.
+    pub tls: Option<ClientTls>,
     /// Token sent with every request. Default none.
     pub token: Option<Token>,
     /// Time a call may take in all, every server tried included. Default 10 s.
@@ -32,12 +37,27 @@ impl ClientConfig {
     pub fn new<S: Into<String>>(servers: impl IntoIterator<Item = S>) -> Self {
         Self {
             servers: servers.into_iter().map(Into::into).collect(),
+            tls: None,
             token: None,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
             answer_bytes_max: 256 << 20,
             idle_connections_max: 256,
         }
+    }
+
+    /// Asks those servers instead.
+    #[must_use]
+    pub fn with_servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
+        self.servers = servers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Trusts those, and speaks `https` where an address has no scheme.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Sends that token with every request.
@@ -74,13 +94,30 @@ pub enum ConfigError {
         /// The text as given.
         value: String,
     },
-    /// An address with a scheme other than `http`.
-    #[error("{value:?} asks for {scheme}, but only http is spoken here; write `http://…`")]
+    /// An address with a scheme other than `http` and `https`.
+    #[error("{value:?} asks for {scheme}, but only http and https are spoken; write `https://…`")]
     Scheme {
         /// The text as given.
         value: String,
         /// Its scheme.
         scheme: String,
+    },
+    /// An address of `https`, and nobody to trust.
+    #[error(
+        "{value:?} asks for https, and no authority is trusted; name the file of the one that issued \
+         the server's certificate, as by --ca"
+    )]
+    NoAuthority {
+        /// The text as given.
+        value: String,
+    },
+    /// Addresses of `http` beside ones of `https`.
+    #[error("{plain:?} is http and {encrypted:?} https; a cluster speaks the one or the other")]
+    Mixed {
+        /// The first of `http`.
+        plain: String,
+        /// The first of `https`.
+        encrypted: String,
     },
     /// A number of zero.
     #[error("{field} is zero; give it at least 1")]
@@ -96,14 +133,47 @@ pub enum ConfigError {
     },
 }
 
-/// `host:port`, checked.
-pub(crate) fn authority(value: &str) -> Result<String, ConfigError> {
+/// Every server as `host:port`, checked, and the scheme that all of them speak.
+pub(crate) fn servers(config: &ClientConfig) -> Result<(Scheme, Vec<String>), ConfigError> {
+    let unsaid = match config.tls {
+        Some(_) => Scheme::HTTPS,
+        None => Scheme::HTTP,
+    };
+    let (mut plain, mut encrypted) = (None, None);
+    let mut servers = Vec::with_capacity(config.servers.len());
+    for value in &config.servers {
+        let (scheme, server) = server(value)?;
+        let scheme = scheme.unwrap_or_else(|| unsaid.clone());
+        let first = if scheme == Scheme::HTTPS {
+            &mut encrypted
+        } else {
+            &mut plain
+        };
+        first.get_or_insert(value);
+        servers.push(server);
+    }
+    match (plain, encrypted) {
+        (Some(plain), Some(encrypted)) => Err(ConfigError::Mixed {
+            plain: plain.clone(),
+            encrypted: encrypted.clone(),
+        }),
+        (None, Some(value)) if config.tls.is_none() => Err(ConfigError::NoAuthority {
+            value: value.clone(),
+        }),
+        (None, Some(_)) => Ok((Scheme::HTTPS, servers)),
+        (_, None) => Ok((Scheme::HTTP, servers)),
+    }
+}
+
+/// `host:port`, checked, and the scheme, if one is written.
+fn server(value: &str) -> Result<(Option<Scheme>, String), ConfigError> {
     let refused = || ConfigError::Server {
         value: value.to_owned(),
     };
     let text = value.trim();
-    let text = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+    let (scheme, text) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::HTTP), rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::HTTPS), rest),
         Some((scheme, _)) => {
             let scheme = scheme.to_owned();
             return Err(ConfigError::Scheme {
@@ -111,7 +181,7 @@ pub(crate) fn authority(value: &str) -> Result<String, ConfigError> {
                 scheme,
             });
         }
-        None => text,
+        None => (None, text),
     };
     let text = text.strip_suffix('/').unwrap_or(text);
     let text = if text.starts_with(':') {
@@ -124,7 +194,7 @@ pub(crate) fn authority(value: &str) -> Result<String, ConfigError> {
     if authority.host().is_empty() || authority.as_str().contains('@') || uri.path() != "/" {
         return Err(refused());
     }
-    // A port that is written must be a number; without one HTTP's own, 80, is meant.
+    // A port that is written must be a number; without one the scheme's own, 80 or 443, is meant.
     let after_host = authority
         .as_str()
         .rsplit_once(']')
@@ -132,7 +202,7 @@ pub(crate) fn authority(value: &str) -> Result<String, ConfigError> {
     if after_host.contains(':') && authority.port_u16().is_none_or(|port| port == 0) {
         return Err(refused());
     }
-    Ok(authority.to_string())
+    Ok((scheme, authority.to_string()))
 }
 
 #[cfg(test)]
@@ -148,7 +218,7 @@ mod tests {
             ("http://[::1]:9", "[::1]:9"),
             ("node-1.example", "node-1.example"),
         ] {
-            assert_eq!(authority(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(server(text).unwrap().1, expected, "{text}");
         }
     }
 
@@ -165,13 +235,29 @@ mod tests {
             "h:99999",
         ] {
             assert!(
-                matches!(authority(text), Err(ConfigError::Server { .. })),
+                matches!(server(text), Err(ConfigError::Server { .. })),
                 "{text}"
             );
         }
         assert!(matches!(
-            authority("https://h:1"),
+            server("ftp://h:1"),
             Err(ConfigError::Scheme { .. })
         ));
+    }
+
+    #[test]
+    fn all_servers_speak_one_scheme() {
+        let ask = |list: &[&str], tls: bool| {
+            let mut config = ClientConfig::new(list.iter().copied());
+            config.tls = tls.then(ClientTls::default);
+            servers(&config).map(|(scheme, _)| scheme.to_string())
+        };
+        assert_eq!(ask(&["h:1", "http://h:2"], false).as_deref(), Ok("http"));
+        assert_eq!(ask(&["h:1", "https://h:2"], true).as_deref(), Ok("https"));
+        assert_eq!(ask(&["http://h:1"], true).as_deref(), Ok("http"));
+        let refused = ask(&["https://h:1"], false).unwrap_err().to_string();
+        assert!(refused.contains("--ca"), "{refused}");
+        let refused = ask(&["http://h:1", "h:2"], true).unwrap_err();
+        assert!(matches!(refused, ConfigError::Mixed { .. }), "{refused}");
     }
 }

@@ -15,12 +15,13 @@
 //! A [`Router`] keeps the cluster's table near: look-ups are answered locally, and requests of a
 //! data plane go to the primary of their key, wherever it moves.
 //!
-//! What it does *not* do: speak TLS, repeat a change that may have taken effect.
+//! What it does *not* do: trust an authority it was not given, repeat a change that may have taken effect.
 #![deny(missing_docs)]
 
 mod attempt;
 mod client;
 mod config;
+mod connect;
 mod encode;
 mod error;
 mod operate;
@@ -40,7 +41,10 @@ pub use read::{CustomValue, PartitionQuery, Readiness};
 pub use router::{
     Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, SendError,
 };
-pub use token::{TokenFileError, read_token};
+pub use token::{TokenFileError, read_token, read_tokens};
+
+#[doc(no_inline)]
+pub use ck_tls::{ClientTls, TlsError};
 
 /// The types that requests of a data plane are made of, and answers.
 pub mod http {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use ck_api::{
-    ConfigAnswer, ConfigPatch, CustomDeleted, CustomStored, JoinAnswer, JoinRequest, NodeAnswer,
-    NodePatch, PartitionList, RebalanceAnswer, RebalanceRequest, Removed,
+    ConfigAnswer, ConfigPatch, CreateRequest, CustomDeleted, CustomStored, GivenTable, JoinAnswer,
+    JoinRequest, NodeAnswer, NodePatch, PartitionList, RebalanceAnswer, RebalanceRequest, Removed,
 };
 use hyper::{Method, StatusCode};
 use serde::Serialize;
@@ -30,12 +30,36 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn create_partitions(&self) -> Result<Created, ClientError> {
-        let answer = self.send(Call::new(Method::POST, "/v1/partitions")).await?;
+        self.create(Call::new(Method::POST, "/v1/partitions")).await
+    }
+
+    /// Creates the partitions where they are elsewhere already: the first table is `table`. When it
+    /// is the present one, changes nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the problem `partitions-exist` when there are others.
+    pub async fn create_partitions_as(&self, table: GivenTable) -> Result<Created, ClientError> {
+        let body = CreateRequest { table: Some(table) };
+        self.create(json(Method::POST, "/v1/partitions", &body)?)
+            .await
+    }
+
+    async fn create(&self, call: Call) -> Result<Created, ClientError> {
+        let answer = self.send(call).await?;
         let created = answer.status == StatusCode::CREATED;
         Ok(Created {
             created,
             partitions: parse(&answer)?,
         })
+    }
+
+    /// Everything the cluster has agreed on, as the bytes of a backup.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backup(&self) -> Result<Bytes, ClientError> {
+        let answer = self.send(Call::new(Method::POST, "/v1/backup")).await?;
+        Ok(answer.body)
     }
 
     /// Plans over the nodes of now and begins the plan, or only plans.

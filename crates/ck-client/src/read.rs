@@ -7,6 +7,7 @@ use ck_api::{
     PartitionList, PartitionStats, Peer, Ready,
 };
 use hyper::StatusCode;
+use serde::de::DeserializeOwned;
 
 use crate::attempt::Call;
 use crate::client::parse;
@@ -227,6 +228,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn consensus_stats(&self) -> Result<ConsensusStats, ClientError> {
         self.ask(Call::get("/v1/consensus/stats")).await
+    }
+
+    /// Reads `target`, a path and a query, as it is: of a server that is none of ours and answers as
+    /// nodes of the Go library do, without a prefix and without problem bodies.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn read<T: DeserializeOwned>(&self, target: &str) -> Result<T, ClientError> {
+        self.ask(Call::get(target)).await
     }
 
     /// Whom a joining node talks to. Answered before a cluster is formed, too.

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use ck_api::token::TOKEN_BYTES_MAX;
-use ck_api::{Token, TokenError};
+use ck_api::tokens::TOKENS_BYTES_MAX;
+use ck_api::{Token, Tokens, TokensError};
 
 /// Why a file gives no token.
 #[derive(Debug, thiserror::Error)]
@@ -25,20 +25,19 @@ pub enum TokenFileError {
         /// The file.
         file: PathBuf,
         /// What is wrong with what it holds.
-        source: TokenError,
+        source: TokensError,
     },
 }
 
-/// Reads a token from a file, white space around it left out.
+/// Reads the tokens of a file: `admin <token>`, `operate <token>` or `read <token>` a line, or an
+/// admin's token alone.
 ///
 /// # Errors
 /// [`TokenFileError`] names the file; its source says what is wrong.
-pub fn read_token(file: &Path) -> Result<Token, TokenFileError> {
+pub fn read_tokens(file: &Path) -> Result<Tokens, TokenFileError> {
     let mut text = String::new();
-    // Room for white space around it; what is longer is no token.
-    let limit = TOKEN_BYTES_MAX as u64 + 64;
     File::open(file)
-        .and_then(|open| open.take(limit).read_to_string(&mut text))
+        .and_then(|open| open.take(TOKENS_BYTES_MAX as u64).read_to_string(&mut text))
         .map_err(|source| TokenFileError::Read {
             file: file.to_owned(),
             source,
@@ -47,4 +46,32 @@ pub fn read_token(file: &Path) -> Result<Token, TokenFileError> {
         file: file.to_owned(),
         source,
     })
+}
+
+/// Reads the token to send from a file: the only one, or the first of the highest role, so that the
+/// file of a node serves its operator as well.
+///
+/// # Errors
+/// As [`read_tokens`].
+pub fn read_token(file: &Path) -> Result<Token, TokenFileError> {
+    read_tokens(file).map(|tokens| tokens.strongest().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_token_of_a_file_is_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tokens");
+        std::fs::write(&file, "read l00k\noperate d0\n").unwrap();
+        assert_eq!(read_token(&file).unwrap().expose(), "d0");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        assert_eq!(read_token(&file).unwrap().expose(), "s3cret");
+        std::fs::write(&file, "root s3cret\n").unwrap();
+        let refused = read_token(&file).unwrap_err();
+        assert!(refused.to_string().contains("tokens"), "{refused}");
+        assert!(!format!("{refused:?}").contains("s3cret"));
+    }
 }

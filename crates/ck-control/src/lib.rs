@@ -60,10 +60,10 @@ pub use session::{Answer, REPORTS_MAX, Release, Renewal, Report};
 pub use state::{
     Applied, Brake, COMMAND_VERSION, ChangeReason, Command, Custom, EndReason, Entry, Event,
     EventKind, Founder, Genesis, HOMES_MAX, Halt, HistoryEntry, Holder, InSyncChange,
-    InvariantError, Member, MemberChange, Move, MoveRejection, Office, PartitionControl,
-    PartitionState, Party, PastLease, Proposal, Raise, Rebalance, RebalanceCommand, Registration,
-    Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError, Stage, State, StopMark, Transfer,
-    TransferCommand, Trigger,
+    InvariantError, Member, MemberChange, Move, MoveRejection, NewIncarnation, Office,
+    PartitionControl, PartitionState, Party, PastLease, Proposal, Raise, Rebalance,
+    RebalanceCommand, Registration, Rejection, SNAPSHOT_FORMAT, Session, Snapshot, SnapshotError,
+    Stage, State, StopMark, Transfer, TransferCommand, Trigger,
 };
 pub use state::{
     CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,

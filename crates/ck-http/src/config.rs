@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use ck_api::Token;
-
+use crate::access::AcceptedTokens;
 use crate::orders::Orders;
 
 /// How a surface protects itself and whom it answers.
 #[derive(Debug, Clone, Default)]
 pub struct SurfaceConfig {
-    /// Secret that guards every state-changing route. Default none: they are open to whoever
+    /// Tokens that callers show. With any, every route that changes something needs one of its role;
+    /// with one for [`Role::Read`](ck_api::Role::Read), every other route does, too, but the two
+    /// that say whether the node lives and is ready. Default none: every route is open to whoever
     /// reaches the server, so listen on loopback only.
-    pub admin_token: Option<Token>,
+    pub tokens: AcceptedTokens,
     /// Names, without ports, by which this server may be addressed; requests under another name
     /// are refused, which is what keeps a web page from reaching a loopback server by rebinding
     /// its own name to it. Default `None`: any name. See [`loopback_hosts`].
     pub hosts: Option<Vec<String>>,
+    /// Whether the server speaks TLS, as every node of the cluster does then: redirects say so.
+    pub encrypted: bool,
     /// What one caller may use up.
     pub limits: Limits,
     /// What the node's application is asked to do: the one that was given to the node as its
@@ -59,6 +62,9 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Bytes of a JSON body. Default 256 KiB; at most `body_bytes_max`. More is answered 413.
     pub json_bytes_max: usize,
+    /// Time for the handshake of an encrypted connection, from connecting. Default 5 s. Then the
+    /// connection is closed.
+    pub handshake_timeout: Duration,
     /// Time from the first byte of a request's head, or from connecting, to its last. Default
     /// 10 s. Then the connection is closed.
     pub header_timeout: Duration,
@@ -95,6 +101,7 @@ impl Default for Limits {
             key_bytes_max: 8 << 10,
             body_bytes_max: (1 << 20) + (64 << 10),
             json_bytes_max: 256 << 10,
+            handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
@@ -176,6 +183,7 @@ impl Limits {
             }
         }
         for (field, time) in [
+            ("handshake_timeout", self.handshake_timeout),
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
             ("request_timeout", self.request_timeout),

@@ -1,13 +1,12 @@
-//! Checks before a request reaches its handler: size, name of the server, token.
+//! Checks before a request reaches its handler: size, name of the server, page it comes from.
 
-use ck_api::{Code, Problem, Role, Token};
-use hyper::Version;
+use ck_api::{Code, Problem, Role};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
-use subtle::ConstantTimeEq as _;
+use hyper::{HeaderMap, Version};
 
 use crate::config::Limits;
 use crate::reply::{Refused, Reply};
@@ -121,63 +120,19 @@ pub(crate) fn origin(head: &Parts, role: Role) -> Result<(), Refused> {
     Err(problem.with_field("origin").with_value(origin).into())
 }
 
+/// Tells a browser that opens an answer to take it for what it says it is and to run nothing in it. An
+/// answer with a policy of its own keeps that.
+pub(crate) fn shield(headers: &mut HeaderMap) {
+    const NOTHING: HeaderValue =
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
+}
+
 fn without_port(name: &str) -> &str {
     match name.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => name,
-    }
-}
-
-/// Refuses a caller that may not do what `role` does.
-pub(crate) fn role(head: &Parts, role: Role, token: Option<&Token>) -> Result<(), Unauthorized> {
-    let Some(token) = token.filter(|_| role > Role::Read) else {
-        return Ok(());
-    };
-    let mut given = head.headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else {
-        return Err(Unauthorized { given: false, role });
-    };
-    match bearer(value.as_bytes()) {
-        None => Err(Unauthorized { given: false, role }),
-        Some(secret) if bool::from(secret.ct_eq(token.expose().as_bytes())) => Ok(()),
-        Some(_) => Err(Unauthorized { given: true, role }),
-    }
-}
-
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| rest.trim_ascii())
-}
-
-/// A caller without the right token.
-#[derive(Debug)]
-pub(crate) struct Unauthorized {
-    /// Whether a token was given at all.
-    given: bool,
-    role: Role,
-}
-
-impl Unauthorized {
-    pub(crate) fn reply(&self) -> Reply {
-        let Self { given, role } = self;
-        let (challenge, detail) = if *given {
-            (
-                r#"Bearer realm="clusterkit", error="invalid_token""#,
-                format!("the token is not the one that carries the role {role}; check the file"),
-            )
-        } else {
-            (
-                r#"Bearer realm="clusterkit""#,
-                format!("this path needs the role {role}; send `Authorization: Bearer <token>`"),
-            )
-        };
-        let mut reply = Refused::new(Code::Unauthorized, detail).reply();
-        reply
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        reply
     }
 }
 
@@ -193,34 +148,6 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0
-    }
-
-    #[test]
-    fn only_the_very_token_opens_an_operation() {
-        let token: Token = "s3cret".parse().unwrap();
-        let ask = |value: &str| {
-            role(
-                &head(&[("authorization", value)]),
-                Role::Admin,
-                Some(&token),
-            )
-        };
-        assert!(ask("Bearer s3cret").is_ok());
-        assert!(ask("bearer  s3cret").is_ok());
-        for wrong in ["Bearer s3cre", "Bearer s3cret1", "Bearer S3cret", "Bearer "] {
-            assert!(ask(wrong).is_err_and(|refused| refused.given), "{wrong}");
-        }
-        for none in ["Basic s3cret", "s3cret", "Bearer"] {
-            assert!(ask(none).is_err_and(|refused| !refused.given), "{none}");
-        }
-        assert!(role(&head(&[]), Role::Operate, Some(&token)).is_err());
-        let twice = head(&[
-            ("authorization", "Bearer s3cret"),
-            ("authorization", "Bearer x"),
-        ]);
-        assert!(role(&twice, Role::Operate, Some(&token)).is_err());
-        assert!(role(&head(&[]), Role::Read, Some(&token)).is_ok());
-        assert!(role(&head(&[]), Role::Admin, None).is_ok());
     }
 
     #[test]
@@ -282,6 +209,18 @@ mod tests {
             origin(&head(&[("host", "localhost:80")]), Role::Admin).is_ok(),
             "no browser"
         );
+    }
+
+    #[test]
+    fn an_answer_runs_nothing_unless_it_says_so_itself() {
+        let mut headers = HeaderMap::new();
+        shield(&mut headers);
+        assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'"), "{policy}");
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("own"));
+        shield(&mut headers);
+        assert_eq!(headers[CONTENT_SECURITY_POLICY], "own");
     }
 
     #[test]

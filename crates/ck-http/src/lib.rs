@@ -6,15 +6,16 @@
 //!
 //! Everything lives under `/v1`; the paths that clients of the Go library call are served without
 //! the prefix as well, under their old field names. [`routes`] lists them all. Errors are
-//! `application/problem+json` with a stable code.
+//! `application/problem+json` with a stable code. The dashboard is at `/ui`.
 //!
 //! An application's own routes are served beside these, under the same limits: [`Routes`]. A data
 //! plane answers who is not the owner with [`admit`].
 //!
-//! What it does *not* do: decide anything (the node does), speak TLS or HTTP/2, allow requests
-//! from pages of other origins.
+//! What it does *not* do: decide anything (the node does), speak HTTP/2, allow requests from pages of
+//! other origins.
 #![deny(missing_docs)]
 
+mod access;
 mod backend;
 mod body;
 mod config;
@@ -43,8 +44,10 @@ mod stream;
 mod surface;
 mod table;
 mod time;
+mod ui;
 mod view;
 
+pub use access::AcceptedTokens;
 pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
@@ -61,6 +64,8 @@ pub use surface::Surface;
 #[doc(no_inline)]
 pub use bytes::Bytes;
 #[doc(no_inline)]
-pub use ck_api::{Code, Newest, Problem};
+pub use ck_api::{Code, Newest, Problem, Role};
+#[doc(no_inline)]
+pub use ck_tls::{ServerFiles, ServerTls};
 #[doc(no_inline)]
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header};

@@ -14,10 +14,13 @@ use crate::surface::Core;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Whether the leader carries it out, whoever is asked. Plans are kept by the node that made them, and
-/// orders are a node's own.
+/// What the asked node does itself: plans are kept by the node that made them, orders are a node's own,
+/// and a backup is of what it has applied.
+const OWN: &[&str] = &["/plans", "/orders", "/backup"];
+
+/// Whether the leader carries it out, whoever is asked.
 pub(crate) fn is_passed_on(route: &Route) -> bool {
-    let is_own = route.path.starts_with("/plans") || route.path.starts_with("/orders");
+    let is_own = OWN.iter().any(|own| route.path.starts_with(own));
     route.role > Allowed::Read && !is_own
 }
 
@@ -46,7 +49,12 @@ pub(crate) fn to_leader(core: &Core, route: &Route, head: &Parts) -> Option<Repl
     let leader = view.state().member_by_node(status.leader?.as_str())?;
     let address = &leader.http_address;
     let target = head.uri.path_and_query()?;
-    let location = HeaderValue::from_str(&format!("http://{address}{target}")).ok()?;
+    let scheme = if core.config.encrypted {
+        "https"
+    } else {
+        "http"
+    };
+    let location = HeaderValue::from_str(&format!("{scheme}://{address}{target}")).ok()?;
     let what = if route.path == "/join" {
         "join request to leader"
     } else {

@@ -268,22 +268,15 @@ pub(crate) fn stats(state: &State, by_state: &[u64; 4]) -> Vec<u8> {
             .partitions_per_node
             .insert(member.node.to_string(), 0);
         answer.replicas_per_node.insert(member.node.to_string(), 0);
+        let none = api::Share::default();
+        answer.shares.insert(member.node.to_string(), none);
     }
     let Some(table) = state.table() else {
         return to_json(&answer);
     };
     let stats = table.stats(&state.topology(), &state.spec());
     answer.total_partitions = stats.partitions.into();
-    for node in &stats.nodes {
-        let (copies, primaries) = (u64::from(node.copies), u64::from(node.primaries));
-        answer
-            .partitions_per_node
-            .insert(node.id.to_string(), primaries);
-        answer
-            .replicas_per_node
-            .insert(node.id.to_string(), copies - primaries);
-    }
-    let permille = |ratio: ck_core::Fraction| u64::try_from(ratio.per_mille()).unwrap_or(u64::MAX);
+    per_node(&mut answer, &stats.nodes);
     let copies = || stats.nodes.iter().map(|node| u64::from(node.copies));
     let primaries = || stats.nodes.iter().map(|node| u64::from(node.primaries));
     answer.copies = api::Balance {
@@ -312,4 +305,23 @@ pub(crate) fn stats(state: &State, by_state: &[u64; 4]) -> Vec<u8> {
     answer.under_replicated = stats.under_replicated.into();
     answer.spread_violations = stats.spread_violations.into();
     to_json(&answer)
+}
+
+fn permille(ratio: ck_core::Fraction) -> u64 {
+    u64::try_from(ratio.per_mille()).unwrap_or(u64::MAX)
+}
+
+/// What each node holds, and what is due to it.
+fn per_node(answer: &mut api::PartitionStats, nodes: &[ck_core::table::NodeStats]) {
+    for node in nodes {
+        let (copies, primaries) = (u64::from(node.copies), u64::from(node.primaries));
+        let name = || node.id.to_string();
+        answer.partitions_per_node.insert(name(), primaries);
+        answer.replicas_per_node.insert(name(), copies - primaries);
+        let share = api::Share {
+            copies_permille: permille(node.quota),
+            primaries_permille: permille(node.primary_quota),
+        };
+        answer.shares.insert(name(), share);
+    }
 }

@@ -69,6 +69,17 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
 }
 
+/// Paths that never ask for a token to look: whether a node lives and is ready is asked by what starts
+/// and stops it, and says nothing of what the cluster holds.
+const OPEN: &[&str] = &["/health", "/ready"];
+
+impl Route {
+    /// Whether it is answered without a token, whatever tokens there are.
+    pub(crate) fn is_open(&self) -> bool {
+        self.role == Role::Read && OPEN.contains(&self.path)
+    }
+}
+
 /// A route as others may know it: what it is called by and who may call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,6 +90,8 @@ pub struct RouteInfo {
     pub path: String,
     /// What the caller must be allowed to do.
     pub role: Role,
+    /// Whether it is answered without a token even where looking needs one.
+    pub open: bool,
 }
 
 /// Every route that is served, those without the prefix included.
@@ -95,6 +108,7 @@ pub fn routes() -> impl Iterator<Item = RouteInfo> {
             method: route.method.clone(),
             path,
             role: route.role,
+            open: route.is_open(),
         })
     })
 }

@@ -1,7 +1,8 @@
 //! The application's own routes, beside the surface's.
 
-use hyper::Request;
+use ck_api::Role;
 use hyper::body::Incoming;
+use hyper::{Method, Request};
 
 use crate::backend::BoxFuture;
 use crate::reply::Reply;
@@ -10,8 +11,8 @@ use crate::reply::Reply;
 ///
 /// A request whose path the surface does not serve, and that is for one of the server's own names, is
 /// offered here. The limits of the server hold: on connections, on heads, on requests in flight, on
-/// the time an answer may take (that of a body and that of an operation together, then 504). What it
-/// asks of callers beyond that, tokens for instance, is the application's concern.
+/// the time an answer may take (that of a body and that of an operation together, then 504); and so do
+/// the tokens of the server, for the role that [`role`](Self::role) names.
 ///
 /// Every answer is given the header `CK-Version`, so that a client knows when its table is old.
 pub trait Routes: Send + Sync + 'static {
@@ -19,6 +20,21 @@ pub trait Routes: Send + Sync + 'static {
     fn serves(&self, path: &str) -> bool {
         let _ = path;
         false
+    }
+
+    /// What a caller must be allowed to do to be answered, in the roles of the server's tokens; `None` for
+    /// a path that the application guards itself, or that is open. Asked for each request whose path it
+    /// [`serves`](Self::serves), before the body is read. Default: [`Role::Read`] for methods that look,
+    /// [`Role::Operate`] for all others.
+    ///
+    /// As on the server's own routes, no token is asked for while the server has none, and none for
+    /// looking while it has none for [`Role::Read`].
+    fn role(&self, method: &Method, path: &str) -> Option<Role> {
+        let _ = path;
+        Some(match *method {
+            Method::GET | Method::HEAD | Method::OPTIONS => Role::Read,
+            _ => Role::Operate,
+        })
     }
 
     /// Answers a request, whose body [`read_body`](crate::read_body) reads. Default 404.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ck_tls::{ServerStream, ServerTls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -51,6 +52,7 @@ const REFUSAL: &str = concat!(
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<ServerTls>,
     routes: Option<Arc<dyn Routes>>,
 }
 
@@ -88,6 +90,7 @@ impl Server {
             Ok((listener, address)) => Ok(Self {
                 listener,
                 address,
+                tls: None,
                 routes: None,
             }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(BindError::InUse {
@@ -110,6 +113,13 @@ impl Server {
     #[must_use]
     pub fn with_routes(mut self, routes: Arc<dyn Routes>) -> Self {
         self.routes = Some(routes);
+        self
+    }
+
+    /// Speaks TLS, and nothing else. Without it nothing is encrypted.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -136,12 +146,22 @@ impl Server {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
                         Ok(place) => {
-                            tasks.spawn(serve(stream, surface.clone(), self.routes.clone(), stopped.clone(), place));
+                            let serving = Serving {
+                                surface: surface.clone(),
+                                routes: self.routes.clone(),
+                                tls: self.tls.clone(),
+                                stop: stopped.clone(),
+                                _place: place,
+                            };
+                            tasks.spawn(serving.serve(stream));
                         }
                         Err(_) => {
                             surface.core.counters.connection_refused();
-                            // Without a permit the stream is dropped, which closes it.
-                            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                            // Without a permit the stream is dropped, which closes it. So is one that would
+                            // have to be encrypted first, which costs more than it was refused for.
+                            if self.tls.is_none()
+                                && let Ok(permit) = Arc::clone(&refusals).try_acquire_owned()
+                            {
                                 tasks.spawn(refuse(stream, permit));
                             }
                         }
@@ -179,19 +199,50 @@ impl std::fmt::Debug for Server {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
+/// What one connection is served with.
+struct Serving {
     surface: Surface,
     routes: Option<Arc<dyn Routes>>,
+    tls: Option<ServerTls>,
     stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
-) {
-    let _open = Open::new(&surface);
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
-        return;
+}
+
+impl Serving {
+    async fn serve(mut self, stream: TcpStream) {
+        let _open = Open::new(&self.surface);
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection ended before it began");
+            return;
+        }
+        match self.tls.take() {
+            None => connection::serve(stream, self.surface, self.routes, self.stop).await,
+            Some(tls) => {
+                if let Some(stream) = self.shake_hands(&tls, stream).await {
+                    connection::serve(stream, self.surface, self.routes, self.stop).await;
+                }
+            }
+        }
     }
-    connection::serve(stream, surface.clone(), routes, stop).await;
+
+    /// An encrypted stream, unless the caller speaks something else, is too slow, or the server stops.
+    async fn shake_hands(&mut self, tls: &ServerTls, stream: TcpStream) -> Option<ServerStream> {
+        let within = self.surface.core.config.limits.handshake_timeout;
+        tokio::select! {
+            shaken = tokio::time::timeout(within, tls.accept(stream)) => match shaken {
+                Ok(Ok(stream)) => Some(stream),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "no handshake");
+                    None
+                }
+                Err(_) => {
+                    tracing::debug!("no handshake in time");
+                    None
+                }
+            },
+            _ = self.stop.changed() => None,
+        }
+    }
 }
 
 /// Counts a connection for as long as it is open, however it ends.

@@ -22,6 +22,7 @@ use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
 use crate::table::{Feed, Recorder};
+use crate::ui;
 use crate::view::View;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
@@ -68,8 +69,9 @@ impl Surface {
     /// [`LimitsError`] when the limits do not fit together.
     pub fn new(config: SurfaceConfig, backend: Arc<dyn Backend>) -> Result<Self, LimitsError> {
         let SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits,
             orders,
         } = config;
@@ -77,8 +79,9 @@ impl Surface {
             orders.attach(&backend);
         }
         let config = SurfaceConfig {
-            admin_token,
+            tokens,
             hosts,
+            encrypted,
             limits: limits.build()?,
             orders: None,
         };
@@ -97,13 +100,11 @@ impl Surface {
         })
     }
 
-    /// Whether a path is one of these routes, whatever the method.
+    /// Whether a path is one of these routes, or the dashboard's, whatever the method.
     #[must_use]
     pub fn serves(&self, path: &str) -> bool {
-        !matches!(
-            self.core.router.find(&hyper::Method::GET, path),
-            Found::Nothing
-        )
+        let found = self.core.router.find(&Method::GET, path);
+        !matches!(found, Found::Nothing) || ui::serves(path)
     }
 
     /// Ends the answers that never end by themselves, such as the stream of orders, now and from
@@ -121,10 +122,11 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let core = &self.core;
-        let reply = self
+        let mut reply = self
             .answer(request)
             .await
             .unwrap_or_else(|refused| refused.reply());
+        guard::shield(reply.headers_mut());
         core.counters.answered(reply.status());
         reply
     }
@@ -166,10 +168,15 @@ impl Surface {
         if let Some(reply) = guard::framing(&head) {
             return Ok(reply);
         }
-        // What a method without a body asks for changes nothing, or is the application's own fault.
+        // What such a method asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let role = if is_look { Role::Read } else { Role::Operate };
-        guard::origin(&head, role)?;
+        let acts = if is_look { Role::Read } else { Role::Operate };
+        guard::origin(&head, acts)?;
+        if let Some(role) = routes.role(&head.method, head.uri.path())
+            && let Err(denied) = core.config.tokens.admit(&head, role)
+        {
+            return Ok(denied.reply());
+        }
         let within = limits.body_timeout + limits.request_timeout;
         let answering = routes.answer(Request::from_parts(head, body));
         tokio::time::timeout(within, answering).await.map_err(|_| {
@@ -196,6 +203,9 @@ impl Surface {
         if let Some(reply) = guard::framing(&head) {
             return Ok(reply);
         }
+        if let Some(reply) = ui::answer(&head) {
+            return Ok(reply);
+        }
         let path = head.uri.path();
         let (route, segments) = match core.router.find(&head.method, path) {
             Found::Route(route, segments) => (route, segments),
@@ -203,8 +213,10 @@ impl Surface {
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
         guard::origin(&head, route.role)?;
-        if let Err(refused) = guard::role(&head, route.role, core.config.admin_token.as_ref()) {
-            return Ok(refused.reply());
+        if !route.is_open()
+            && let Err(denied) = core.config.tokens.admit(&head, route.role)
+        {
+            return Ok(denied.reply());
         }
         let ask = Ask {
             head: &head,

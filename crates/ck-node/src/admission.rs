@@ -23,8 +23,8 @@ pub(crate) async fn join(node: &Arc<Shared>, request: JoinRequest, actor: &str) 
     check(&state, &request)?;
     // An operator has shown the token over HTTP; the node it names shows it when it asks itself.
     if let Some(itself) = &request.itself
-        && node.config.secret.is_some()
-        && itself.secret != node.config.secret
+        && node.config.secrets.guard()
+        && !node.config.secrets.accept(itself.secret.as_ref())
     {
         return Err(OperationError::Unauthorized { node: request.node });
     }
@@ -58,9 +58,9 @@ pub(crate) async fn register(node: &Arc<Shared>, request: JoinRequest, actor: &s
         .is_some_and(|member| member.store == itself.store);
     let shown = match known {
         true => itself.secret.is_some(),
-        false => itself.secret == node.config.secret,
+        false => node.config.secrets.accept(itself.secret.as_ref()),
     };
-    if node.config.secret.is_some() && !shown {
+    if node.config.secrets.guard() && !shown {
         return Err(OperationError::Unauthorized { node: request.node });
     }
     register_as(node, request, itself, actor).await

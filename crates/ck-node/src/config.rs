@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ck_control::{ConfigChoices, Handler, HandlerLimits, NoHandler, Pace, Profile};
 use ck_core::{Domain, NodeId};
-use ck_transport::BoxFuture;
+use ck_transport::{BoxFuture, PeerTls};
 
 use crate::clock::{BootClock, Clock};
-use crate::secret::Secret;
+use crate::secret::Secrets;
 
 /// Turns what a user wrote after `--join` into the address of a peer.
 ///
@@ -67,6 +67,10 @@ pub struct Config {
     /// Address to listen on for peers, `host:port`; port 0 takes a free one. With a transport of
     /// one's own it is not used.
     pub peer_listen: String,
+    /// What this node shows to its peers, and asks of them. Every node of the cluster has the like, of
+    /// one authority. Default none: nothing between peers is encrypted, and whoever reaches the peer
+    /// port may say that it is a member. With a transport of one's own it is not used.
+    pub peer_tls: Option<PeerTls>,
     /// Host that peers and clients are told, without a port. Default: the host listened on.
     pub advertise: Option<String>,
     /// Where its HTTP surface is reached, `host:port`; empty when there is none.
@@ -82,9 +86,9 @@ pub struct Config {
     /// Consensus timing of this process, read at start. Default: the profile in `choices`, else
     /// `lan`.
     pub profile: Option<Profile>,
-    /// What a node has to show to join through this one, the admin token for instance, so that a node
-    /// that does not ask for it cannot become a way around it. Default: nothing.
-    pub secret: Option<Secret>,
+    /// What a node has to show to join through this one, the admin tokens for instance, so that a node
+    /// that does not ask for them cannot become a way around them. Default: nothing.
+    pub secrets: Secrets,
     /// Its share of the partitions relative to the others', 1 or more. Default: what the cluster
     /// knows of it from before, else 1; so that a change made while it ran outlasts a restart.
     pub weight: Option<u32>,
@@ -135,13 +139,14 @@ impl Config {
             cluster_name: "clusterkit".to_owned(),
             data: data.into(),
             peer_listen: "127.0.0.1:0".to_owned(),
+            peer_tls: None,
             advertise: None,
             http_address: String::new(),
             join: Vec::new(),
             resolver: Arc::new(PeerAddresses),
             choices: ConfigChoices::default(),
             profile: None,
-            secret: None,
+            secrets: Secrets::default(),
             weight: None,
             domain: None,
             services: BTreeMap::new(),

@@ -101,6 +101,7 @@ pub(crate) fn not_leader(node: &Shared, leader: Option<&Address>) -> OperationEr
 pub(crate) async fn lead(node: &Arc<Shared>, operation: Operation, actor: &str) -> Forwarded {
     match operation {
         Operation::CreatePartitions => planning::create(node, actor).await,
+        Operation::AdoptTable { table } => planning::adopt(node, table, actor).await,
         Operation::Rebalance { dry_run } => {
             planning::rebalance(node, ck_control::Trigger::Manual, dry_run, actor).await
         }
@@ -188,6 +189,7 @@ fn command(node: &Shared, operation: Operation) -> Result<Command, OperationErro
         Operation::SetMode { mode } => Command::SetMode { mode },
         Operation::SetLease { terms } => Command::SetLease { terms },
         Operation::CreatePartitions
+        | Operation::AdoptTable { .. }
         | Operation::Rebalance { .. }
         | Operation::Join(_)
         | Operation::Register(_)

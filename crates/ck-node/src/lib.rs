@@ -9,6 +9,7 @@
 
 mod admission;
 mod attempts;
+pub mod backup;
 mod clock;
 mod codec;
 pub mod config;
@@ -20,6 +21,7 @@ mod execute;
 mod forming;
 mod handle;
 mod node;
+pub mod offline;
 pub mod operation;
 mod ownership;
 mod planning;
@@ -35,6 +37,7 @@ mod store;
 mod upkeep;
 mod wire;
 
+pub use backup::{Backup, BackupError};
 pub use clock::{BootClock, Clock};
 pub use codec::CodecError;
 pub use config::{Config, ConfigError, OnFatal, PeerAddresses, Resolve, ResolveError};
@@ -48,10 +51,13 @@ pub use operation::{Itself, JoinRequest, Joined, Operation, OperationError, Outc
 pub use ownership::{HeldProof, NotOwner, Owned, Ownership, Proof};
 pub use published::{Published, Reader};
 pub use reports::HandlerReport;
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 pub use status::{NodeStatus, Phase, Role};
 pub use store::StoreError;
 
+// How it proves to its peers which node it is.
+#[doc(no_inline)]
+pub use ck_transport::{PeerFiles, PeerTls, TlsError};
 // Where data goes.
 #[doc(no_inline)]
 pub use ck_core::{Domain, Epoch, KeyHash, NodeId, PartitionId, Row, Table, Version};

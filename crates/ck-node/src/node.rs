@@ -59,6 +59,7 @@ impl Node {
         };
         let tcp = TcpConfig {
             limits,
+            tls: config.peer_tls.clone(),
             ..TcpConfig::listening_at(config.peer_listen.clone())
         };
         let (listen, advertise) = (config.peer_listen.clone(), config.advertise.clone());

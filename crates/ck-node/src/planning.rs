@@ -19,6 +19,9 @@ const ATTEMPTS_MAX: usize = 5;
 /// Recorded with the table, for people.
 const STRATEGY: &str = "balanced";
 
+/// As [`STRATEGY`], of a table that was made elsewhere.
+const STRATEGY_ELSEWHERE: &str = "taken-over";
+
 /// Creates the partitions over the nodes that are up.
 pub(crate) async fn create(node: &Arc<Shared>, actor: &str) -> Forwarded {
     let state = settled(node).await?;
@@ -56,6 +59,35 @@ pub(crate) async fn create(node: &Arc<Shared>, actor: &str) -> Forwarded {
         }
         Err(source) => Err(source),
     }
+}
+
+/// Creates the partitions where they are elsewhere already.
+pub(crate) async fn adopt(node: &Arc<Shared>, table: Table, actor: &str) -> Forwarded {
+    let state = settled(node).await?;
+    let same = |present: &Table| {
+        let mut rows = present.rows().zip(table.rows());
+        present.partitions() == table.partitions()
+            && rows.all(|(one, other)| one.nodes().eq(other.nodes()))
+    };
+    if let Some(present) = state.table() {
+        if same(present) {
+            return Ok(Outcome::Partitions {
+                created: false,
+                version: state.version(),
+            });
+        }
+        let partitions = present.partitions();
+        return Err(Rejection::PartitionsExist { partitions }.into());
+    }
+    let command = Command::CreatePartitions {
+        table,
+        strategy: Some(STRATEGY_ELSEWHERE.to_owned()),
+    };
+    let (_, version) = propose(node, command, actor).await?;
+    Ok(Outcome::Partitions {
+        created: true,
+        version,
+    })
 }
 
 /// Plans from the present table over the present nodes, and begins to carry the plan out unless

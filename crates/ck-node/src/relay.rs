@@ -99,6 +99,7 @@ fn never_ran(source: &TransportError) -> bool {
         TransportError::Unreachable { .. }
         | TransportError::WrongPeer { .. }
         | TransportError::OtherCluster { .. }
+        | TransportError::OtherNode { .. }
         | TransportError::Version { .. }
         | TransportError::Busy { .. } => true,
         TransportError::Refused { code, .. } => [

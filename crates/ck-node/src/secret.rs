@@ -1,7 +1,9 @@
 //! What the nodes of a guarded cluster have in common, and others have not.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 /// A secret that a node shows when it joins a cluster whose changes need a token. Never printed.
@@ -38,9 +40,69 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The secrets of a node: it shows the first when it joins, and admits who shows any. Clones share them,
+/// so that a secret can be replaced while the node runs.
+#[derive(Clone, Default)]
+pub struct Secrets(Arc<ArcSwap<Vec<Secret>>>);
+
+impl Secrets {
+    /// Those, the one to show first. None: whoever asks is admitted.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(
+            secrets.into_iter().collect(),
+        )))
+    }
+
+    /// Has those instead, from the next question on.
+    pub fn replace(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.0.store(Arc::new(secrets.into_iter().collect()));
+    }
+
+    /// The one to show.
+    pub(crate) fn shown(&self) -> Option<Secret> {
+        self.0.load().first().cloned()
+    }
+
+    /// Whether anything has to be shown.
+    pub(crate) fn guard(&self) -> bool {
+        !self.0.load().is_empty()
+    }
+
+    /// Whether it is one of them.
+    pub(crate) fn accept(&self, shown: Option<&Secret>) -> bool {
+        let known = self.0.load();
+        // Each is compared, whichever it is.
+        shown.is_some_and(|shown| {
+            known
+                .iter()
+                .fold(false, |found, secret| (secret == shown) | found)
+        })
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.load().len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, Secrets};
+
+    #[test]
+    fn any_of_them_is_accepted_and_they_can_be_replaced() {
+        let secrets = Secrets::new([Secret::new("new"), Secret::new("old")]);
+        let shared = secrets.clone();
+        assert_eq!(secrets.shown(), Some(Secret::new("new")));
+        assert!(secrets.accept(Some(&Secret::new("old"))));
+        assert!(!secrets.accept(Some(&Secret::new("other"))) && !secrets.accept(None));
+        shared.replace([Secret::new("new")]);
+        assert!(!secrets.accept(Some(&Secret::new("old"))));
+        assert!(!Secrets::default().guard() && secrets.guard());
+        assert_eq!(format!("{secrets:?}"), "Secrets(1)");
+    }
 
     #[test]
     fn secrets_are_compared_whole_and_never_printed() {

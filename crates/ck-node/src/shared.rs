@@ -207,7 +207,7 @@ impl Shared {
                 served: self.before.served,
                 choices: config.choices.clone(),
                 command_version: ck_control::COMMAND_VERSION,
-                secret: config.secret.clone(),
+                secret: config.secrets.shown(),
             }),
         }
     }

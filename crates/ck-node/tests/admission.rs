@@ -3,7 +3,7 @@
 mod support;
 
 use ck_control::{ConfigChange, Generation};
-use ck_node::{Handle, Itself, JoinRequest, Operation, Outcome, Secret};
+use ck_node::{Handle, Itself, JoinRequest, Operation, Outcome, Secret, Secrets};
 use support::{World, eventually};
 
 /// What a member would say at its present start.
@@ -87,7 +87,7 @@ async fn a_guarded_cluster_admits_only_who_shows_the_secret() {
     let world = World::new(17);
     let guarded = |number: usize, secret: Option<&str>| {
         let mut config = world.config(number, if number == 1 { 1 } else { 2 });
-        config.secret = secret.map(Secret::new);
+        config.secrets = Secrets::new(secret.map(Secret::new));
         config
     };
     let first = world
@@ -132,7 +132,7 @@ async fn a_guarded_cluster_admits_only_who_shows_the_secret() {
         "unauthorized",
         "who is no member has to show the right one"
     );
-    config.secret = None;
+    config.secrets = Secrets::default();
     let failure = world
         .restart(4, config)
         .await

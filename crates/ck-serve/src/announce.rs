@@ -131,10 +131,13 @@ pub(crate) fn listening(
         data: data.clone(),
         pid: std::process::id(),
     };
+    let protection = &settings.protection;
+    let scheme = protection.server.as_ref().map_or("http", |_| "https");
+    let proved = protection.peers.as_ref().map_or("", |_| " by certificate");
     announce.show(&event, |out| {
         writeln!(
             out,
-            "{} listens: http {http}, peers {peer}, data {data}",
+            "{} listens: {scheme} {http}, peers {peer}{proved}, data {data}",
             settings.id
         )
     })

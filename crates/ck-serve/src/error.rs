@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ck_client::TokenFileError;
 use ck_http::{BindError, LimitsError};
-use ck_node::StartError;
+use ck_node::{StartError, TlsError};
 
 use crate::application::ApplicationError;
+use crate::renewal::NodeTokensError;
 use crate::settings::PEER_OFFSET;
 
 /// Why [`run`](crate::run) ended otherwise than by being told to.
@@ -21,7 +21,10 @@ pub enum ServeError {
     Settings(#[from] SettingsError),
     /// The token file cannot be used.
     #[error(transparent)]
-    Token(#[from] TokenFileError),
+    Token(#[from] NodeTokensError),
+    /// A certificate, a key or an authority cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The runtime or the signals could not be set up.
     #[error("{0}")]
     System(#[source] io::Error),
@@ -151,16 +154,33 @@ pub enum SettingsError {
         /// The text as given.
         text: String,
     },
-    /// An address that other machines reach, without a word of consent.
+    /// Addresses that other machines reach, without what protects them or a word of consent.
     #[error(
-        "{flag} {address} is reachable from other machines, without encryption; \
-         listen on 127.0.0.1, or accept that with --insecure"
+        "{reached}: reachable from other machines; that needs {missing}. Give those, listen on \
+         127.0.0.1, or let whoever reaches it rule the cluster with --insecure"
     )]
     Insecure {
-        /// The flag.
-        flag: &'static str,
-        /// The address.
-        address: SocketAddr,
+        /// The flags with their addresses.
+        reached: String,
+        /// The flags that are missing.
+        missing: String,
+    },
+    /// A certificate without its key, or the like.
+    #[error("{given} is given without {missing}; they belong together")]
+    Incomplete {
+        /// The flag that is given.
+        given: &'static str,
+        /// Those that are not.
+        missing: String,
+    },
+    /// Nodes that speak https, and nobody to trust.
+    #[error(
+        "--join {target} is asked over https, as this node speaks it; name the authority of those \
+         nodes' certificates with --ca"
+    )]
+    NoAuthority {
+        /// The first address.
+        target: String,
     },
     /// An address that nobody could dial.
     #[error(

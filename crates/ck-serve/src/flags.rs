@@ -89,9 +89,40 @@ pub struct ServeArgs {
     /// Host name or address that peers and clients are told. Default: the host listened on.
     #[arg(long, env = "CK_ADVERTISE", value_name = "HOST")]
     pub(crate) advertise: Option<String>,
-    /// File with the admin token, which every change must then carry.
+    /// File with the tokens that callers must show: `admin TOKEN`, `operate TOKEN` or `read TOKEN` a
+    /// line, or an admin's token alone. Every change needs one of its role then; looking needs one, too,
+    /// once there is one for it. Read again when it changes, and on SIGHUP.
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificate of the HTTP surface in PEM, with those between it and its authority: it speaks https
+    /// then, and nothing else. Read again when it changes, and on SIGHUP, like every file here.
+    #[arg(long, env = "CK_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert.
+    #[arg(long, env = "CK_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificate of this node for its peers, in PEM; it names the node's id. Every node has one then,
+    /// of one authority, and speaks to nobody without. `ck cert` makes such certificates.
+    #[arg(long, env = "CK_PEER_CERT", value_name = "FILE")]
+    pub(crate) peer_cert: Option<PathBuf>,
+    /// Private key of --peer-cert.
+    #[arg(long, env = "CK_PEER_KEY", value_name = "FILE")]
+    pub(crate) peer_key: Option<PathBuf>,
+    /// Authority of the certificates of all nodes for their peers, and of nothing else.
+    #[arg(long, env = "CK_PEER_CA", value_name = "FILE")]
+    pub(crate) peer_ca: Option<PathBuf>,
+    /// Authority of the other nodes' --tls-cert, for asking those of --join. Default: --peer-ca.
+    #[arg(long, env = "CK_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// A further name by which the HTTP surface may be addressed; repeated. On loopback only its own
+    /// names are answered; elsewhere every name is, unless one is given here.
+    #[arg(
+        long,
+        env = "CK_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) allow_host: Vec<String>,
     /// A service of the application on this node; repeated.
     #[arg(long, env = "CK_SERVICE", value_name = "NAME=HOST:PORT", value_delimiter = ',', value_parser = service)]
     pub(crate) service: Vec<(String, String)>,
@@ -109,7 +140,7 @@ pub struct ServeArgs {
     /// them once it has subscribed, and is durable.
     #[arg(long, env = "CK_APPLICATION", value_name = "durable|volatile")]
     pub(crate) application: Option<Durability>,
-    /// Listen beyond loopback without encryption: whoever reaches the ports rules the cluster.
+    /// Listen beyond loopback without encryption or tokens: whoever reaches the ports rules the cluster.
     #[arg(long, env = "CK_INSECURE", value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
     /// TOML file with the same settings.

@@ -4,15 +4,39 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use ck_client::{Client, ClientConfig};
+use ck_client::{Client, ClientConfig, ConfigError};
 use ck_node::{Resolve, ResolveError};
 
 /// Time a member has to say where its peers reach it.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Asks `GET /v1/peer` of the HTTP address.
-#[derive(Debug, Clone, Copy)]
-pub struct AskOverHttp;
+#[derive(Debug, Clone)]
+pub struct AskOverHttp {
+    config: ClientConfig,
+}
+
+impl AskOverHttp {
+    /// Asks as `config` says, whatever servers and time it names: with its token, for instance.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        Self {
+            config: config.with_timeout(ANSWER_TIMEOUT),
+        }
+    }
+
+    /// A client of that one server.
+    fn client(&self, target: &str) -> Result<Client, ConfigError> {
+        Client::new(self.config.clone().with_servers([target]))
+    }
+}
+
+impl Default for AskOverHttp {
+    /// Asks without a token.
+    fn default() -> Self {
+        Self::new(ClientConfig::new([""; 0]))
+    }
+}
 
 impl Resolve for AskOverHttp {
     fn resolve<'a>(
@@ -24,8 +48,9 @@ impl Resolve for AskOverHttp {
                 target: target.to_owned(),
                 reason,
             };
-            let config = ClientConfig::new([target]).with_timeout(ANSWER_TIMEOUT);
-            let client = Client::new(config).map_err(|error| failed(error.to_string()))?;
+            let client = self
+                .client(target)
+                .map_err(|error| failed(error.to_string()))?;
             let peer = client
                 .peer()
                 .await

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ck_http::{Orders, Server, Surface, SurfaceConfig, loopback_hosts};
-use ck_node::{Config, Handle, Node, OnFatal, Secret};
+use ck_node::{Config, Handle, Node, OnFatal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::announce::{self, Announce};
 use crate::application::{Application, Opened, Opening};
@@ -13,6 +14,7 @@ use crate::error::{ServeError, SettingsError};
 use crate::flags::{Durability, ServeArgs};
 use crate::log;
 use crate::resolver::AskOverHttp;
+use crate::security::Security;
 use crate::settings::Settings;
 use crate::signals::Stops;
 use crate::stray;
@@ -78,8 +80,10 @@ async fn serve(
         .await
         .map_err(ServeError::Bind)?;
     let http = settings.advertised(server.local_address().port());
-    let surface = surface_config(settings, application.is_some())?;
-    let mut config = node_config(settings, &surface, http.clone());
+    let mut security = Security::read(&settings.protection)?;
+    let _renewing = security.follow().map_err(ServeError::System)?;
+    let surface = surface_config(settings, &security, application.is_some());
+    let mut config = node_config(settings, &security, &surface, http.clone());
     if let Some(application) = &application {
         let opened = open(&**application, &config, &http).await?;
         config = with_application(config, opened);
@@ -92,6 +96,10 @@ async fn serve(
             started.map_err(ServeError::Application)?;
             server.with_routes(Arc::clone(application) as _)
         }
+        None => server,
+    };
+    let server = match security.server.clone() {
+        Some(tls) => server.with_tls(tls),
         None => server,
     };
     let surface = Surface::new(surface, Arc::new(node.clone()))?;
@@ -112,6 +120,7 @@ async fn serve(
             node.clone(),
             settings.data.display().to_string(),
             settings.join.clone(),
+            security.asking.clone(),
         ) => Some(ServeError::Refused { reason }),
         error = failed(application.as_deref()) => Some(error),
     };
@@ -164,7 +173,7 @@ async fn stop(
     node: &Handle,
     application: Option<&dyn Application>,
     close: oneshot::Sender<()>,
-    serving: &mut tokio::task::JoinHandle<()>,
+    serving: &mut JoinHandle<()>,
 ) -> Result<bool, ServeError> {
     if let Some(application) = application {
         let within = application.stopping_timeout();
@@ -187,35 +196,35 @@ async fn announce_ready(node: Handle, announce: Announce) {
     }
 }
 
-fn surface_config(settings: &Settings, inside: bool) -> Result<SurfaceConfig, ServeError> {
-    let admin_token = settings
-        .token_file
-        .as_deref()
-        .map(ck_client::read_token)
-        .transpose()?;
-    let hosts = settings.http.ip().is_loopback().then(|| {
+fn surface_config(settings: &Settings, security: &Security, inside: bool) -> SurfaceConfig {
+    // A page's own name cannot be made to lead to a loopback server, nor elsewhere once it is said.
+    let asked_for = settings.http.ip().is_loopback() || !settings.allow_host.is_empty();
+    let hosts = asked_for.then(|| {
         let listened = settings.http.ip().to_string();
-        let named = settings
-            .advertise
-            .as_deref()
-            .into_iter()
-            .chain([listened.as_str()]);
-        loopback_hosts(named)
+        let named = settings.advertise.as_deref().into_iter();
+        let allowed = settings.allow_host.iter().map(String::as_str);
+        loopback_hosts(named.chain([listened.as_str()]).chain(allowed))
     });
     let orders = Orders::default();
     let orders = match settings.application {
         Some(_) => orders.expecting_application(),
         None => orders,
     };
-    Ok(SurfaceConfig {
-        admin_token,
+    SurfaceConfig {
+        tokens: security.tokens.accepted.clone(),
         hosts,
+        encrypted: security.server.is_some(),
         orders: (!inside).then_some(orders),
         ..SurfaceConfig::default()
-    })
+    }
 }
 
-fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Config {
+fn node_config(
+    settings: &Settings,
+    security: &Security,
+    surface: &SurfaceConfig,
+    http: String,
+) -> Config {
     let mut config = Config::new(settings.id.clone(), &settings.data);
     if let Some(name) = &settings.name {
         config.display_name.clone_from(name);
@@ -227,11 +236,10 @@ fn node_config(settings: &Settings, surface: &SurfaceConfig, http: String) -> Co
     config.advertise.clone_from(&settings.advertise);
     config.http_address = http;
     config.join.clone_from(&settings.join);
-    config.resolver = Arc::new(AskOverHttp);
+    config.resolver = Arc::new(AskOverHttp::new(security.asking.clone()));
+    config.secrets = security.tokens.secrets.clone();
+    config.peer_tls.clone_from(&security.peers);
     config.choices = settings.choices.clone();
-    // A node that asks for no token must not become a way around it for the others.
-    let token = surface.admin_token.as_ref();
-    config.secret = token.map(|token| Secret::new(token.expose()));
     config.weight = settings.weight;
     config.domain.clone_from(&settings.domain);
     config.services.clone_from(&settings.services);

@@ -12,8 +12,12 @@ use ck_core::spec::REPLICATION_FACTOR_MAX;
 use ck_core::{Domain, KeyHash, NodeId};
 use serde::{Deserialize, Deserializer};
 
+mod protection;
+
 use crate::error::SettingsError;
 use crate::flags::{Durability, ServeArgs, duration};
+
+pub(crate) use protection::Protection;
 
 /// Where HTTP is served unless told otherwise.
 const HTTP_DEFAULT: &str = "127.0.0.1:8080";
@@ -46,6 +50,13 @@ struct FileSettings {
     weight: Option<u32>,
     advertise: Option<String>,
     token_file: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    peer_cert: Option<PathBuf>,
+    peer_key: Option<PathBuf>,
+    peer_ca: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    allow_host: Vec<String>,
     services: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     auto_create: Option<bool>,
@@ -76,7 +87,9 @@ pub(crate) struct Settings {
     pub(crate) domain: Option<Domain>,
     pub(crate) weight: Option<u32>,
     pub(crate) advertise: Option<String>,
-    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) protection: Protection,
+    /// Names by which the HTTP surface may be addressed, beside its own.
+    pub(crate) allow_host: Vec<String>,
     pub(crate) services: BTreeMap<String, String>,
     pub(crate) labels: BTreeMap<String, String>,
     /// The application that takes the orders, when it is expected from the start.
@@ -96,6 +109,7 @@ impl Settings {
             .transpose()?
             .unwrap_or_default();
         let flags = flags.clone();
+        let protection = Protection::put_together(&flags, &file)?;
         let id = flags.id.or(file.id).ok_or(SettingsError::NoId)?;
         let http_text = flags.http.or(file.http);
         let http = address("--http", http_text.as_deref().unwrap_or(HTTP_DEFAULT))?;
@@ -105,16 +119,14 @@ impl Settings {
         };
         let insecure = flags.insecure || file.insecure;
         let advertise = flags.advertise.clone().or_else(|| file.advertise.clone());
-        reachable(http, peer, insecure, advertise.as_deref())?;
-        let join = if flags.join.is_empty() {
-            file.join
-        } else {
-            flags.join
-        };
+        protection.suits(http, peer, insecure)?;
+        dialable(http, peer, advertise.as_deref())?;
+        let join = given(&flags.join, &file.join);
         let join: Vec<_> = join
             .iter()
             .map(|text| join_target(text))
             .collect::<Result<_, _>>()?;
+        protection.can_ask(&join)?;
         let data = flags.data.or(file.data);
         let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(directory_name(&id)));
         let choices = ConfigChoices {
@@ -147,7 +159,8 @@ impl Settings {
             domain: flags.domain.or(file.domain),
             weight,
             advertise: flags.advertise.or(file.advertise),
-            token_file: flags.token_file.or(file.token_file),
+            protection,
+            allow_host: given(&flags.allow_host, &file.allow_host).to_vec(),
             services: pairs("--service", flags.service, file.services)?,
             labels: pairs("--label", flags.label, file.labels)?,
             application: flags.application.or(file.application),
@@ -262,18 +275,18 @@ fn address(flag: &'static str, text: &str) -> Result<SocketAddr, SettingsError> 
     })
 }
 
-/// Refuses addresses that others reach without encryption unless that is accepted, and addresses
-/// that others cannot dial unless another name is told.
-fn reachable(
+/// The flag's list, or the file's where the flag is absent.
+fn given<'a>(flag: &'a [String], file: &'a [String]) -> &'a [String] {
+    if flag.is_empty() { file } else { flag }
+}
+
+/// Refuses addresses that others cannot dial unless another name is told.
+fn dialable(
     http: SocketAddr,
     peer: SocketAddr,
-    insecure: bool,
     advertise: Option<&str>,
 ) -> Result<(), SettingsError> {
     for (flag, address) in [("--http", http), ("--peer", peer)] {
-        if !insecure && !address.ip().is_loopback() {
-            return Err(SettingsError::Insecure { flag, address });
-        }
         if advertise.is_none() && address.ip().is_unspecified() {
             return Err(SettingsError::NotDialable { flag, address });
         }
@@ -294,7 +307,8 @@ fn peer_beside(http: SocketAddr) -> Result<SocketAddr, SettingsError> {
 /// An HTTP address of a member, `host:port`.
 fn join_target(text: &str) -> Result<String, SettingsError> {
     let bare = text.trim();
-    let bare = bare.strip_prefix("http://").unwrap_or(bare);
+    let plain = bare.strip_prefix("http://");
+    let bare = plain.or(bare.strip_prefix("https://")).unwrap_or(bare);
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     let full = if bare.starts_with(':') {
         format!("{}{bare}", IpAddr::V4(Ipv4Addr::LOCALHOST))

@@ -15,7 +15,13 @@ const ROUND_EVERY: Duration = Duration::from_millis(500);
 /// Ends, with the reason, when an address of `--join` is in another cluster of the same name than
 /// the data of this node. Each address is asked until it has answered once, and only until this
 /// node serves: what listens there later is no reason to end a healthy node.
-pub(crate) async fn meets_another_cluster(node: Handle, data: String, join: Vec<String>) -> String {
+pub(crate) async fn meets_another_cluster(
+    node: Handle,
+    data: String,
+    join: Vec<String>,
+    asking: ClientConfig,
+) -> String {
+    let asking = asking.with_timeout(ANSWER_TIMEOUT);
     let ours = loop {
         if let Some(genesis) = node.state().formed() {
             break (genesis.name.clone(), genesis.cluster.to_string());
@@ -26,7 +32,7 @@ pub(crate) async fn meets_another_cluster(node: Handle, data: String, join: Vec<
     loop {
         let mut still = Vec::new();
         for target in silent {
-            match ask(&target).await {
+            match ask(&asking, &target).await {
                 Some(Peer {
                     uuid: Some(theirs),
                     cluster,
@@ -51,7 +57,7 @@ pub(crate) async fn meets_another_cluster(node: Handle, data: String, join: Vec<
     }
 }
 
-async fn ask(target: &str) -> Option<Peer> {
-    let client = Client::new(ClientConfig::new([target]).with_timeout(ANSWER_TIMEOUT)).ok()?;
+async fn ask(asking: &ClientConfig, target: &str) -> Option<Peer> {
+    let client = Client::new(asking.clone().with_servers([target])).ok()?;
     client.peer().await.ok()
 }

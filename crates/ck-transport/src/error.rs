@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ck_core::NodeId;
+
 use crate::ClusterId;
 
 /// Why a call, a body or a bind failed.
@@ -31,6 +33,30 @@ pub enum TransportError {
         least: u64,
         /// What the least value follows from.
         because: &'static str,
+    },
+    /// The certificate for peers is another node's. Nothing was started.
+    #[error(
+        "the certificate for peers names {certified}, and this node is {node}; give each node a \
+         certificate of its own"
+    )]
+    OwnCertificate {
+        /// The node that the certificate names.
+        certified: NodeId,
+        /// This node.
+        node: NodeId,
+    },
+    /// A peer says that it is another node than its certificate names. Nothing it sent was looked at.
+    #[error(
+        "{address} says that it is {claimed}, and its certificate names {certified}; give each node \
+         a certificate of its own"
+    )]
+    OtherNode {
+        /// The address of the peer.
+        address: String,
+        /// The node that its certificate names.
+        certified: NodeId,
+        /// The node that it says it is.
+        claimed: NodeId,
     },
     /// No connection: the name does not resolve, or nobody answers there. The request was not sent.
     #[error("{address} is unreachable: {source}")]
@@ -201,7 +227,10 @@ impl TransportError {
     pub const fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::WrongPeer { .. } | Self::OtherCluster { .. } | Self::Version { .. }
+            Self::WrongPeer { .. }
+                | Self::OtherCluster { .. }
+                | Self::OtherNode { .. }
+                | Self::Version { .. }
         )
     }
 }

@@ -21,7 +21,8 @@
 //!   [`TransportError::FrameTooLarge`]; it does not wait in a queue without end.
 //! - **Isolation**: a slow handler, reader or body delays no other request.
 //! - **Identity**: both ends say who they are when they connect. Two different clusters do not
-//!   talk; a node that has none yet talks to anyone.
+//!   talk; a node that has none yet talks to anyone. Over TCP with certificates
+//!   ([`TcpConfig::tls`]) the node id is proved at both ends, and whoever says another is refused.
 
 mod body;
 mod closing;
@@ -37,6 +38,7 @@ mod serve;
 mod tcp;
 
 pub use body::{Body, BodyWriter};
+pub use ck_tls::{PeerFiles, PeerTls, TlsError};
 pub use error::{TransportError, WireError};
 pub use limits::{BODY_WINDOW, CHUNK_BYTES_MAX, DEADLINE_MAX, Limits};
 pub use memory::{Faults, MemoryNetwork, MemoryTransport};

@@ -27,7 +27,8 @@ impl fmt::Display for ClusterId {
 /// Who a peer says it is: sent in the hello of each connection, and again when it changes.
 ///
 /// A transport without authentication reports what the peer *says*; it is then a guard against
-/// mistakes (a wiped disk, a reused address, two clusters), not against an attacker.
+/// mistakes (a wiped disk, a reused address, two clusters), not against an attacker. With it, `node` is
+/// proved, and the rest is what that node says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerId {
     /// The name its operator gave it.
@@ -56,6 +57,23 @@ impl PeerId {
                 ours_name: self.cluster_name.as_str().into(),
                 theirs: got,
                 theirs_name: theirs.cluster_name.as_str().into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a peer that says it is another node than its certificate names. Without one it is who it
+    /// says.
+    pub(crate) fn check_node(
+        &self,
+        address: &str,
+        certified: Option<&NodeId>,
+    ) -> Result<(), TransportError> {
+        match certified {
+            Some(certified) if *certified != self.node => Err(TransportError::OtherNode {
+                address: address.to_owned(),
+                certified: certified.clone(),
+                claimed: self.node.clone(),
             }),
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use ck_http::{Incoming, Reply, Request, Routes};
+use ck_http::{Incoming, Method, Reply, Request, Role, Routes};
 use ck_node::{BoxFuture, Handle};
 use ck_serve::{Application, ApplicationError, Opened, Opening, ServeArgs};
 
@@ -72,6 +72,10 @@ impl Service {
 }
 
 impl Routes for Service {
+    fn role(&self, method: &Method, path: &str) -> Option<Role> {
+        self.kv.get()?.role(method, path)
+    }
+
     fn serves(&self, path: &str) -> bool {
         self.kv.get().is_some_and(|kv| kv.serves(path))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ck_http::{BoxFuture, Incoming, Reply, Request, Routes};
+use ck_http::{BoxFuture, Incoming, Method, Reply, Request, Role, Routes};
 use ck_node::Handle;
 use ck_serve::{Application, ApplicationError, Opened, Opening};
 
@@ -43,6 +43,11 @@ impl std::fmt::Debug for Sql {
 }
 
 impl Routes for Sql {
+    /// Open to whoever reaches the port: nodes forward and copy on these paths, and show no token.
+    fn role(&self, _: &Method, _: &str) -> Option<Role> {
+        None
+    }
+
     fn serves(&self, path: &str) -> bool {
         routes::serves(path)
     }

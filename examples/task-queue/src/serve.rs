@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use ck_http::{Incoming, Reply, Request, Routes};
+use ck_http::{Incoming, Method, Reply, Request, Role, Routes};
 use ck_kv::KvConfig;
 use ck_node::{BoxFuture, Handle};
 use ck_serve::{Application, ApplicationError, Opened, Opening, ServeArgs};
@@ -58,6 +58,10 @@ impl Service {
 }
 
 impl Routes for Service {
+    fn role(&self, method: &Method, path: &str) -> Option<Role> {
+        self.queue.get()?.role(method, path)
+    }
+
     fn serves(&self, path: &str) -> bool {
         self.queue.get().is_some_and(|queue| queue.serves(path))
     }

@@ -9,12 +9,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ck-core", &[]),
     ("ck-control", &["ck-core"]),
     ("ck-sim", &["ck-core", "ck-control"]),
-    ("ck-transport", &["ck-core"]),
+    ("ck-tls", &["ck-core"]),
+    ("ck-transport", &["ck-core", "ck-tls"]),
     ("ck-node", &["ck-core", "ck-control", "ck-transport"]),
     ("ck-api", &["ck-core"]),
     ("ck-spec", &["ck-core", "ck-api"]),
-    ("ck-client", &["ck-core", "ck-api"]),
-    ("ck-http", &["ck-core", "ck-control", "ck-node", "ck-api"]),
+    ("ck-client", &["ck-core", "ck-tls", "ck-api"]),
+    (
+        "ck-http",
+        &["ck-core", "ck-control", "ck-tls", "ck-node", "ck-api"],
+    ),
     (
         "ck-serve",
         &[
@@ -31,7 +35,9 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "ck-core",
             "ck-control",
+            "ck-tls",
             "ck-sim",
+            "ck-node",
             "ck-api",
             "ck-spec",
             "ck-client",

@@ -1,11 +1,15 @@
 //! One module a command, or a few that belong together.
 
+pub(crate) mod backup;
+pub(crate) mod cert;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod custom;
 pub(crate) mod dev;
 pub(crate) mod drain;
 pub(crate) mod key;
+pub(crate) mod migrate;
 pub(crate) mod nodes;
 mod online;
 pub(crate) mod own;
@@ -14,7 +18,9 @@ pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod plans;
 pub(crate) mod questions;
+pub(crate) mod recover;
 pub(crate) mod remove;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod status;

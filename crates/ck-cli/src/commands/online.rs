@@ -4,14 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use ck_api::ClusterAnswer;
-use ck_client::{Client, ClientConfig, ClientError, read_token};
+use ck_client::{Client, ClientConfig, ClientError, ClientTls, read_token};
 
 use crate::args::Connection;
 use crate::exit::Failure;
 use crate::output::count;
 
 /// Most time a request may take, unless told otherwise.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs `work` with a client of the servers named.
 pub(super) fn with_client<T, F>(
@@ -36,6 +36,9 @@ where
     let mut config = ClientConfig::new(connection.server.iter().cloned()).with_timeout(timeout);
     if let Some(file) = &connection.token_file {
         config = config.with_token(read_token(file).map_err(anyhow::Error::from)?);
+    }
+    if let Some(file) = &connection.ca {
+        config = config.with_tls(ClientTls::trusting(file).map_err(anyhow::Error::from)?);
     }
     let client = Client::new(config).map_err(|error| Failure::Usage(error.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -223,6 +223,7 @@ fn standard_input_that_is_no_terminal_does_not_stop_it() {
     process.wait_for_text("Ctrl-C stops", BOUND);
     let printed = process.printed();
     assert_eq!(printed.matches("  curl ").count(), 3, "{printed}");
+    assert_eq!(printed.matches("/ui").count(), 1, "{printed}");
     assert!(
         printed.contains("user:1001") && printed.contains("ready in"),
         "{printed}"

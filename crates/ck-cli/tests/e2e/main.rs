@@ -7,9 +7,11 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+mod backup;
 mod check;
 mod clocks;
 mod commands;
+mod completions;
 mod crash;
 mod dev;
 mod drain;
@@ -17,11 +19,14 @@ mod failover;
 mod faults;
 mod forming;
 mod handler_faults;
+mod migrate;
 mod network;
 mod ownership;
 mod place;
 mod power;
+mod recover;
 mod routes;
+mod security;
 mod seed_faults;
 mod store;
 mod support;

@@ -298,6 +298,8 @@ fn nodes(calls: &mut Calls<'_>) {
         "{}",
         held.text()
     );
+    let backup = calls.change("POST", "/v1/backup", &Value::Null, 200);
+    assert!(backup.body.len() > 100, "{}", backup.body.len());
     let peer = calls.ask(1, "GET", "/v1/peer", &[], "").json();
     let http = calls.cluster.servers[1].http.to_string();
     let known = json!({"node": {"id": "node-2", "ip": http}, "peer_addr": peer["peer_address"]});

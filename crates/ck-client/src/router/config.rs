@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use ck_api::Token;
+use ck_tls::ClientTls;
+
 use crate::ConfigError;
 
 /// What a [`Router`](super::Router) is made from. Plain fields with defaults.
@@ -10,6 +13,11 @@ pub struct RouterConfig {
     /// HTTP addresses of any nodes, as of [`ClientConfig::servers`](crate::ClientConfig::servers).
     /// Once the table is known, the nodes in it are asked as well.
     pub seeds: Vec<String>,
+    /// Whom to trust, as of [`ClientConfig::tls`](crate::ClientConfig::tls). Every node is asked over the
+    /// scheme of the seeds.
+    pub tls: Option<ClientTls>,
+    /// Token sent with every request that shows none of its own. Default none.
+    pub token: Option<Token>,
     /// Time a request may take in all, every attempt and pause included. Default 10 s.
     pub timeout: Duration,
     /// Time one attempt may take of a request that may be repeated. Default 2 s. One that may not
@@ -40,6 +48,8 @@ impl RouterConfig {
     pub fn new<S: Into<String>>(seeds: impl IntoIterator<Item = S>) -> Self {
         Self {
             seeds: seeds.into_iter().map(Into::into).collect(),
+            tls: None,
+            token: None,
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -57,6 +67,20 @@ impl RouterConfig {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Trusts those, and speaks `https` where a seed has no scheme.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Sends that token with every request that shows none of its own.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 

@@ -4,9 +4,9 @@ use bytes::{Bytes, BytesMut};
 use ck_api::CK_FENCE;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Request, Response, Uri};
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ impl Inner {
         fence: Option<HeaderValue>,
     ) -> Result<Response<Bytes>, Broke> {
         let mut uri = hyper::http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
+        uri.scheme = Some(self.client.inner.scheme.clone());
         uri.authority = Some(to.clone());
         uri.path_and_query = Some(parcel.target.clone());
         let uri = Uri::from_parts(uri).map_err(|error| Broke::NotSent(error.to_string()))?;
@@ -52,6 +52,10 @@ impl Inner {
         *request.headers_mut() = parcel.head.headers.clone();
         if let Some(fence) = fence {
             request.headers_mut().insert(FENCE, fence);
+        }
+        if let Some(authorization) = &self.client.inner.authorization {
+            let own = request.headers_mut().entry(AUTHORIZATION);
+            own.or_insert_with(|| authorization.clone());
         }
         let response = self.client.inner.http.request(request).await;
         let response = response.map_err(|error| {

@@ -93,6 +93,8 @@ impl Router {
     pub fn new(config: RouterConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let mut client = ClientConfig::new(config.seeds.iter().cloned());
+        client.tls.clone_from(&config.tls);
+        client.token.clone_from(&config.token);
         client.timeout = config.timeout;
         client.connect_timeout = config.connect_timeout;
         client.idle_connections_max = config.idle_connections_max;

@@ -19,6 +19,7 @@ mod snapshot;
 pub(crate) mod tests;
 mod transfer;
 
+pub use apply::NewIncarnation;
 pub use command::{
     COMMAND_VERSION, Command, Entry, Founder, Genesis, HOMES_MAX, MemberChange, Proposal,
     Registration, StopMark, Trigger,

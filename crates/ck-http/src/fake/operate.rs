@@ -19,6 +19,16 @@ impl Fake {
         let state = self.state.load_full();
         match operation {
             Operation::CreatePartitions => self.create(&state),
+            Operation::AdoptTable { table } => {
+                let version = self.apply(Command::CreatePartitions {
+                    table,
+                    strategy: None,
+                })?;
+                Ok(Outcome::Partitions {
+                    created: true,
+                    version,
+                })
+            }
             Operation::Rebalance { dry_run } => self.rebalance(&state, dry_run),
             Operation::Join(request) | Operation::Register(request) => self.join(request),
             Operation::Stop { member, session } => {

@@ -1,5 +1,6 @@
 //! The table of routes, and what each of them does.
 
+mod backup;
 mod cluster;
 mod config;
 mod consensus;
@@ -179,6 +180,9 @@ pub(crate) const ROUTES: &[Route] = &[
         Role::Operate,
         |core, order| Box::pin(ownership::release_brake(core, order)),
     ),
+    act(Method::POST, "/backup", Role::Admin, |core, order| {
+        Box::pin(backup::take(core, order))
+    }),
     bare("/join", Role::Admin, |core, order| {
         Box::pin(join::join(core, order))
     }),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ck_api as api;
-use ck_api::Code;
-use ck_core::Table;
+use ck_api::{Code, Problem};
+use ck_core::spec::REPLICATION_FACTOR_MAX;
+use ck_core::{NodeId, Table};
 use ck_node::{Operation, Outcome, PlanOutcome};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -30,12 +31,15 @@ pub(super) fn no_fields(order: &Order) -> Result<(), Refused> {
 }
 
 pub(super) async fn create(core: Arc<Core>, order: Order) -> Answer {
-    no_fields(&order)?;
+    let api::CreateRequest { table } = optional(&order)?;
     formed(&core)?;
-    let outcome = core
-        .backend
-        .execute(Operation::CreatePartitions, ACTOR.to_owned())
-        .await?;
+    let operation = match table {
+        None => Operation::CreatePartitions,
+        Some(given) => Operation::AdoptTable {
+            table: given_table(&given)?,
+        },
+    };
+    let outcome = core.backend.execute(operation, ACTOR.to_owned()).await?;
     let created = matches!(outcome, Outcome::Partitions { created: true, .. });
     let status = if created {
         StatusCode::CREATED
@@ -43,6 +47,27 @@ pub(super) async fn create(core: Arc<Core>, order: Order) -> Answer {
         StatusCode::OK
     };
     Ok(core.view().list().with_status(status))
+}
+
+/// The table of a body, checked as far as it can be without the cluster.
+fn given_table(given: &api::GivenTable) -> Result<Table, Refused> {
+    let wrong = |field: &str, detail: String| {
+        Refused::from(Problem::new(Code::InvalidBody, detail).with_field(field))
+    };
+    let nodes: Result<Vec<NodeId>, _> = given.nodes.iter().map(|id| id.parse()).collect();
+    let nodes = nodes
+        .map_err(|error: ck_core::IdError| wrong("table.nodes", format!("table.nodes: {error}")))?;
+    let longest = given.rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = u8::try_from(longest.max(1)).unwrap_or(u8::MAX);
+    if width > REPLICATION_FACTOR_MAX {
+        let detail = format!(
+            "table.rows: a row of {longest} copies is too long; at most {REPLICATION_FACTOR_MAX} \
+             are allowed"
+        );
+        return Err(wrong("table.rows", detail));
+    }
+    Table::from_rows(nodes, width, &given.rows)
+        .map_err(|error| wrong("table.rows", format!("table.rows: {error}")))
 }
 
 pub(super) async fn rebalance(core: Arc<Core>, order: Order) -> Answer {

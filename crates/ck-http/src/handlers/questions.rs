@@ -313,6 +313,14 @@ pub(super) fn transfers(core: &Core, ask: &Ask<'_>) -> Answer {
         count: transfers.len() as u64,
         transfers,
         braked: state.brake().is_some(),
+        plan: state.rebalance().map(|plan| api::PlanUnderWay {
+            trigger: plan.trigger.to_string(),
+            actor: plan.actor.clone(),
+            total: plan.total.into(),
+            done: plan.done.into(),
+            paused: plan.paused,
+            started_at_ms: plan.started_at_ms,
+        }),
         incarnation: state.incarnation().0,
         version: state.version().0,
     };

@@ -4,7 +4,7 @@ use ck_api as api;
 use hyper::Method;
 use serde_json::json;
 
-use super::words::{Described, number, route};
+use super::words::{Answered, Described, number, route};
 
 /// A body without fields.
 #[derive(schemars::JsonSchema)]
@@ -138,8 +138,15 @@ fn nodes() -> Vec<Described> {
 }
 
 fn values() -> Vec<Described> {
+    let bytes = || vec![("application/octet-stream", Answered::Bytes)];
     let expected = "The version the value has to have; 0 is that there is none.";
     vec![
+        post(
+            "/backup",
+            "Everything the cluster has agreed on. A file that `ck restore` reads.",
+        )
+        .may_read::<Nothing>()
+        .gives_as(200, "The backup.", bytes()),
         route(
             Method::PUT,
             "/custom/{key}",

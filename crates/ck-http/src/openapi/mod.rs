@@ -11,7 +11,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use ck_api::{Code, Problem, Redirect, Role};
+use ck_api::{Code, Problem, Redirect};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -25,7 +25,10 @@ use words::{Answered, Asked, Described, Parameter};
 const OF_ALL: &[u16] = &[400, 414, 421, 431, 503];
 
 /// Those of routes with a body, which are those that carry something out.
-const OF_ACTS: &[u16] = &[401, 403, 408, 413, 415, 504];
+const OF_ACTS: &[u16] = &[408, 413, 415, 504];
+
+/// Those of routes that may ask for a token.
+const OF_GUARDED: &[u16] = &[401, 403];
 
 /// The document that is served at `/openapi.json`, which is checked in; made anew from the code.
 ///
@@ -112,7 +115,7 @@ impl Maker {
             );
             operation["description"] = says.trim_end().into();
         }
-        if route.role > Role::Read {
+        if !route.is_open() {
             operation["security"] = json!([{}, {"token": []}]);
         }
         let body = match words.body {
@@ -134,7 +137,9 @@ impl Maker {
         let mut responses = Map::new();
         let is_act = matches!(route.handler, Handler::Act(_) | Handler::ActRaw(_));
         let acts: &[u16] = if is_act { OF_ACTS } else { &[] };
-        for status in OF_ALL.iter().chain(acts).chain(words.refusals) {
+        let guarded: &[u16] = if route.is_open() { &[] } else { OF_GUARDED };
+        let statuses = OF_ALL.iter().chain(acts).chain(guarded);
+        for status in statuses.chain(words.refusals) {
             responses.insert(
                 status.to_string(),
                 json!({"$ref": "#/components/responses/Problem"}),

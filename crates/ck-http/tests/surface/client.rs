@@ -1,17 +1,17 @@
 //! The client against the server: every method, typed.
 
 use bytes::Bytes;
-use ck_api::{ConfigPatch, JoinNode, JoinRequest, NodePatch, PromoteRequest};
+use ck_api::{ConfigPatch, JoinNode, JoinRequest, NodePatch, PromoteRequest, Tokens};
 use ck_client::{Client, ClientConfig, NodeOrder, PartitionQuery, PlanOrder, Readiness};
-use ck_http::SurfaceConfig;
 use ck_http::fake::Fake;
+use ck_http::{AcceptedTokens, SurfaceConfig};
 
 use crate::support::{Live, captured};
 
 async fn live_with_token() -> (Live, Client) {
     let token: ck_api::Token = "s3cret".parse().unwrap();
     let config = SurfaceConfig {
-        admin_token: Some(token.clone()),
+        tokens: AcceptedTokens::new(Tokens::admin(token.clone())),
         ..SurfaceConfig::default()
     };
     let live = Live::start_with(Fake::formed(captured(), 3), config).await;

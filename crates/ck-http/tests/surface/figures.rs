@@ -50,6 +50,19 @@ async fn figures_are_counted() {
 }
 
 #[tokio::test]
+async fn what_is_due_to_each_node_adds_up_to_what_there_is() {
+    let live = Live::three().await;
+    let stats = live.get("/v1/partitions/stats").await.json();
+    let shares = stats["shares"].as_object().unwrap();
+    assert_eq!(shares.len(), 3);
+    // 64 partitions, 3 copies, on 3 nodes of one weight; thousandths are rounded down.
+    for (node, share) in shares {
+        let due = json!({"copies_permille": 64_000, "primaries_permille": 21_333});
+        assert_eq!(share, &due, "{node}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_text_for_those_who_ask() {
     let live = Live::three().await;
     let text = live

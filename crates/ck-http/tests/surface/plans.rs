@@ -109,7 +109,14 @@ async fn a_rebalance_that_is_carried_out_comes_to_what_it_said() {
         change.retain(|key, _| key != "round" && key != "why");
     }
     assert_eq!(&told, moves);
+    let short = live.get("/v1/transfers").await.json()["plan"].clone();
+    let progress = &current["progress"];
+    for figure in ["total", "done", "paused", "actor", "started_at_ms"] {
+        assert_eq!(short[figure], progress[figure], "{figure}");
+    }
+    assert_eq!(short["trigger"], "manual");
     live.fake.carry_plan_out().unwrap();
+    assert!(live.get("/v1/transfers").await.json().get("plan").is_none());
     assert_eq!(live.get("/v1/plans/current").await.code(), "plan-unknown");
     for change in moves {
         let id = change["partition"].as_str().unwrap();

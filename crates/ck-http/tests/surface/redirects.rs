@@ -6,7 +6,7 @@ use ck_http::fake::Fake;
 use crate::support::{Live, captured};
 
 /// What a node answers for itself, whoever leads.
-const OWN: &[&str] = &["/plans", "/orders"];
+const OWN: &[&str] = &["/plans", "/orders", "/backup"];
 
 #[tokio::test]
 async fn operations_are_redirected_when_asked_for() {

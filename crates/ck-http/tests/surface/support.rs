@@ -7,7 +7,7 @@ use std::time::Duration;
 use ck_control::Config;
 use ck_core::KeyHash;
 use ck_http::fake::Fake;
-use ck_http::{Limits, Routes, Server, Surface, SurfaceConfig, loopback_hosts};
+use ck_http::{Limits, Routes, Server, ServerTls, Surface, SurfaceConfig, loopback_hosts};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -88,7 +88,7 @@ impl Live {
     }
 
     pub(crate) async fn start_with(fake: Fake, config: SurfaceConfig) -> Self {
-        Self::begin(fake, config, None).await
+        Self::begin(fake, config, |server| server).await
     }
 
     pub(crate) async fn start_beside(
@@ -96,17 +96,24 @@ impl Live {
         config: SurfaceConfig,
         routes: Arc<dyn Routes>,
     ) -> Self {
-        Self::begin(fake, config, Some(routes)).await
+        Self::begin(fake, config, |server| server.with_routes(routes)).await
     }
 
-    async fn begin(fake: Fake, mut config: SurfaceConfig, routes: Option<Arc<dyn Routes>>) -> Self {
+    /// One that speaks TLS: what is sent here in plain is not what it expects.
+    pub(crate) async fn encrypted(config: SurfaceConfig, tls: ServerTls) -> Self {
+        let fake = Fake::with_partitions(captured(), 3);
+        Self::begin(fake, config, |server| server.with_tls(tls)).await
+    }
+
+    async fn begin(
+        fake: Fake,
+        mut config: SurfaceConfig,
+        with: impl FnOnce(Server) -> Server,
+    ) -> Self {
         config.hosts.get_or_insert_with(|| loopback_hosts([]));
         let fake = Arc::new(fake);
         let surface = Surface::new(config, Arc::clone(&fake) as _).unwrap();
-        let mut server = Server::bind("127.0.0.1:0").await.unwrap();
-        if let Some(routes) = routes {
-            server = server.with_routes(routes);
-        }
+        let server = with(Server::bind("127.0.0.1:0").await.unwrap());
         let address = server.local_address();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {

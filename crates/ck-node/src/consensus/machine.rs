@@ -25,6 +25,29 @@ struct SnapshotRecord {
     state: Vec<u8>,
 }
 
+/// A stored snapshot's state, and the last entry in it.
+pub(super) fn decode_snapshot(bytes: &[u8]) -> Result<(State, Option<LogId>), String> {
+    let record: SnapshotRecord = codec::decode(bytes).map_err(|source| source.to_string())?;
+    let snapshot: ck_control::Snapshot =
+        codec::decode(&record.state).map_err(|source| source.to_string())?;
+    let state = snapshot.into_state().map_err(|source| source.to_string())?;
+    Ok((state, record.last))
+}
+
+/// A snapshot as it is stored.
+pub(super) fn encode_snapshot(
+    last: LogId,
+    membership: StoredMembership,
+    state: &State,
+) -> Result<Vec<u8>, CodecError> {
+    codec::encode(&SnapshotRecord {
+        last: Some(last),
+        membership,
+        id: last.to_string(),
+        state: codec::encode(&ck_control::Snapshot::of(state))?,
+    })
+}
+
 /// Applies committed entries to a [`State`].
 pub(crate) struct Machine {
     store: Store,

@@ -8,6 +8,7 @@
     reason = "the errors of storage traits are the library's, and large"
 )]
 
+mod anew;
 mod log_store;
 mod machine;
 mod network;
@@ -18,6 +19,7 @@ mod tests;
 mod ties;
 mod types;
 
+pub(crate) use anew::{ReadBack, awaited, begun, read_back};
 pub(crate) use log_store::resign;
 pub use raft::ConsensusError;
 pub(crate) use raft::{Consensus, Start};

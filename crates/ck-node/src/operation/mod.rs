@@ -121,6 +121,12 @@ pub enum Operation {
         /// Delete only if this is the present version.
         expected: Option<Version>,
     },
+    /// Create the partitions where they are elsewhere already. Idempotent: with the table there is,
+    /// nothing changes.
+    AdoptTable {
+        /// The first table.
+        table: Table,
+    },
 }
 
 /// What a node says of itself when it joins or opens a session.

@@ -9,10 +9,13 @@ mod home;
 mod identity;
 mod log;
 mod open;
+mod replace;
 mod writer;
 
 pub(crate) use identity::{Identity, Membership};
 pub use open::StoreError;
+pub(crate) use open::{FILE, MARKER};
+pub(crate) use replace::Replacement;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -82,7 +85,7 @@ impl Store {
         })
     }
 
-    fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
+    pub(crate) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
         StoreError::Damaged {
             path: self.inner.path.clone(),
             what: what.to_string(),

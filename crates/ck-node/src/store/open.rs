@@ -11,10 +11,10 @@ use super::{FORMAT, LOG, META, SNAPSHOT, Store, key};
 use crate::codec;
 
 /// Name of the database in the data directory.
-const FILE: &str = "node.redb";
+pub(crate) const FILE: &str = "node.redb";
 
 /// Written beside the database once it exists, so that a lost or emptied one is noticed.
-const MARKER: &str = "CLUSTERKIT";
+pub(crate) const MARKER: &str = "CLUSTERKIT";
 
 /// Memory the database may use for pages, in bytes.
 const CACHE_BYTES: usize = 8 << 20;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{LOG, META, SNAPSHOT, SNAPSHOT_KEY, StoreError, key};
+use super::{LOG, META, Replacement, SNAPSHOT, SNAPSHOT_KEY, StoreError, key};
 
 /// Jobs that may wait; a further one waits for room.
 const QUEUE: usize = 1024;
@@ -42,6 +42,11 @@ pub(super) enum Job {
     },
     Snapshot {
         record: Vec<u8>,
+        reply: Reply,
+    },
+    /// Removes all entries and the snapshot.
+    Replace {
+        replacement: Replacement,
         reply: Reply,
     },
 }
@@ -219,6 +224,7 @@ impl Job {
                 txn.open_table(SNAPSHOT)?
                     .insert(SNAPSHOT_KEY, record.as_slice())?;
             }
+            Self::Replace { replacement, .. } => replacement.write(txn)?,
         }
         Ok(())
     }
@@ -229,7 +235,27 @@ impl Job {
             | Self::Append { reply, .. }
             | Self::Truncate { reply, .. }
             | Self::Purge { reply, .. }
-            | Self::Snapshot { reply, .. } => reply,
+            | Self::Snapshot { reply, .. }
+            | Self::Replace { reply, .. } => reply,
         }
+    }
+}
+
+impl Replacement {
+    fn write(&self, txn: &WriteTransaction) -> Result<(), redb::Error> {
+        txn.open_table(LOG)?.retain(|_, _| false)?;
+        let mut meta = txn.open_table(META)?;
+        for name in &self.without {
+            meta.remove(*name)?;
+        }
+        for (name, record) in &self.values {
+            meta.insert(*name, record.as_slice())?;
+        }
+        let mut snapshots = txn.open_table(SNAPSHOT)?;
+        match &self.snapshot {
+            Some(record) => snapshots.insert(SNAPSHOT_KEY, record.as_slice())?,
+            None => snapshots.remove(SNAPSHOT_KEY)?,
+        };
+        Ok(())
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use ck_core::NodeId;
+use ck_tls::PeerTls;
+
 use crate::{Limits, TransportError};
 
 /// How a [`TcpTransport`](crate::TcpTransport) listens, and its bounds.
@@ -31,6 +34,10 @@ pub struct TcpConfig {
     pub redial_after: Duration,
     /// A dialled connection without calls for so long is closed. Default 5 min.
     pub idle_max: Duration,
+    /// What this node shows to its peers, and asks of them: then a peer is the node that its
+    /// certificate names, and nobody else is spoken to. Every node of the cluster has the like.
+    /// Default none: nothing is encrypted, and a peer is who it says it is.
+    pub tls: Option<PeerTls>,
 }
 
 impl Default for TcpConfig {
@@ -44,6 +51,7 @@ impl Default for TcpConfig {
             silence_max: Duration::from_secs(3),
             redial_after: Duration::from_millis(100),
             idle_max: Duration::from_secs(300),
+            tls: None,
         }
     }
 }
@@ -61,6 +69,17 @@ impl TcpConfig {
     /// How often a silent side pings.
     pub(super) fn beat(&self) -> Duration {
         self.silence_max / 4
+    }
+
+    /// Refuses a certificate of another node, with which every peer would refuse this one.
+    pub(super) fn check_certificate(&self, node: &NodeId) -> Result<(), TransportError> {
+        match &self.tls {
+            Some(tls) if tls.node() != node => Err(TransportError::OwnCertificate {
+                certified: tls.node().clone(),
+                node: node.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses bounds with which nothing could work.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ck_core::NodeId;
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
@@ -84,6 +85,8 @@ pub(super) struct Link {
     /// Why it ended, when it has.
     pub(super) closing: Closing,
     peer: RwLock<Arc<PeerId>>,
+    /// The node that its certificate names, if it has shown one.
+    certified: Option<NodeId>,
     urgent: mpsc::Sender<Outgoing>,
     bulk: mpsc::Sender<Outgoing>,
     cancelled: Mutex<Vec<Cancelled>>,
@@ -91,13 +94,18 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(address: String, peer: PeerId) -> (Arc<Self>, Outbox) {
+    pub(super) fn new(
+        address: String,
+        peer: PeerId,
+        certified: Option<NodeId>,
+    ) -> (Arc<Self>, Outbox) {
         let (urgent, urgent_queue) = mpsc::channel(URGENT_FRAMES_MAX);
         let (bulk, bulk_queue) = mpsc::channel(BULK_FRAMES_MAX);
         let link = Arc::new(Self {
             address,
             closing: Closing::new(),
             peer: RwLock::new(Arc::new(peer)),
+            certified,
             urgent,
             bulk,
             cancelled: Mutex::new(Vec::new()),
@@ -120,8 +128,9 @@ impl Link {
     /// Takes note of what the other end says of itself.
     ///
     /// # Errors
-    /// [`TransportError::OtherCluster`].
+    /// [`TransportError::OtherCluster`], or [`TransportError::OtherNode`].
     pub(super) fn identified(&self, me: &PeerId, peer: PeerId) -> Result<(), TransportError> {
+        peer.check_node(&self.address, self.certified.as_ref())?;
         me.check_cluster(&self.address, &peer)?;
         *self.peer.write() = Arc::new(peer);
         Ok(())
@@ -225,7 +234,12 @@ impl Outbox {
                     _ => break,
                 }
             }
-            match timeout(silence_max, socket.write_all(&out)).await {
+            // An encrypted socket keeps what it was given until it is flushed.
+            let writing = async {
+                socket.write_all(&out).await?;
+                socket.flush().await
+            };
+            match timeout(silence_max, writing).await {
                 Ok(Ok(())) => out.clear(),
                 Ok(Err(error)) => {
                     tracing::debug!(address = self.link.address, %error, "writing failed");

@@ -5,6 +5,7 @@ mod config;
 mod link;
 mod pool;
 mod server;
+mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ck_core::NodeId;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -29,6 +31,7 @@ use self::client::Failure;
 use self::link::Link;
 use self::pool::Pool;
 use self::server::Server;
+use self::socket::{End, Socket};
 use self::wire::FrameReader;
 
 pub use self::config::TcpConfig;
@@ -43,8 +46,8 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// A transport over TCP: one connection for each address dialled, on which calls are multiplexed.
 ///
 /// Small calls overtake large ones: what does not fit in 64 KiB travels in pieces of that size.
-/// There is no encryption and no authentication; a peer is who it says it is. Dropping the
-/// transport closes it, as [`Transport::shutdown`] does, without waiting.
+/// Without [`TcpConfig::tls`] there is no encryption and no authentication: a peer is who it says it is.
+/// Dropping the transport closes it, as [`Transport::shutdown`] does, without waiting.
 pub struct TcpTransport {
     core: Arc<Core>,
     local: SocketAddr,
@@ -69,13 +72,15 @@ impl TcpTransport {
     ///
     /// # Errors
     /// [`TransportError::Bind`], naming the address, when it cannot be taken;
-    /// [`TransportError::Config`] when a bound is too small to work.
+    /// [`TransportError::Config`] when a bound is too small to work;
+    /// [`TransportError::OwnCertificate`] when the certificate is another node's.
     pub async fn bind(
         config: TcpConfig,
         me: PeerId,
         service: Arc<dyn Service>,
     ) -> Result<Arc<Self>, TransportError> {
         config.check()?;
+        config.check_certificate(&me.node)?;
         let refused = |error| TransportError::Bind {
             address: config.listen.clone(),
             source: Arc::new(error),
@@ -234,6 +239,9 @@ impl Core {
                         () = core.serve(socket, from) => {}
                     }
                 });
+            } else if self.config.tls.is_some() {
+                // A word would need a handshake, which costs more than the connection saves.
+                tracing::debug!(%from, "no room for another connection");
             } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
                 let limit = self.config.connections_max as u64;
                 tracing::debug!(%from, limit, "no room for another connection");
@@ -252,16 +260,16 @@ impl Core {
         }
         let mut me = self.me.subscribe();
         let hello = me.borrow_and_update().clone();
-        let mut reader = FrameReader::new(socket, from.to_string());
-        let peer = match timeout(
-            self.config.hello_timeout,
-            wire::welcome(&mut reader, hello, &*self.service),
-        )
-        .await
-        {
-            Ok(Ok(peer)) => peer,
+        let address = from.to_string();
+        let welcoming = self.welcome(socket, &address, hello);
+        let Met {
+            reader,
+            peer,
+            certified,
+        } = match timeout(self.config.hello_timeout, welcoming).await {
+            Ok(Ok(met)) => met,
             Ok(Err(failure)) => {
-                let error = failure.at(&from.to_string());
+                let error = failure.at(&address);
                 if error.is_fatal() {
                     tracing::warn!(%error, "a peer was refused");
                 } else {
@@ -274,7 +282,7 @@ impl Core {
                 return;
             }
         };
-        let (link, outbox) = Link::new(from.to_string(), peer);
+        let (link, outbox) = Link::new(address, peer, certified);
         let (reader, writer) = wire::split(reader);
         let server = Server::new(Arc::clone(self), Arc::clone(&link));
         let (beat, silence_max) = (self.config.beat(), self.config.silence_max);
@@ -286,6 +294,24 @@ impl Core {
         link.closing.close(reason);
     }
 
+    /// Shakes hands, where that is asked for, and says hello.
+    async fn welcome(
+        &self,
+        socket: TcpStream,
+        address: &str,
+        hello: PeerId,
+    ) -> Result<Met, wire::Failure> {
+        let tls = self.config.tls.as_ref();
+        let (socket, certified) = Socket::secure(socket, tls, End::Accepting).await?;
+        let mut reader = FrameReader::new(socket, address.to_owned());
+        let peer = wire::welcome(&mut reader, hello, &*self.service, certified.as_ref()).await?;
+        Ok(Met {
+            reader,
+            peer,
+            certified,
+        })
+    }
+
     /// Spawns a task that a shutdown waits for. Bounded by who calls it.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let counted = Counted::new(Arc::clone(self));
@@ -294,6 +320,13 @@ impl Core {
             task.await;
         });
     }
+}
+
+/// A peer that has said hello.
+struct Met {
+    reader: FrameReader<Socket>,
+    peer: PeerId,
+    certified: Option<NodeId>,
 }
 
 /// A task that runs.

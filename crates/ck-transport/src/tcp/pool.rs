@@ -9,13 +9,13 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::Address;
-use crate::TransportError;
+use crate::{Address, PeerId, TransportError};
 
 use super::client::Connection;
 use super::link::Link;
+use super::socket::{End, Socket};
 use super::wire::{self, FrameReader};
-use super::{Core, idle};
+use super::{Core, Met, idle};
 
 /// Addresses tried of those that a name resolves to.
 const RESOLVED_MAX: usize = 8;
@@ -165,14 +165,13 @@ impl Core {
         }
         let mut me = self.me.subscribe();
         let hello = me.borrow_and_update().clone();
-        let mut reader = FrameReader::new(socket, address.to_owned());
         let hello_timeout = self.config.hello_timeout;
-        let peer = match timeout(
-            hello_timeout,
-            wire::greet(&mut reader, hello.clone(), expects),
-        )
-        .await
-        {
+        let greeting = self.greet(address, expects, socket, hello.clone());
+        let Met {
+            reader,
+            peer,
+            certified,
+        } = match timeout(hello_timeout, greeting).await {
             Ok(greeted) => greeted.map_err(|failure| failure.at(address))?,
             Err(_) => {
                 let address = address.to_owned();
@@ -183,7 +182,7 @@ impl Core {
             }
         };
         hello.check_cluster(address, &peer)?;
-        let (link, outbox) = Link::new(address.to_owned(), peer);
+        let (link, outbox) = Link::new(address.to_owned(), peer, certified);
         let (limits, buffered) = (self.config.limits.clone(), Arc::clone(&self.buffered));
         let connection = Connection::new(link, limits, buffered);
         let (core, opened) = (Arc::clone(self), Arc::clone(&connection));
@@ -203,5 +202,24 @@ impl Core {
             opened.end();
         });
         Ok(connection)
+    }
+
+    /// Shakes hands, where that is asked for, and says hello.
+    async fn greet(
+        &self,
+        address: &str,
+        expects: Option<u64>,
+        socket: TcpStream,
+        hello: PeerId,
+    ) -> Result<Met, wire::Failure> {
+        let tls = self.config.tls.as_ref();
+        let (socket, certified) = Socket::secure(socket, tls, End::Dialling).await?;
+        let mut reader = FrameReader::new(socket, address.to_owned());
+        let peer = wire::greet(&mut reader, hello, expects, certified.as_ref()).await?;
+        Ok(Met {
+            reader,
+            peer,
+            certified,
+        })
     }
 }

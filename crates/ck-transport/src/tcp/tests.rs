@@ -3,6 +3,7 @@
 mod connections;
 mod hostile;
 mod requests;
+mod tls;
 
 use std::sync::Arc;
 

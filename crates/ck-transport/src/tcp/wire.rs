@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use ck_core::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::codec::{self, FRAME_BYTES_MAX, Frame, GREETING_BYTES, VERSION};
 use crate::{PeerId, Service, TransportError, WireError};
+
+use super::socket::{ReadHalf, Socket, WriteHalf};
 
 /// Read at once, at most; the buffer grows with what has arrived.
 const READ_BYTES: usize = 16 * 1024;
@@ -154,12 +157,16 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     reader: &mut FrameReader<S>,
     me: PeerId,
     expects: Option<u64>,
+    certified: Option<&NodeId>,
 ) -> Result<PeerId, Failure> {
     write_hello(&mut reader.socket, &Frame::Hello { me, expects }).await?;
     let version = reader.greeting().await?;
     check_version(&reader.address, version)?;
     match reader.first_frame().await? {
-        Frame::Hello { me: peer, .. } => Ok(peer),
+        Frame::Hello { me: peer, .. } => {
+            peer.check_node(&reader.address, certified)?;
+            Ok(peer)
+        }
         Frame::Full { limit } => Err(TransportError::Busy { limit }.into()),
         frame => Err(reader.malformed(frame.unexpected()).into()),
     }
@@ -171,10 +178,12 @@ pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     reader: &mut FrameReader<S>,
     me: PeerId,
     service: &dyn Service,
+    certified: Option<&NodeId>,
 ) -> Result<PeerId, Failure> {
     let version = reader.greeting().await?;
     if let Err(refused) = check_version(&reader.address, version) {
         reader.socket.write_all(&codec::greeting()).await?;
+        reader.socket.flush().await?;
         linger(&mut reader.socket).await;
         return Err(refused.into());
     }
@@ -182,6 +191,8 @@ pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         Frame::Hello { me, expects } => (me, expects),
         frame => return Err(reader.malformed(frame.unexpected()).into()),
     };
+    // Before anything is made of what it says: it may be anybody's words.
+    peer.check_node(&reader.address, certified)?;
     let verdict = me.check_cluster(&reader.address, &peer);
     if verdict.is_err() {
         service.stranger(&peer, expects);
@@ -203,18 +214,13 @@ pub(super) async fn turn_away(mut socket: TcpStream, limit: u64) {
 }
 
 /// Splits a connection that has said hello.
-pub(super) fn split(
-    reader: FrameReader<TcpStream>,
-) -> (
-    FrameReader<tokio::net::tcp::OwnedReadHalf>,
-    tokio::net::tcp::OwnedWriteHalf,
-) {
+pub(super) fn split(reader: FrameReader<Socket>) -> (FrameReader<ReadHalf>, WriteHalf) {
     let FrameReader {
         socket,
         address,
         buffer,
     } = reader;
-    let (read, write) = socket.into_split();
+    let (read, write) = socket.split();
     (
         FrameReader {
             socket: read,
@@ -229,6 +235,7 @@ async fn write_hello<W: AsyncWrite + Unpin>(socket: &mut W, frame: &Frame) -> Re
     let mut out = BytesMut::from(&codec::greeting()[..]);
     codec::encode(frame, &mut out)?;
     socket.write_all(&out).await?;
+    socket.flush().await?;
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ck_http::{
-    Bytes, Code, HeaderMap, Incoming, Method, Problem, Reply, Request, Routes, StatusCode, fence,
-    header, json_reply, problem, read_body,
+    Bytes, Code, HeaderMap, Incoming, Method, Problem, Reply, Request, Role, Routes, StatusCode,
+    fence, header, json_reply, problem, read_body,
 };
 use ck_node::{BoxFuture, FencingToken, Handle, PartitionId};
 use tokio::sync::Semaphore;
@@ -59,6 +59,11 @@ enum What {
 }
 
 impl Routes for Kv {
+    /// Open to whoever reaches the port: nodes forward and copy on these paths, and show no token.
+    fn role(&self, _: &Method, _: &str) -> Option<Role> {
+        None
+    }
+
     fn serves(&self, path: &str) -> bool {
         [KEY_PATH, DIGEST_PATH, PEER_PATH]
             .iter()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use ck_client::{Client, ClientConfig};
+use ck_client::{Client, ClientConfig, read_token};
 use owo_colors::OwoColorize;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ const KEY: &str = "user:1001";
 pub(super) struct Place<'a> {
     pub(super) directory: &'a Path,
     pub(super) kept: bool,
+    pub(super) token_file: Option<&'a Path>,
 }
 
 /// What `ck dev --json` prints once the cluster is ready.
@@ -62,9 +63,7 @@ pub(super) async fn show(
     keys: bool,
     output: Output,
 ) -> Done {
-    let servers = nodes.iter().map(|node| node.http.to_string());
-    let client = Client::new(ClientConfig::new(servers))
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let client = client(nodes, place)?;
     let cluster = client.cluster().await?;
     let owner = client.partition_for_key(KEY.as_bytes()).await?;
     let partitions = cluster.cluster.partition_map.partitions.len() as u64;
@@ -89,6 +88,7 @@ pub(super) async fn show(
             writeln!(out, "  {}  http://{}  pid {}", node.id, node.http, node.pid)?;
         }
         let address = |at: usize| nodes[at % nodes.len()].http;
+        writeln!(out, "\nthe dashboard is at http://{}/ui", address(0))?;
         writeln!(out, "\ntry")?;
         let mut copies = vec![owner.primary_node.as_str()];
         copies.extend(owner.replica_nodes.iter().map(String::as_str));
@@ -113,6 +113,14 @@ pub(super) async fn show(
             }
         )
     })
+}
+
+fn client(nodes: &[Node], place: &Place<'_>) -> Result<Client, Failure> {
+    let mut config = ClientConfig::new(nodes.iter().map(|node| node.http.to_string()));
+    if let Some(file) = place.token_file {
+        config = config.with_token(read_token(file).map_err(anyhow::Error::from)?);
+    }
+    Client::new(config).map_err(|error| Failure::failed(error.to_string()))
 }
 
 fn ready_node(node: &Node) -> ReadyNode<'_> {

@@ -55,7 +55,7 @@ pub(crate) struct DevArgs {
     /// Keep the data here, and go on with it the next time. Default: a temporary directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// File with the admin token, which every change must then carry.
+    /// File with the tokens that callers must show, as of `ck serve`.
     #[arg(long, env = "CK_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -224,6 +224,7 @@ async fn serve(
             let place = banner::Place {
                 directory: directory.path(),
                 kept,
+                token_file: args.token_file.as_deref(),
             };
             banner::show(&nodes, &place, begun.elapsed(), keys.is_some(), output).await?;
         }

@@ -4,6 +4,7 @@ pub(crate) mod application;
 mod cluster;
 #[cfg(target_os = "linux")]
 mod compiled;
+pub(crate) mod go_node;
 mod http;
 #[cfg(target_os = "linux")]
 pub(crate) mod net;

@@ -191,7 +191,7 @@ impl State {
     }
 
     /// Takes a member out of every row and every in-sync set.
-    fn drop_copies(&mut self, step: &mut Step<'_>, member: MemberNumber, node: &NodeId) {
+    pub(super) fn drop_copies(&mut self, step: &mut Step<'_>, member: MemberNumber, node: &NodeId) {
         let Some(table) = self.table.clone() else {
             return;
         };

@@ -2,6 +2,7 @@
 //!
 //! Every command first checks all it needs, then changes; a refused one leaves the state as it was.
 
+mod anew;
 mod custom;
 mod ending;
 mod failover;
@@ -15,6 +16,8 @@ mod recover;
 mod register;
 mod rows;
 mod transfer;
+
+pub use anew::NewIncarnation;
 
 use alloc::format;
 use alloc::string::{String, ToString};

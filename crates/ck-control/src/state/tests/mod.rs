@@ -1,5 +1,6 @@
 //! Claims about the state, made through entries only.
 
+mod anew;
 mod custom;
 mod failover;
 mod figures;

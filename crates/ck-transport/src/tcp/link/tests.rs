@@ -29,7 +29,7 @@ struct Written {
 
 /// Writes what `queue` puts there first, to a socket that takes a few bytes at a time.
 async fn written(queue: impl AsyncFnOnce(&Arc<Link>)) -> Written {
-    let (link, outbox) = Link::new("test".into(), peer(Some(1)));
+    let (link, outbox) = Link::new("test".into(), peer(Some(1)), None);
     queue(&link).await;
     let (near, far) = tokio::io::duplex(1024);
     let (me, watched) = watch::channel(peer(None));
@@ -170,7 +170,7 @@ async fn a_socket_that_takes_nothing_ends_the_connection() {
 
 #[tokio::test]
 async fn a_peer_that_lets_refusals_pile_up_is_not_waited_for() {
-    let (link, _outbox) = Link::new("test".into(), peer(None));
+    let (link, _outbox) = Link::new("test".into(), peer(None), None);
     for id in 0..URGENT_FRAMES_MAX as u64 {
         link.send_now(Frame::Stop { id }).unwrap();
     }

@@ -1,0 +1,285 @@
+//! Who may call what, against real processes.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::support::{BOUND, Cluster, Process, Server, ck, ports, request, run, wait_for};
+
+/// Most time an answer may take.
+const PROMPT: Duration = Duration::from_secs(10);
+
+/// Most time a file that has changed may take to count.
+const RENEWED: Duration = Duration::from_secs(20);
+
+/// Status of a request that shows a token.
+#[track_caller]
+fn status(server: &Server, method: &str, path: &str, token: &str) -> u16 {
+    let shown = format!("Bearer {token}");
+    let headers = [("Authorization", &*shown)];
+    let reply = request(server.http, method, path, &headers, b"", PROMPT);
+    reply
+        .unwrap_or_else(|error| panic!("{method} {path} of {}: {error}", server.id))
+        .status
+}
+
+fn written(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let file = directory.join(name);
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// Exit code of a command that shows the token of a file.
+fn exit_code(server: &Server, file: &Path, command: &[&str]) -> Option<i32> {
+    let address = server.http.to_string();
+    let file = file.to_str().unwrap();
+    let reach = ["--server", &address, "--token-file", file];
+    run(&[command, &reach].concat()).status.code()
+}
+
+#[test]
+fn roles_are_kept_and_tokens_replaced_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let nodes = written(
+        directory.path(),
+        "nodes",
+        "admin s3cret-a\noperate s3cret-o\nread s3cret-r\n",
+    );
+    let flags = ["--partitions", "4", "--token-file", nodes.to_str().unwrap()];
+    // Those that join have to show a token, to ask as well as to be admitted.
+    let mut cluster = Cluster::ready(2, &[&["--replication-factor", "2"], &flags[..]].concat());
+    let server = &cluster.servers[0];
+    assert_eq!(server.get("/health").status, 200);
+    assert_eq!(server.get("/partitions").status, 401);
+    for (token, expected) in [
+        ("s3cret-r", [200, 403, 403]),
+        ("s3cret-o", [200, 200, 403]),
+        ("s3cret-a", [200, 200, 404]),
+        ("s3cret-", [401, 401, 401]),
+    ] {
+        let got = [
+            status(server, "GET", "/partitions", token),
+            status(server, "POST", "/v1/rebalance", token),
+            status(server, "DELETE", "/v1/nodes/node-9", token),
+        ];
+        assert_eq!(got, expected, "{token}");
+    }
+    let reader = written(directory.path(), "reader", "s3cret-r\n");
+    assert_eq!(exit_code(server, &reader, &["status"]), Some(0));
+    let drain = ["drain", "node-2"];
+    assert_eq!(exit_code(server, &reader, &drain), Some(4));
+    // A node's own file serves its operator.
+    assert_eq!(exit_code(server, &nodes, &["cordon", "node-2"]), Some(0));
+    assert_eq!(
+        run(&["status", "--server", &server.http.to_string()])
+            .status
+            .code(),
+        Some(4)
+    );
+    written(directory.path(), "nodes", "admin s3cret-b\nread s3cret-r\n");
+    for server in &mut cluster.servers {
+        server.process().signal("HUP");
+    }
+    for server in &cluster.servers {
+        let what = format!("{} knows the new token and no other", server.id);
+        wait_for(&what, RENEWED, || {
+            let new = status(server, "GET", "/partitions", "s3cret-b");
+            let old = status(server, "GET", "/partitions", "s3cret-a");
+            ((new, old) == (200, 401)).then_some(())
+        });
+    }
+    for server in &mut cluster.servers {
+        assert!(server.process().is_running());
+        let printed = server.process().printed();
+        assert!(!printed.contains("s3cret"), "{printed}");
+        assert!(printed.contains("read again"), "{printed}");
+    }
+}
+
+#[test]
+fn tokens_without_an_admins_are_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), "tokens", "read s3cret-r\n");
+    let refused = run(&[
+        "serve",
+        "--id",
+        "node-1",
+        "--http",
+        ":0",
+        "--data",
+        directory.path().join("data").to_str().unwrap(),
+        "--token-file",
+        file.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("admin <token>") && !said.contains("s3cret"),
+        "{said}"
+    );
+}
+
+/// The guide, with ports and a lease of the test's.
+struct Guide {
+    text: String,
+    ports: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Guide {
+    fn new() -> Self {
+        let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/security.md");
+        Self {
+            text: std::fs::read_to_string(text).unwrap(),
+            ports: ports::block(3),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// What is in its blocks of a language, with the ports of the test.
+    fn blocks(&self, language: &str) -> String {
+        let fence = format!("```{language}\n");
+        let blocks = self.text.split(&fence).skip(1);
+        let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+        let mut all = blocks.collect::<String>();
+        for at in 0..3 {
+            all = all.replace(&(8080 + at).to_string(), &(self.ports + at).to_string());
+        }
+        all
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = ck();
+        let words = line.split_whitespace().skip(1);
+        command.args(words).current_dir(self.directory.path());
+        command
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    #[track_caller]
+    fn done(&self, line: &str) -> String {
+        let output = self.run(line);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs the commands that end, and gives the nodes that were started.
+    fn follow(&self) -> Vec<Process> {
+        let settings = format!("profile = \"fast\"\n{}", self.blocks("toml"));
+        std::fs::write(self.file("cluster.toml"), settings).unwrap();
+        std::fs::write(self.file("tokens"), self.blocks("text")).unwrap();
+        let mut nodes = Vec::new();
+        for line in self.blocks("sh").lines() {
+            if line.starts_with("ck serve ") {
+                nodes.push(Process::start(self.command(line)));
+                continue;
+            }
+            if !line.starts_with("ck cert ") {
+                for (node, name) in nodes.iter().zip(["node-1", "node-2", "node-3"]) {
+                    node.wait_for_text(&format!("{name} is ready"), BOUND);
+                }
+            }
+            self.done(line);
+        }
+        nodes
+    }
+
+    /// How all nodes but node-2 are reached.
+    fn reach(&self) -> String {
+        let (one, three) = (self.ports, self.ports + 2);
+        format!(
+            "--server https://127.0.0.1:{one},https://127.0.0.1:{three} --ca certs/ca.pem \
+             --token-file tokens"
+        )
+    }
+}
+
+#[test]
+fn the_guide_makes_a_cluster_that_is_closed_and_survives_a_node() {
+    let guide = Guide::new();
+    let mut nodes = guide.follow();
+    assert_eq!(nodes.len(), 3);
+    let mode = |name: &str| std::fs::metadata(guide.file(name)).unwrap().mode() & 0o777;
+    assert_eq!(
+        [mode("certs/ca-key.pem"), mode("certs/node-1-key.pem")],
+        [0o600; 2]
+    );
+    nodes[0].signal("HUP");
+    nodes[0].wait_for_text("read again: certificate certs/node-1.pem", RENEWED);
+    let reach = guide.reach();
+
+    // Not without a token, nor from an authority that is not ours, nor in plain.
+    let bare = reach.replace("--token-file tokens", "");
+    assert_eq!(
+        guide.run(&format!("ck nodes {bare}")).status.code(),
+        Some(4)
+    );
+    guide.done("ck cert ca --out others");
+    let strange = reach.replace("certs/ca.pem", "others/ca.pem");
+    assert_eq!(
+        guide.run(&format!("ck nodes {strange}")).status.code(),
+        Some(3)
+    );
+    let plain = format!("ck nodes --server http://127.0.0.1:{}", guide.ports);
+    assert_eq!(guide.run(&plain).status.code(), Some(3));
+
+    nodes[1].kill();
+    wait_for("the others serve what node-2 served", BOUND, || {
+        let rows = guide.done(&format!("ck partitions {reach} --json"));
+        let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+        let rows = rows["partitions"].as_array().unwrap();
+        let lives = |row: &serde_json::Value| {
+            let primary = row["primary_node"].as_str().unwrap_or_default();
+            primary == "node-1" || primary == "node-3"
+        };
+        (rows.len() == 16 && rows.iter().all(lives)).then_some(())
+    });
+    let lines = guide.blocks("sh");
+    let mut again = lines
+        .lines()
+        .filter(|line| line.contains("--id node-2 --http"));
+    nodes[1] = Process::start(guide.command(again.next().unwrap()));
+    nodes[1].wait_for_text("node-2 is ready", BOUND);
+
+    for node in &mut nodes {
+        assert!(node.is_running());
+        let printed = node.printed();
+        for line in guide.blocks("text").lines() {
+            let token = line.split(' ').nth(1).unwrap();
+            assert!(!printed.contains(token), "{printed}");
+        }
+    }
+}
+
+#[test]
+fn a_node_with_anothers_certificate_does_not_start() {
+    let guide = Guide::new();
+    guide.done("ck cert ca --out certs");
+    guide.done("ck cert node --id node-2 --host 127.0.0.1 --out certs");
+    let serve = "ck serve --id node-1 --http 127.0.0.1:0 --data data --peer-ca certs/ca.pem \
+                 --peer-cert certs/node-2.pem --peer-key certs/node-2-key.pem";
+    let refused = guide.run(serve);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("node-1") && said.contains("node-2"), "{said}");
+    let again = guide.run("ck cert node --id node-2 --host 127.0.0.1 --out certs");
+    assert_eq!(again.status.code(), Some(4), "nothing is written over");
+    let open = "ck serve --id node-1 --http 0.0.0.0:0 --advertise localhost --data data";
+    let refused = guide.run(open);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    for named in ["--tls-cert", "--token-file", "--peer-ca", "--insecure"] {
+        assert!(said.contains(named), "{said}");
+    }
+}

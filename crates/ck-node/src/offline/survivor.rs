@@ -1,0 +1,167 @@
+use std::path::{Path, PathBuf};
+
+use ck_control::{ClusterId, Incarnation, Position, State};
+use ck_core::NodeId;
+
+use super::anew::Asked;
+use super::{Anew, OfflineError, known};
+use crate::consensus::{ReadBack, awaited, read_back};
+use crate::store::{FILE, Identity, Membership, Replacement, Store, key};
+
+/// The data directory of a member that does not run, read back and locked.
+pub struct Survivor {
+    directory: PathBuf,
+    store: Store,
+    identity: Identity,
+    membership: Membership,
+    log: ReadBack,
+}
+
+impl Survivor {
+    /// Opens the directory. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`OfflineError`], when the node runs for instance.
+    pub fn open(directory: &Path) -> Result<Self, OfflineError> {
+        let no_data = || OfflineError::NoData {
+            path: directory.to_owned(),
+        };
+        if !directory.join(FILE).is_file() {
+            return Err(no_data());
+        }
+        let store = Store::open(directory)?;
+        let identity = store.identity()?.ok_or_else(no_data)?;
+        let no_cluster = || OfflineError::NoCluster {
+            path: directory.to_owned(),
+            node: identity.node.clone(),
+        };
+        let membership = identity.membership.clone().ok_or_else(no_cluster)?;
+        let log = read_back(&store)?;
+        if log.state.formed().is_none() {
+            return Err(no_cluster());
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            store,
+            membership,
+            identity,
+            log,
+        })
+    }
+
+    /// The node whose directory it is.
+    #[must_use]
+    pub const fn node(&self) -> &NodeId {
+        &self.identity.node
+    }
+
+    /// The cluster it is of.
+    #[must_use]
+    pub const fn cluster(&self) -> ClusterId {
+        self.membership.cluster
+    }
+
+    /// What its log leads to, entries that are not known to be committed included: others may have
+    /// acknowledged them.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.log.state
+    }
+
+    /// The last entry of its log.
+    #[must_use]
+    pub const fn last(&self) -> Position {
+        Position(self.log.last)
+    }
+
+    /// The last entry that is known to be committed.
+    #[must_use]
+    pub const fn committed(&self) -> Position {
+        Position(self.log.committed)
+    }
+
+    /// The new incarnation that this node would begin. Of the other members those in `keep` stay; the
+    /// rest are taken out for good. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`OfflineError`], when one in `keep` is no member for instance.
+    pub fn plan(
+        &self,
+        keep: &[NodeId],
+        incarnation: Option<Incarnation>,
+    ) -> Result<Anew, OfflineError> {
+        known(&self.log.state, &self.identity.node)?;
+        let position = Position(self.log.last.max(self.log.state.applied().0)).next();
+        let asked = Asked {
+            keep: Some(keep),
+            incarnation,
+            new_stores: false,
+        };
+        let who = (self.identity.node.clone(), self.membership.member);
+        Anew::new(&self.log.state, position, self.log.term + 1, who, asked)
+    }
+
+    /// Begins a new incarnation. Returns where the data as it was is kept.
+    ///
+    /// # Errors
+    /// [`OfflineError`]; the directory is as it was then.
+    pub async fn begin(self, anew: &Anew) -> Result<PathBuf, OfflineError> {
+        let log = anew.log()?;
+        self.replace(log, anew.cluster).await
+    }
+
+    /// Makes this member await the log of a new incarnation, which another one has begun. Returns where
+    /// the data as it was is kept.
+    ///
+    /// # Errors
+    /// [`OfflineError`]; the directory is as it was then.
+    pub async fn follow(self, cluster: ClusterId) -> Result<PathBuf, OfflineError> {
+        if cluster == self.membership.cluster {
+            return Err(OfflineError::Already {
+                node: self.identity.node,
+                cluster,
+            });
+        }
+        let log = awaited(self.membership.member)?;
+        self.replace(log, cluster).await
+    }
+
+    async fn replace(self, log: Replacement, cluster: ClusterId) -> Result<PathBuf, OfflineError> {
+        let kept = self.keep()?;
+        let membership = Membership {
+            cluster,
+            ..self.membership
+        };
+        let identity = Identity {
+            membership: Some(membership),
+            ..self.identity
+        };
+        let log = log.with(key::IDENTITY, &identity)?;
+        self.store.replace(log).await?;
+        Ok(kept)
+    }
+
+    /// Keeps the file as it is beside itself, under a name that no node opens.
+    fn keep(&self) -> Result<PathBuf, OfflineError> {
+        let incarnation = self.log.state.incarnation();
+        let path = self.directory.join(format!("before-{incarnation}.redb"));
+        let copied = || -> std::io::Result<()> {
+            let mut to = std::fs::File::create_new(&path)?;
+            let mut from = std::fs::File::open(self.store.path())?;
+            std::io::copy(&mut from, &mut to)?;
+            to.sync_all()?;
+            std::fs::File::open(&self.directory)?.sync_all()
+        };
+        match copied() {
+            Ok(()) => Ok(path),
+            Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(OfflineError::Occupied { path })
+            }
+            Err(source) => {
+                // What is there of it is of no use.
+                let _ = std::fs::remove_file(&path);
+                Err(OfflineError::Keep { path, source })
+            }
+        }
+    }
+}

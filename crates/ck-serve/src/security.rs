@@ -1,0 +1,79 @@
+//! What protects a node, read from its files: tokens, certificates, and how it asks other nodes.
+
+use std::io;
+
+use ck_client::{ClientConfig, ClientTls};
+use ck_http::ServerTls;
+use ck_node::PeerTls;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::AbortHandle;
+
+use crate::error::ServeError;
+use crate::renewal::{NodeTokens, Renewals, Sources};
+use crate::settings::Protection;
+
+/// What protects a node.
+pub(crate) struct Security {
+    pub(crate) tokens: NodeTokens,
+    /// What its HTTP surface shows; none where nothing is encrypted.
+    pub(crate) server: Option<ServerTls>,
+    /// What it shows to its peers.
+    pub(crate) peers: Option<PeerTls>,
+    /// How the HTTP addresses of other nodes are asked.
+    pub(crate) asking: ClientConfig,
+    renewals: Option<Renewals>,
+}
+
+/// Files are read again for as long as this lives.
+pub(crate) struct Renewing(Option<AbortHandle>);
+
+impl Security {
+    /// Reads every file that is named.
+    pub(crate) fn read(files: &Protection) -> Result<Self, ServeError> {
+        let mut asking = ClientConfig::new([""; 0]);
+        let mut sources = Sources::default();
+        if let Some(file) = &files.tokens {
+            let (tokens, shown) = NodeTokens::read(file)?;
+            asking = asking.with_token(shown);
+            sources.tokens = Some((file.clone(), tokens));
+        }
+        if let Some(files) = &files.server {
+            sources.server = Some((files.clone(), ServerTls::read(files)?));
+        }
+        if let Some(files) = &files.peers {
+            sources.peers = Some((files.clone(), PeerTls::read(files)?));
+        }
+        // All nodes of a cluster speak the same.
+        if let Some(authority) = files.authority.as_ref().filter(|_| files.server.is_some()) {
+            asking = asking.with_tls(ClientTls::trusting(authority)?);
+        }
+        let tokens = sources.tokens.as_ref().map(|(_, tokens)| tokens.clone());
+        let any = *files != Protection::default();
+        Ok(Self {
+            tokens: tokens.unwrap_or_default(),
+            server: sources.server.as_ref().map(|(_, tls)| tls.clone()),
+            peers: sources.peers.as_ref().map(|(_, tls)| tls.clone()),
+            asking,
+            renewals: any.then(|| Renewals::new(sources)),
+        })
+    }
+
+    /// Reads the files again when they change, and at each hang-up. Without files a hang-up ends the
+    /// process, as it does others.
+    pub(crate) fn follow(&mut self) -> io::Result<Renewing> {
+        let Some(renewals) = self.renewals.take() else {
+            return Ok(Renewing(None));
+        };
+        let hangups = signal(SignalKind::hangup())?;
+        let following = tokio::spawn(renewals.follow(hangups));
+        Ok(Renewing(Some(following.abort_handle())))
+    }
+}
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        if let Some(following) = &self.0 {
+            following.abort();
+        }
+    }
+}
