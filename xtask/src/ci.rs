@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{dashboard, fresh, fuzz, guide, instructions, process, purity, tidy};
+use crate::{dashboard, fresh, fuzz, guide, instructions, process, purity, schema, tidy};
 
 /// A named check.
 struct Step {
@@ -66,6 +66,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "fresh project",
         run: |repo| fresh::run(repo, &[]),
+    },
+    Step {
+        name: "schema",
+        run: |repo| schema::run(repo, &[]),
     },
     Step {
         name: "fuzzing",
