@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::repo::Repo;
-use crate::{dashboard, fresh, fuzz, guide, instructions, process, purity, tidy};
+use crate::{dashboard, fresh, fuzz, guide, instructions, process, purity, schema, tidy};
 
 /// A named check.
 struct Step {
@@ -36,6 +36,10 @@ const STEPS: &[Step] = &[
         run: readme_tests,
     },
     Step {
+        name: "python client",
+        run: python,
+    },
+    Step {
         name: "tools and benches run",
         run: tools_and_benches,
     },
@@ -62,6 +66,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "fresh project",
         run: |repo| fresh::run(repo, &[]),
+    },
+    Step {
+        name: "schema",
+        run: |repo| schema::run(repo, &[]),
     },
     Step {
         name: "fuzzing",
@@ -186,6 +194,23 @@ fn tools_and_benches(repo: &Repo) -> Result<()> {
             "--all-targets",
         ],
     )
+}
+
+/// The client in Python against its vectors and servers that misbehave; `ck-kv`'s tests have it live.
+fn python(repo: &Repo) -> Result<()> {
+    let version = ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"];
+    let probe = process::capture(Command::new("python3").args(version));
+    if !probe.is_ok_and(|probe| probe.success) {
+        println!("skipped: there is no python3 of 3.9 or later");
+        return Ok(());
+    }
+    let mut tests = Command::new("python3");
+    tests
+        .args(["-m", "unittest", "discover", "clients/python/tests"])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(repo.root())
+        .stdin(Stdio::null());
+    process::run(&mut tests)
 }
 
 fn documentation(repo: &Repo) -> Result<()> {

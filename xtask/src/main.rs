@@ -17,6 +17,7 @@ mod instructions;
 mod process;
 mod purity;
 mod repo;
+mod schema;
 mod source;
 mod tidy;
 
@@ -58,6 +59,11 @@ const COMMANDS: &[Command] = &[
         name: "fuzz",
         does: "feeds the input of `ck place` to libFuzzer for a minute, or the seconds given",
         run: fuzz::run,
+    },
+    Command {
+        name: "schema",
+        does: "asks every route of a live server what its description allows and what it forbids",
+        run: schema::run,
     },
     Command {
         name: "dashboard",

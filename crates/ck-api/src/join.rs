@@ -99,11 +99,11 @@ pub struct JoinData {
     pub member: u64,
 }
 
-/// Answer to `POST /join` with `Prefer: redirect` at a node that is not the leader: 307, with the
-/// same address in `Location`.
+/// Answer to an operation with `Prefer: redirect` at a node that is not the leader: 307, with the same
+/// address in `Location`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct JoinRedirect {
+pub struct Redirect {
     /// Always `not the leader`.
     pub error: String,
     /// The leader's id.

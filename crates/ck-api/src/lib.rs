@@ -31,7 +31,7 @@ pub use custom::{CustomDeleted, CustomEntry, CustomList, CustomStored};
 pub use health::{
     ConsensusLeader, ConsensusStats, HandlerCall, Health, HealthDetailed, Metrics, NotReady, Ready,
 };
-pub use join::{JoinAnswer, JoinData, JoinNode, JoinRedirect, JoinRequest};
+pub use join::{JoinAnswer, JoinData, JoinNode, JoinRequest, Redirect};
 pub use operate::{
     ConfigAnswer, ConfigPatch, CreateRequest, GivenTable, Move, NodePatch, NodeState,
     RebalanceAnswer, RebalanceRequest, Removed,

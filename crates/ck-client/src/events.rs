@@ -27,7 +27,7 @@ pub(crate) enum Lost {
     Silent(Duration),
     #[error("the stream broke: {reason}")]
     Broken { reason: String },
-    #[error("an event is longer than {most} bytes, the most that is read")]
+    #[error("an event is longer than {most} bytes (`RouterConfig::event_bytes_max`)")]
     TooLarge { most: usize },
 }
 

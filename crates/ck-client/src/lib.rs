@@ -12,8 +12,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`Router`] keeps the cluster's table near: look-ups are answered locally, and requests of a
-//! data plane go to the primary of their key, wherever it moves.
+//! A [`Router`] keeps the cluster's table near, told of each change by a server it follows: look-ups
+//! are answered locally, and requests of a data plane go to the primary of their key, wherever it
+//! moves. It goes by the last table when no server is left.
 //!
 //! What it does *not* do: trust an authority it was not given, repeat a change that may have taken effect.
 #![deny(missing_docs)]
@@ -41,7 +42,8 @@ pub use operate::Created;
 pub use ownership::{NodeOrder, PlanOrder};
 pub use read::{CustomValue, PartitionQuery, Readiness};
 pub use router::{
-    Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, SendError,
+    Repeat, Route, RouteNode, RouteReader, Router, RouterConfig, RouterFigures, RouterStatus,
+    SendError,
 };
 pub use token::{TokenFileError, read_token, read_tokens};
 pub use watch::{Watch, WatchEvent};

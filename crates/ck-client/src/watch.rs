@@ -131,9 +131,11 @@ impl Watch {
                 after,
                 change: false,
             },
-            Lost::TooLarge { .. } => ClientError::Malformed {
+            Lost::TooLarge { most } => ClientError::Malformed {
                 server: server(),
-                reason: lost.to_string(),
+                reason: format!(
+                    "an event is longer than {most} bytes (`ClientConfig::answer_bytes_max`)"
+                ),
             },
             Lost::Ended | Lost::Broken { .. } => ClientError::Broken {
                 server: server(),

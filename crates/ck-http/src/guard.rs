@@ -2,13 +2,14 @@
 
 use ck_api::{Code, Problem, Role};
 use hyper::header::{
-    CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version};
 
 use crate::config::Limits;
-use crate::reply::Refused;
+use crate::reply::{Refused, Reply};
 
 /// How a browser says from where a request comes that names no origin.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -40,6 +41,23 @@ pub(crate) fn size(head: &Parts, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused::new(Code::HeadersTooLarge, detail));
     }
     Ok(())
+}
+
+/// Refuses a body that is coded in transit otherwise than in chunks: taken as it came, its bytes would
+/// be other ones than were meant. Whatever follows on that connection is not read.
+pub(crate) fn framing(head: &Parts) -> Option<Reply> {
+    let mut given = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = given.next()?;
+    if given.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return None;
+    }
+    let detail =
+        "a body is read whole or in chunks; send `Transfer-Encoding: chunked`, once, or none";
+    let problem = Problem::new(Code::BadRequest, detail).with_field("transfer-encoding");
+    let mut reply = Refused::from(problem).reply();
+    let close = HeaderValue::from_static("close");
+    reply.headers_mut().insert(CONNECTION, close);
+    Some(reply)
 }
 
 /// Refuses a request that is addressed to another name than this server's.

@@ -29,10 +29,13 @@ mod guard;
 mod handlers;
 mod moving;
 mod node;
+#[cfg(feature = "schema")]
+pub mod openapi;
 mod orders;
 mod owner;
 mod plans;
 mod query;
+mod redirect;
 mod refusal;
 mod render;
 mod reply;

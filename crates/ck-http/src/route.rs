@@ -16,7 +16,7 @@ use crate::reply::{Refused, Reply};
 use crate::surface::Core;
 
 /// Where everything is served; some paths are served without it as well.
-const PREFIX: &str = "/v1";
+pub(crate) const PREFIX: &str = "/v1";
 
 /// What a handler answers.
 pub(crate) type Answer = Result<Reply, Refused>;

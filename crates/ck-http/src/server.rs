@@ -217,11 +217,14 @@ impl Serving {
         }
         match self.tls.take() {
             None => connection::serve(stream, self.surface, self.routes, self.stop).await,
-            Some(tls) => {
-                if let Some(stream) = self.shake_hands(&tls, stream).await {
-                    connection::serve(stream, self.surface, self.routes, self.stop).await;
-                }
-            }
+            // On the heap, or every connection would be as large as an encrypted one.
+            Some(tls) => Box::pin(self.serve_encrypted(tls, stream)).await,
+        }
+    }
+
+    async fn serve_encrypted(mut self, tls: ServerTls, stream: TcpStream) {
+        if let Some(stream) = self.shake_hands(&tls, stream).await {
+            connection::serve(stream, self.surface, self.routes, self.stop).await;
         }
     }
 
@@ -280,7 +283,13 @@ async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::Request;
+
     use super::*;
+    use crate::SurfaceConfig;
+    use crate::fake::Fake;
 
     #[test]
     fn the_refusal_is_a_whole_problem() {
@@ -303,5 +312,28 @@ mod tests {
         assert!(error.to_string().contains(&address));
         let error = Server::bind("no port").await.unwrap_err();
         assert!(error.to_string().contains("no port"), "{error}");
+    }
+
+    /// Connections at rest are many: what each of them holds of our own is watched here. What hyper
+    /// and the system keep comes on top.
+    #[tokio::test]
+    async fn a_connection_at_rest_is_small() {
+        let fake = Arc::new(Fake::with_partitions(Default::default(), 3));
+        let surface = Surface::new(SurfaceConfig::default(), fake).unwrap();
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(server.local_address()).await.unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let request = Request::new(Empty::<Bytes>::new());
+        let size = size_of_val(&surface.handle(request));
+        assert!(size <= 3072, "{size} bytes for its request");
+        let serving = Serving {
+            surface,
+            routes: None,
+            tls: None,
+            stop: watch::channel(false).1,
+            _place: places.try_acquire_owned().unwrap(),
+        };
+        let size = size_of_val(&serving.serve(stream));
+        assert!(size <= 2048, "{size} bytes a connection");
     }
 }

@@ -20,6 +20,7 @@ use crate::failovers::Failovers;
 use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
+use crate::redirect;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
@@ -173,6 +174,9 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = guard::framing(&head) {
+            return Ok(reply);
+        }
         // What such a method asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let acts = if is_look { Role::Read } else { Role::Operate };
@@ -205,6 +209,9 @@ impl Surface {
         let (head, body) = request.into_parts();
         guard::size(&head, limits)?;
         guard::host(&head, core.config.hosts.as_deref())?;
+        if let Some(reply) = guard::framing(&head) {
+            return Ok(reply);
+        }
         if let Some(reply) = ui::answer(&head) {
             *way = Way::Ui;
             return Ok(reply);
@@ -237,6 +244,9 @@ impl Surface {
                 }
             },
             Handler::Act(act) | Handler::ActRaw(act) => {
+                if let Some(reply) = redirect::to_leader(core, route, &head) {
+                    return Ok(reply);
+                }
                 let segments = ask.segments.map(|segment| segment.map(str::to_owned));
                 let is_raw = matches!(route.handler, Handler::ActRaw(_));
                 self.act((act, is_raw), head, segments, body).await

@@ -103,7 +103,7 @@ pub(crate) fn status(node: &Shared) -> NodeStatus {
             .count() as u64,
         joint: consensus.joint,
         majority_silent: consensus.majority_silent,
-        voters: consensus.voters.into_iter().collect(),
+        voters: consensus.voters.iter().copied().collect(),
         applied_at_ms: (applied_at_ms > 0).then_some(applied_at_ms),
         started_at_ms: node.started_at_ms,
         uptime: node.started.elapsed(),

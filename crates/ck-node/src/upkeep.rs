@@ -274,7 +274,7 @@ fn next_change(
         });
     }
     let voters = wanted_voters(state, status, lost);
-    if !voters.is_empty() && (voters != status.voters || status.joint) {
+    if !voters.is_empty() && (voters != *status.voters || status.joint) {
         return Some(MemberChange::Voters(voters));
     }
     let gone =

@@ -85,6 +85,9 @@ pub(crate) struct TortureArgs {
     /// Bytes of a value.
     #[arg(long, value_name = "N", default_value_t = 256)]
     value_bytes: usize,
+    /// One value in so many is empty, or on one key has 8 MiB; 0 is none.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    odd_values: u32,
     /// The service's lease, which pauses outlast.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     lease: Duration,
@@ -119,6 +122,7 @@ impl TortureArgs {
             clients: self.clients.into(),
             keys: self.keys,
             value_bytes: self.value_bytes,
+            odd_values: self.odd_values,
             length: Duration::from_secs(self.seconds),
             lease: self.lease,
             settle: self.settle,
@@ -213,6 +217,7 @@ impl LoadArgs {
             distribution: self.distribution,
             mix: self.mix,
             value_bytes: self.value_bytes,
+            odd_values: 0,
             rate: self.rate,
             duration: self.duration,
             warmup: self.warmup,

@@ -3,23 +3,31 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ck_client::Router;
 use ck_sim::history::{self, Kind, Outcome};
+use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, Condition, Request};
 use crate::connection::{Broken, Connection, Reply};
 use crate::keys::{self, Keys};
 use crate::measure::Operation;
-use crate::plan::Plan;
+use crate::plan::{Plan, VALUE_BYTES_MAX};
 use crate::recorder::{Clock, Told};
 use crate::route::{Partitions, Way};
 use crate::values::Values;
 
 /// Most keys whose version a client remembers for a compare-and-set.
 const KNOWN_MAX: usize = 1_024;
+
+/// The key whose values are large at times. Only one, so that what all clients hold of them is bounded.
+const LARGE_KEY: u64 = 0;
+
+/// Operations on that key at a time, whoever they are of.
+const LARGE_MAX: usize = 4;
 
 /// First and longest pause after an operation that was not served.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(160)];
@@ -35,6 +43,40 @@ pub(crate) struct Shared {
     pub(crate) partitions: Option<Partitions>,
     /// Tells the values of this run from those of others.
     pub(crate) run: u64,
+    pub(crate) odd: Arc<Odd>,
+}
+
+/// What is kept of values of odd sizes.
+#[derive(Debug)]
+pub(crate) struct Odd {
+    /// One for each operation on [`LARGE_KEY`].
+    permits: Semaphore,
+    /// Writes of no bytes that were acknowledged.
+    pub(crate) empty: AtomicU64,
+    /// And of as many as there may be.
+    pub(crate) large: AtomicU64,
+}
+
+impl Default for Odd {
+    fn default() -> Self {
+        Self {
+            permits: Semaphore::new(LARGE_MAX),
+            empty: AtomicU64::new(0),
+            large: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Odd {
+    fn count(&self, request: &Request, answer: &Answer) {
+        if let (Request::Put(value, _), Answer::Written { .. }) = (request, answer) {
+            match value.len() {
+                0 => self.empty.fetch_add(1, Ordering::Relaxed),
+                VALUE_BYTES_MAX => self.large.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
+        }
+    }
 }
 
 /// What was there when a client looked last.
@@ -135,8 +177,23 @@ impl Client {
         }
     }
 
+    /// Bytes of a key's next value.
+    fn size(&mut self, number: u64) -> usize {
+        let plan = &self.shared.plan;
+        let odd = plan.odd_values;
+        if odd == 0 || self.keys.below(odd) > 0 {
+            return plan.value_bytes;
+        }
+        if number == LARGE_KEY && self.keys.below(2) == 0 {
+            VALUE_BYTES_MAX
+        } else {
+            0
+        }
+    }
+
     fn put(&mut self, number: u64) -> Planned {
-        let (bytes, name) = self.values.make(self.shared.plan.value_bytes);
+        let size = self.size(number);
+        let (bytes, name) = self.values.make(size);
         Planned {
             operation: Operation::Put,
             number,
@@ -155,7 +212,8 @@ impl Client {
         let (request, new) = if removes {
             (Request::Delete(condition), None)
         } else {
-            let (bytes, name) = self.values.make(self.shared.plan.value_bytes);
+            let size = self.size(number);
+            let (bytes, name) = self.values.make(size);
             (Request::Put(bytes, condition), Some(name))
         };
         Planned {
@@ -171,6 +229,12 @@ impl Client {
         let plan = Arc::clone(&self.shared.plan);
         let key = keys::bytes(&plan.key_prefix, planned.number, plan.odd_keys);
         let way = &self.shared.ways[self.number % self.shared.ways.len()];
+        let odd = Arc::clone(&self.shared.odd);
+        // Until the answer was looked at: it may be as large as the question.
+        let _permit = match planned.number {
+            LARGE_KEY if plan.odd_values > 0 => odd.permits.acquire().await.ok(),
+            _ => None,
+        };
         let built = plan.protocol.request(&key, &planned.request);
         let sent = Instant::now();
         let reply = match (built, way) {
@@ -196,6 +260,7 @@ impl Client {
             Answer::Read { value, .. } if plan.recorded => Some(Values::name(value)),
             _ => None,
         };
+        odd.count(&planned.request, &answer);
         let operation = planned.operation;
         self.remember(&planned, &answer, read.as_ref());
         if let Some(told) = &self.shared.told {
@@ -214,13 +279,15 @@ impl Client {
             self.known.clear();
         }
         let (condition, value) = match answer {
+            // By its value, an empty one is not told from another, as a version is.
+            Answer::Read { value, .. } if value.is_empty() => return,
             Answer::Read {
                 version: Some(version),
                 ..
             } => (Condition::Version(version.clone()), read.cloned()),
             Answer::Absent => (Condition::Absent, None),
             Answer::Written { version } => match (&planned.request, version) {
-                (Request::Put(..), Some(version)) => {
+                (Request::Put(value, _), Some(version)) if !value.is_empty() => {
                     (Condition::Version(version.clone()), planned.value.clone())
                 }
                 (Request::Delete(_), _) => (Condition::Absent, None),

@@ -1,5 +1,6 @@
 //! Runs a plan.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,6 +64,10 @@ pub struct Summary {
     pub left: u64,
     /// When the measurement began, for whoever has marks to place.
     pub begin: Instant,
+    /// Acknowledged writes of empty values.
+    pub empty_values: u64,
+    /// Acknowledged writes of values of 8 MiB.
+    pub large_values: u64,
 }
 
 /// Whom a run is for.
@@ -101,7 +106,9 @@ pub async fn run(
         told: setting.recorder.map(Recorder::told),
         partitions: setting.partitions,
         run: u64::try_from(nonce).unwrap_or(0),
+        odd: Arc::default(),
     };
+    let odd = Arc::clone(&shared.odd);
     let plan = Arc::clone(&shared.plan);
     let clients: Vec<Client> = (0..plan.clients)
         .map(|number| Client::new(shared.clone(), number))
@@ -140,6 +147,8 @@ pub async fn run(
         measured: measured.clone(),
         left: pace.map_or(0, |pace| pace.left()),
         begin,
+        empty_values: odd.empty.load(Ordering::Relaxed),
+        large_values: odd.large.load(Ordering::Relaxed),
     })
 }
 

@@ -8,6 +8,9 @@ use crate::measure::Operation;
 use crate::protocol::{Consistency, Protocol};
 use crate::values::Values;
 
+/// Most bytes of a value.
+pub(crate) const VALUE_BYTES_MAX: usize = 8 << 20;
+
 /// How many operations of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mix {
@@ -91,6 +94,9 @@ pub struct Plan {
     pub mix: Mix,
     /// Bytes of a value, 0 to 8 MiB.
     pub value_bytes: usize,
+    /// One value in so many is empty, or, of the first key's every other of those, has 8 MiB; 0 is none.
+    /// At most 1,000,000.
+    pub odd_values: u32,
     /// Operations a second; none for a closed loop.
     pub rate: Option<f64>,
     /// How long is measured.
@@ -157,8 +163,9 @@ impl Plan {
                 "value size",
                 self.value_bytes as f64,
                 0.0,
-                f64::from(8 << 20),
+                VALUE_BYTES_MAX as f64,
             ),
+            ("share of odd values", f64::from(self.odd_values), 0.0, 1e6),
             ("rate", rate, 0.01, 1e7),
             ("duration", self.duration.as_secs_f64(), 0.1, DAY),
             ("warm-up", self.warmup.as_secs_f64(), 0.0, DAY),

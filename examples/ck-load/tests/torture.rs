@@ -65,6 +65,9 @@ fn a_service_that_does_right_passes_while_its_nodes_do_not() {
         );
     }
     assert!(verdict["acknowledged"].as_u64().unwrap() > 200, "{verdict}");
+    for odd in ["empty_values", "large_values"] {
+        assert!(verdict[odd].as_u64().unwrap() > 0, "{odd}: {verdict}");
+    }
     assert!(verdict["unknown"].as_u64().unwrap() > 0, "{verdict}");
     assert!(verdict["changes"].as_u64().unwrap() > 0, "{verdict}");
     assert!(verdict["overlapping"].as_u64().unwrap() > 0, "{verdict}");

@@ -75,12 +75,13 @@ impl Core {
             }
             Covered::PATH => {
                 let (_, question) = self.meant::<Covered>(body)?;
-                Ok(frame(&self.covered(&question)?))
+                Ok(frame(&self.covered(&question).await?))
             }
             Recent::PATH => {
                 let (_, question) = self.meant::<Recent>(body)?;
-                let recent = self.store.recent(question.partition, question.after)?;
-                Ok(frame(&recent))
+                let recent =
+                    self.reading(move |store| store.recent(question.partition, question.after));
+                Ok(frame(&recent.await?))
             }
             Attach::PATH => {
                 let (from, question) = self.meant::<Attach>(body)?;
@@ -142,12 +143,10 @@ impl Core {
     }
 
     /// Whether no grant newer than the asked one has been seen.
-    fn covered(&self, question: &Covered) -> Result<Verdict<()>, StoreError> {
-        let newest = self
-            .store
-            .meta(question.partition)?
-            .unwrap_or_default()
-            .fence;
+    async fn covered(self: &Arc<Self>, question: &Covered) -> Result<Verdict<()>, StoreError> {
+        let partition = question.partition;
+        let meta = self.reading(move |store| store.meta(partition)).await?;
+        let newest = meta.unwrap_or_default().fence;
         Ok(if newest > question.grant {
             Err(Refused::Fenced { newest })
         } else {

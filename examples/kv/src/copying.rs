@@ -157,8 +157,8 @@ impl Copy<'_> {
             let (partition, from) = (self.partition.0, start.clone());
             let here = self
                 .core
-                .reading(move |store| store.stretch(partition, from.as_ref()));
-            let here = here.await?;
+                .reading(move |store| store.stretch(partition, from.as_ref()))
+                .await?;
             let question = Chunk {
                 partition: self.partition.0,
                 grant: self.grant,

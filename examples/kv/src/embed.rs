@@ -126,8 +126,7 @@ impl Kv {
     /// Meant for what a service keeps in memory beside its records, and builds when its role
     /// begins: it may be called from `become_primary`, after the store's own has returned and before
     /// the node owns the partition. What was written before the call is in the answer, once it is
-    /// certain; a change that is made meanwhile may be or may not be. Blocks its thread for as long as
-    /// reading a page takes.
+    /// certain; a change that is made meanwhile may be or may not be.
     ///
     /// # Errors
     /// [`KvError::NotOwner`] when this node does not serve the partition at `token`, before or
@@ -154,8 +153,11 @@ impl Kv {
             return Err(KvError::Busy { partition }.into());
         }
         let (keys, head_bytes) = (page.keys, page.head_bytes);
-        let found = self.core.store.scan(partition.0, after, keys, head_bytes);
-        let found = found.map_err(KvError::from)?;
+        let after = after.map(Bytes::copy_from_slice);
+        let found = self
+            .core
+            .reading(move |store| store.scan(partition.0, after.as_deref(), keys, head_bytes));
+        let found = found.await.map_err(KvError::from)?;
         let part = self.core.part(partition);
         let serves = part.lock().as_ref().is_some_and(|now| now.grant == grant);
         if !serves {

@@ -133,23 +133,29 @@ fn exit(_: &str) {
 }
 
 impl Core {
-    /// Reads what takes a while, beside the runtime's threads.
+    pub(crate) fn node(&self) -> Option<&Handle> {
+        self.node.get()
+    }
+
+    /// Reads the store on a thread that may wait for the disk: those that serve never do.
     pub(crate) async fn reading<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.store.reads).acquire_owned().await;
+        let permit = permit.map_err(|_| self.store.closed())?;
         let core = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || read(&core.store));
-        match read.await.map_err(tokio::task::JoinError::try_into_panic) {
+        let done = tokio::task::spawn_blocking(move || {
+            // Kept for as long as it reads, whether anybody still waits for it or not.
+            let _permit = permit;
+            read(&core.store)
+        });
+        match done.await.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(read) => read,
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
             // The runtime ends.
             Err(Err(_)) => Err(self.store.closed()),
         }
-    }
-
-    pub(crate) fn node(&self) -> Option<&Handle> {
-        self.node.get()
     }
 
     pub(crate) fn part(&self, partition: PartitionId) -> Arc<Part> {

@@ -106,7 +106,13 @@ impl Core {
         }
         let begun = Instant::now();
         loop {
-            let room = self.store.room().await?;
+            if condition != Condition::Always {
+                // So that what the condition is held against is in memory when it is.
+                let key = key.clone();
+                self.reading(move |store| store.stamp(partition.0, &key))
+                    .await?;
+            }
+            let room = self.store.room(key.len() + effect.len()).await?;
             let own = acquire(node, partition, fence)?;
             let admission = self.admit(&own, &key, &effect, &condition, room)?;
             match admission {
@@ -211,15 +217,19 @@ impl Core {
         fence: Option<FencingToken>,
     ) -> Result<Option<(Stamp, Bytes)>, KvError> {
         let node = self.running(partition)?;
+        let found = {
+            let key = Bytes::copy_from_slice(key);
+            self.reading(move |store| store.value(partition.0, &key))
+        };
         if consistency == Consistency::Stale {
-            self.holds(node, partition)?;
-            return Ok(self.store.value(partition.0, key)?);
+            self.holds(node, partition).await?;
+            return Ok(found.await?);
         }
         if Bug::StaleRead.is_on() {
-            return Ok(self.store.value(partition.0, key)?);
+            return Ok(found.await?);
         }
         let own = acquire(node, partition, fence)?;
-        let value = self.store.value(partition.0, key)?;
+        let value = found.await?;
         let (waits, others, grant) = {
             let part = self.part(partition);
             let serving = part.lock();
@@ -277,14 +287,15 @@ impl Core {
 
     /// Whether this node has a copy, by the table it knows: what is left of one that it dropped does
     /// not count.
-    fn holds(&self, node: &Handle, partition: PartitionId) -> Result<(), KvError> {
+    async fn holds(self: &Arc<Self>, node: &Handle, partition: PartitionId) -> Result<(), KvError> {
         let published = node.published();
         let row = published
             .state
             .table()
             .and_then(|table| table.row(partition));
         let in_row = row.is_some_and(|row| row.contains(node.node_id().as_str()));
-        if in_row && self.store.meta(partition.0)?.is_some() {
+        let meta = self.reading(move |store| store.meta(partition.0));
+        if in_row && meta.await?.is_some() {
             Ok(())
         } else {
             Err(KvError::NoCopy { partition })
@@ -296,7 +307,8 @@ impl Core {
         self: &Arc<Self>,
         partition: PartitionId,
     ) -> Result<Figures, KvError> {
-        self.holds(self.running(partition)?, partition)?;
+        self.holds(self.running(partition)?, partition).await?;
+        // Reads the whole copy, which may take a while.
         let figures = self.reading(move |store| store.figures(partition.0));
         figures.await?.ok_or(KvError::NoCopy { partition })
     }

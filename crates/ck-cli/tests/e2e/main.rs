@@ -28,6 +28,7 @@ mod ownership;
 mod place;
 mod power;
 mod recover;
+mod routes;
 mod security;
 mod seed_faults;
 mod store;

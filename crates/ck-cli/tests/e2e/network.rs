@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::net::{Net, World, in_namespaces};
+use crate::support::net::Net;
 use crate::support::owners::{Owners, assert_leads, leader, settle, wait_for_owners};
 use crate::support::watch::Watch;
+use crate::support::world::{World, in_namespaces};
 use crate::support::{BOUND, Cluster, Server, wait_for};
 
 const PARTITIONS: usize = 64;

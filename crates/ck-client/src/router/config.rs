@@ -30,13 +30,23 @@ pub struct RouterConfig {
     /// Attempts a second, of all requests together, that are made because one before failed; what
     /// is beyond waits its turn. Default 500. As many at once are let through after a quiet time.
     pub retries_per_second: u32,
-    /// How often the table is asked for when nothing says that it is old. Default 5 s.
+    /// Whether a server is followed (`GET /v1/watch`), which tells of each change. Default yes.
+    pub follow: bool,
+    /// Time without an event, or behind what others have said, after which the server that is followed is
+    /// left for another one. Heartbeats come at least every 5 s and may name where the server was 5 s
+    /// before, so it should be more than 10 s. Default 12 s.
+    pub silence: Duration,
+    /// How often the table is asked for while no server can be followed, and nothing says that it is
+    /// old. Default 5 s.
     pub refresh_every: Duration,
     /// Least time between two times the table is asked for, whatever says that it is old. Default
     /// 50 ms.
     pub refresh_gap: Duration,
     /// Most bytes of an answer of the data plane. Default 16 MiB and 64 KiB.
     pub answer_bytes_max: usize,
+    /// Most bytes of the table, and of an event of a server that is followed. Default 256 MiB, which
+    /// holds a million partitions.
+    pub event_bytes_max: usize,
     /// Most bytes of a request's body. Default 16 MiB.
     pub body_bytes_max: usize,
     /// Connections that are kept open to a node while no request uses them. Default 256.
@@ -55,9 +65,12 @@ impl RouterConfig {
             connect_timeout: Duration::from_secs(1),
             attempts_max: 100,
             retries_per_second: 500,
+            follow: true,
+            silence: Duration::from_secs(12),
             refresh_every: Duration::from_secs(5),
             refresh_gap: Duration::from_millis(50),
             answer_bytes_max: (16 << 20) + (64 << 10),
+            event_bytes_max: 256 << 20,
             body_bytes_max: 16 << 20,
             idle_connections_max: 256,
         }
@@ -88,6 +101,7 @@ impl RouterConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (field, time) in [
             ("attempt_timeout", self.attempt_timeout),
+            ("silence", self.silence),
             ("refresh_every", self.refresh_every),
             ("refresh_gap", self.refresh_gap),
         ] {

@@ -20,6 +20,10 @@ pub struct RouterFigures {
     pub tables: u64,
     /// Rows learned from answers.
     pub learned: u64,
+    /// Changes taken in that a server has told.
+    pub changes: u64,
+    /// Servers that were followed, each time anew.
+    pub streams: u64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub(super) struct Counters {
     pub(super) refreshes: Counter,
     pub(super) tables: Counter,
     pub(super) learned: Counter,
+    pub(super) changes: Counter,
+    pub(super) streams: Counter,
 }
 
 impl Counters {
@@ -56,6 +62,8 @@ impl Counters {
             refreshes: self.refreshes.read(),
             tables: self.tables.read(),
             learned: self.learned.read(),
+            changes: self.changes.read(),
+            streams: self.streams.read(),
         }
     }
 }

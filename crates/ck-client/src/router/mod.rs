@@ -4,31 +4,40 @@ mod config;
 mod error;
 mod exchange;
 mod figures;
+mod identity;
 mod pace;
 mod reader;
 mod refresh;
+mod route;
+mod rows;
 mod send;
+mod status;
 mod table;
+mod watch;
 
 pub use config::RouterConfig;
 pub use error::SendError;
 pub use figures::RouterFigures;
 pub use reader::RouteReader;
+pub use route::{Route, RouteNode};
 pub use send::Repeat;
-pub use table::{Route, RouteNode};
+pub use status::RouterStatus;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use ck_api::Newest;
 use ck_core::PartitionId;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::config::SERVERS_MAX;
 use crate::{Client, ClientConfig, ClientError, ConfigError};
 use figures::Counters;
+use identity::Identity;
 use pace::Pace;
 use refresh::Known;
+use status::Heard;
 use table::RouteTable;
 
 /// Keeps a cluster's table near, and sends requests to the primary of their key.
@@ -44,8 +53,12 @@ use table::RouteTable;
 /// # Ok(()) }
 /// ```
 ///
-/// The table is asked for every few seconds, and when an answer shows that it is old. It never goes
-/// back: a node that is behind teaches nothing. When no node answers any more, the last one is gone by.
+/// One server is followed, a seed or a node of the table: it tells the table once, and each change from
+/// then on. When it fails, falls silent or stays behind, another one is followed from where the first
+/// one was. Where none can be followed, the table is asked for every few seconds. It never goes back: a
+/// server that is behind teaches nothing, one of another cluster neither. When no node answers any more,
+/// the last table is gone by, and [`Router::status`] says how old it is.
+///
 /// Cheap to clone; clones share the table and the connections, and the table is kept up for as long
 /// as one of them lives.
 #[derive(Debug, Clone)]
@@ -60,7 +73,7 @@ struct Inner {
     config: RouterConfig,
     current: Arc<ArcSwapOption<RouteTable>>,
     /// Told each time there is another table.
-    changed: watch::Sender<()>,
+    changed: tokio::sync::watch::Sender<()>,
     /// The newest incarnation and version that an answer has named.
     named: Mutex<(u64, u64)>,
     /// Asks for the table, since somebody cannot go on without.
@@ -69,16 +82,18 @@ struct Inner {
     hinted: Arc<Notify>,
     /// Held while the table is asked for.
     known: tokio::sync::Mutex<Known>,
+    identity: Identity,
+    heard: Heard,
     pace: Pace,
     counters: Counters,
-    /// Ends the task that keeps the table up.
-    keeping: Mutex<Option<AbortHandle>>,
+    /// Ends the tasks that keep the table up.
+    keeping: Mutex<Vec<AbortHandle>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         let keeping = self.keeping.get_mut();
-        if let Some(task) = keeping.unwrap_or_else(PoisonError::into_inner).take() {
+        for task in keeping.unwrap_or_else(PoisonError::into_inner) {
             task.abort();
         }
     }
@@ -98,24 +113,32 @@ impl Router {
         client.timeout = config.timeout;
         client.connect_timeout = config.connect_timeout;
         client.idle_connections_max = config.idle_connections_max;
+        client.answer_bytes_max = config.event_bytes_max;
         let router = Self {
             inner: Arc::new(Inner {
                 client: Client::new(client)?,
                 current: Arc::default(),
-                changed: watch::channel(()).0,
+                changed: tokio::sync::watch::channel(()).0,
                 named: Mutex::default(),
                 wanted: Arc::default(),
                 hinted: Arc::default(),
                 known: tokio::sync::Mutex::default(),
+                identity: Identity::default(),
+                heard: Heard::default(),
                 pace: Pace::new(config.retries_per_second),
                 counters: Counters::default(),
                 keeping: Mutex::default(),
                 config,
             }),
         };
-        let keeping = tokio::spawn(refresh::keep(Arc::downgrade(&router.inner)));
-        let mut place = router.inner.keeping.lock();
-        *place.as_deref_mut().expect("nobody else has seen it yet") = Some(keeping.abort_handle());
+        let weak = || Arc::downgrade(&router.inner);
+        let keeping = tokio::spawn(refresh::keep(weak()));
+        let following = router.inner.config.follow.then(|| watch::follow(weak()));
+        let following = following.map(tokio::spawn);
+        let tasks = std::iter::once(&keeping).chain(&following);
+        let place = router.inner.keeping.lock();
+        let mut place = place.unwrap_or_else(PoisonError::into_inner);
+        place.extend(tasks.map(tokio::task::JoinHandle::abort_handle));
         drop(place);
         Ok(router)
     }
@@ -173,6 +196,23 @@ impl Router {
             .map(|table| table.partitions())
     }
 
+    /// What is known, and for how long no server has confirmed it; `None` before a table is known.
+    #[must_use]
+    pub fn status(&self) -> Option<RouterStatus> {
+        let current = self.inner.current.load();
+        let table = current.as_ref()?;
+        let (incarnation, version) = table.age();
+        let last = self.inner.heard.last();
+        Some(RouterStatus {
+            incarnation,
+            version,
+            partitions: table.partitions(),
+            age: last.confirmed.map(|at| at.elapsed()).unwrap_or_default(),
+            following: last.following.clone(),
+            trouble: last.trouble.clone(),
+        })
+    }
+
     /// What it has done so far.
     #[must_use]
     pub fn figures(&self) -> RouterFigures {
@@ -181,56 +221,90 @@ impl Router {
 }
 
 impl Inner {
+    /// The right to replace the table.
+    fn writing(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, _writing: &MutexGuard<'_, (u64, u64)>, table: RouteTable) {
+        self.current.store(Some(Arc::new(table)));
+        self.changed.send_replace(());
+    }
+
+    /// Incarnation and version of the table; zeros before there is one.
+    fn age(&self) -> (u64, u64) {
+        let current = self.current.load();
+        current
+            .as_ref()
+            .map(|table| table.age())
+            .unwrap_or_default()
+    }
+
     /// Takes a whole table in, when it is newer than the one known.
     fn install(&self, table: RouteTable) -> bool {
-        let _writing = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.current.load();
-        if before
-            .as_ref()
-            .is_some_and(|before| table.age() <= before.age())
-        {
-            return false;
-        }
-        let table = match &*before {
+        let writing = self.writing();
+        let table = match &*self.current.load() {
+            Some(before) if table.age() <= before.age() => return false,
             Some(before) => table.after(before),
             None => table,
         };
-        self.current.store(Some(Arc::new(table)));
-        self.changed.send_replace(());
+        self.publish(&writing, table);
         self.counters.tables.add();
         true
     }
 
     /// Takes one row in, when it is news.
     fn learn(&self, newest: &Newest) {
-        let _writing = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = self.writing();
         let before = self.current.load();
         if let Some(table) = before.as_ref().and_then(|before| before.with(newest)) {
-            self.current.store(Some(Arc::new(table)));
-            self.changed.send_replace(());
+            self.publish(&writing, table);
             self.counters.learned.add();
         }
     }
 
     /// Notes the incarnation and version that an answer names: a newer one is to be asked for.
     fn note(&self, named: (u64, u64)) {
-        let mut newest = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.writing();
         if named > *newest {
             *newest = named;
             self.hinted.notify_one();
         }
     }
 
+    /// The newest incarnation and version that anybody has named.
+    fn newest_named(&self) -> (u64, u64) {
+        *self.writing()
+    }
+
+    /// Believes no longer that there is more than that.
+    fn forget_named(&self, age: (u64, u64)) {
+        *self.writing() = age;
+    }
+
     /// Whether an answer names a newer version than any before: asked first, without a lock.
     fn is_news(&self, named: (u64, u64)) -> bool {
-        let current = self.current.load();
-        current.as_ref().is_none_or(|table| table.age() < named)
+        self.age() < named
     }
 
     /// Whether the table is as new as any answer has said.
     fn is_up_to_date(&self) -> bool {
-        let named = *self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = self.newest_named();
         let current = self.current.load();
         current.as_ref().is_some_and(|table| table.age() >= named)
+    }
+
+    /// The servers that are known, each once: the seeds, the nodes of the table.
+    fn known_servers(&self) -> Vec<String> {
+        let learned = self.current.load();
+        let learned = learned.as_ref().map(|table| table.addresses());
+        let mut servers: Vec<String> = Vec::new();
+        let seeds = self.client.servers().iter().cloned();
+        for server in seeds.chain(learned.unwrap_or_default()) {
+            if servers.len() < SERVERS_MAX && !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        servers
     }
 }

@@ -57,10 +57,15 @@ impl Pace {
     }
 
     /// Half to all of a pause.
-    fn jittered(&self, pause: Duration) -> Duration {
-        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let part = (self.random.hash_one(drawn) >> 40) as u32;
+    pub(super) fn jittered(&self, pause: Duration) -> Duration {
+        let part = (self.draw() >> 40) as u32;
         pause / 2 + pause.mul_f64(f64::from(part) / f64::from(1 << 24)) / 2
+    }
+
+    /// A number that nobody else draws.
+    pub(super) fn draw(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        self.random.hash_one(drawn)
     }
 
     /// Takes the next place, if it comes before `deadline`. A second of quiet saves up a second's worth of

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Cache};
 
-use super::table::{Route, RouteTable};
+use super::route::Route;
+use super::table::RouteTable;
 
 /// Look-ups for one thread: without a lock or an allocation, revalidating one pointer each.
 ///

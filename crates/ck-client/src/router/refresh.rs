@@ -1,26 +1,38 @@
 //! Asking for the table: whom, when, and what of it is taken in.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ck_api::{ClusterAnswer, HashConfig, Node, NodePage, PartitionList};
+use ck_api::{
+    ClusterAnswer, Code, HashConfig, Node, NodePage, PartitionList, Problem, TableAnswer,
+};
 use ck_core::KeyHash;
 use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderValue};
 use tokio::time::Instant;
 
 use super::Inner;
+use super::identity::{NotOurs, Standing};
 use super::table::{NoTable, RouteTable};
 use crate::ClientError;
 use crate::attempt::{Answer, Call, attempt};
 use crate::client::{final_error, parse};
-use crate::config::SERVERS_MAX;
 
 /// Most time one node gets to answer, so that one that hangs leaves time for others.
 const NODE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// How long a newer table may wait that nobody needs yet.
 const HINT_DELAY: Duration = Duration::from_millis(500);
+
+/// How long a server that is followed may take to tell what somebody cannot go on without.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+
+/// A server that is followed says something at least every 5 s.
+const HEARD_WITHIN: Duration = Duration::from_secs(7);
+
+/// Servers that are remembered as the cluster's own.
+const VERIFIED_MAX: usize = 1024;
 
 /// Nodes that are asked one after the other for a version that one has named.
 const ANSWERS_MAX: u32 = 3;
@@ -34,17 +46,22 @@ const PAGES_MAX: u64 = 64;
 /// What is known beside the table, and about whom to ask.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Tag of the list that the table was made from.
-    tag: Option<HeaderValue>,
-    /// The cluster's id, and its key hash, which never changes.
-    cluster: Option<(String, KeyHash)>,
+    /// Tag of the last table that was asked for, with its incarnation and version.
+    tag: Option<(HeaderValue, (u64, u64))>,
+    /// Tag of the list that the table was made from, where servers have no tables.
+    list_tag: Option<HeaderValue>,
+    /// How keys are hashed in that incarnation.
+    hash: Option<(u64, KeyHash)>,
+    /// Servers that have said that they are of this cluster.
+    verified: BTreeSet<String>,
+    cluster: Option<String>,
     /// The server that answered last.
     preferred: Option<String>,
     /// When a refresh ended last that found an answer.
     answered_at: Option<Instant>,
 }
 
-/// Keeps the table up until the router is gone.
+/// Asks for the table whenever nobody tells what it is, until the router is gone.
 pub(super) async fn keep(router: Weak<Inner>) {
     loop {
         let Some(inner) = router.upgrade() else {
@@ -52,17 +69,37 @@ pub(super) async fn keep(router: Weak<Inner>) {
         };
         // Whether it could be told is seen by those who send.
         let _ = inner.refresh().await;
-        let (every, gap) = (inner.config.refresh_every, inner.config.refresh_gap);
-        let (wanted, hinted) = (Arc::clone(&inner.wanted), Arc::clone(&inner.hinted));
         drop(inner);
-        tokio::time::sleep(gap).await;
-        tokio::select! {
-            () = wanted.notified() => {}
-            () = tokio::time::sleep(every) => {}
-            () = hinted.notified() => {
-                // Each change is a version, also those that move nothing.
-                let _ = tokio::time::timeout(HINT_DELAY, wanted.notified()).await;
-            }
+        while !is_due(&router).await {}
+    }
+}
+
+/// Waits until there is a reason to ask, or somebody has told meanwhile.
+async fn is_due(router: &Weak<Inner>) -> bool {
+    let Some(inner) = router.upgrade() else {
+        return true;
+    };
+    let (every, gap) = (inner.config.refresh_every, inner.config.refresh_gap);
+    let (wanted, hinted) = (Arc::clone(&inner.wanted), Arc::clone(&inner.hinted));
+    let mut changed = inner.changed.subscribe();
+    drop(inner);
+    tokio::time::sleep(gap).await;
+    let is_told = || {
+        let inner = router.upgrade();
+        inner.is_some_and(|inner| inner.heard.is_told(HEARD_WITHIN))
+    };
+    tokio::select! {
+        () = wanted.notified() => {
+            // Whoever is followed is quicker, most of the time.
+            let told = async { changed.changed().await.is_ok() };
+            !is_told() || tokio::time::timeout(TOLD_WITHIN, told).await != Ok(true)
+        }
+        () = tokio::time::sleep(every) => !is_told(),
+        () = hinted.notified() => {
+            // Versions grow for other reasons, too: whoever is followed tells what matters.
+            let is_wanted = tokio::time::timeout(HINT_DELAY, wanted.notified()).await.is_ok();
+            let news = |inner: Arc<Inner>| !inner.is_up_to_date();
+            (is_wanted || !is_told()) && router.upgrade().is_none_or(news)
         }
     }
 }
@@ -110,14 +147,10 @@ impl Inner {
 
     /// Whom to ask, in order, each once: who answered last, the seeds, the nodes of the table.
     fn servers(&self, known: &Known) -> Vec<String> {
-        let mut servers: Vec<String> = known.preferred.iter().cloned().collect();
-        let learned = self.current.load();
-        let learned = learned.as_ref().map(|table| table.addresses());
-        let seeds = self.client.servers().iter().cloned();
-        for server in seeds.chain(learned.unwrap_or_default()) {
-            if servers.len() < SERVERS_MAX && !servers.contains(&server) {
-                servers.push(server);
-            }
+        let mut servers = self.known_servers();
+        if let Some(preferred) = &known.preferred {
+            servers.retain(|server| server != preferred);
+            servers.insert(0, preferred.clone());
         }
         servers
     }
@@ -129,30 +162,119 @@ impl Inner {
         server: &str,
         time: Duration,
     ) -> Result<(), ClientError> {
-        let list = Call::get("/v1/partitions").unless(known.tag.clone());
+        self.check_cluster(known, server, time).await?;
+        let (tag, tagged) = known.tag.clone().unzip();
+        let call = Call::get("/v1/table").unless(tag);
+        let answer = match self.one(server, &call, time).await {
+            Ok(answer) => answer,
+            Err(ClientError::Problem(problem)) if problem.status == 404 => {
+                return self.ask_for_list(known, server, time).await;
+            }
+            Err(error) => return Err(error),
+        };
+        if answer.status == StatusCode::NOT_MODIFIED {
+            if Some(self.age()) == tagged {
+                self.heard.confirmed();
+            }
+            return Ok(());
+        }
+        let tag = answer.headers.get(ETAG).cloned();
+        let table: TableAnswer = parse(&answer)?;
+        known.tag = tag.map(|tag| (tag, (table.incarnation, table.version)));
+        if table.incarnation > self.age().0 && self.age() != (0, 0) {
+            // It may be another cluster's by now that was started in its place.
+            self.verify(server, time).await?;
+        }
+        self.take(server, RouteTable::whole(&table))
+    }
+
+    /// As [`ask`](Self::ask), of a server without tables.
+    async fn ask_for_list(
+        &self,
+        known: &mut Known,
+        server: &str,
+        time: Duration,
+    ) -> Result<(), ClientError> {
+        let list = Call::get("/v1/partitions").unless(known.list_tag.clone());
         let answer = self.one(server, &list, time).await?;
         if answer.status == StatusCode::NOT_MODIFIED {
+            self.heard.confirmed();
             return Ok(());
         }
         let tag = answer.headers.get(ETAG).cloned();
         let list: PartitionList = parse(&answer)?;
-        let before = self.current.load().as_ref().map(|table| table.age());
-        if before.is_some_and(|before| (list.incarnation, list.version) <= before) {
+        let before = self.age();
+        if (list.incarnation, list.version) <= before && before != (0, 0) {
             return Ok(());
         }
-        let same = before.is_some_and(|before| before.0 == list.incarnation);
-        let (hash, nodes) = match &known.cluster {
-            Some((_, hash)) if same => (*hash, self.nodes(server, time).await?),
-            _ => self.cluster(known, server, time).await?,
+        let (hash, nodes) = match known.hash {
+            Some((incarnation, hash)) if incarnation == list.incarnation => {
+                (hash, self.nodes(server, time).await?)
+            }
+            _ => self.cluster(server, time).await?,
         };
-        let table = RouteTable::new(hash, list, &nodes).map_err(|NoTable(reason)| {
-            let server = server.to_owned();
-            ClientError::Malformed { server, reason }
-        })?;
-        if self.install(table) {
-            known.tag = tag;
+        known.hash = Some((list.incarnation, hash));
+        let age = (list.incarnation, list.version);
+        self.take(server, RouteTable::new(hash, list, &nodes))?;
+        known.list_tag = tag.filter(|_| self.age() == age);
+        Ok(())
+    }
+
+    fn take(&self, server: &str, table: Result<RouteTable, NoTable>) -> Result<(), ClientError> {
+        let table = table.map_err(|refused| malformed(server, refused.to_string()))?;
+        let age = table.age();
+        self.install(table);
+        if self.age() == age {
+            self.heard.confirmed();
         }
         Ok(())
+    }
+
+    /// Asks a server which cluster it is of, unless it has said so.
+    async fn check_cluster(
+        &self,
+        known: &mut Known,
+        server: &str,
+        time: Duration,
+    ) -> Result<(), ClientError> {
+        let id = self.identity.id();
+        if known.cluster != id {
+            (known.verified, known.tag) = (BTreeSet::new(), None);
+        }
+        if id.is_some() && known.verified.contains(server) {
+            return Ok(());
+        }
+        self.verify(server, time).await?;
+        known.cluster = self.identity.id();
+        if known.verified.len() >= VERIFIED_MAX {
+            known.verified.clear();
+        }
+        known.verified.insert(server.to_owned());
+        Ok(())
+    }
+
+    /// A server of another cluster teaches nothing, unless that is what this one was restored as.
+    pub(super) async fn verify(&self, server: &str, time: Duration) -> Result<(), ClientError> {
+        let answer = self.one(server, &Call::get("/v1/peer"), time).await?;
+        let refused = |refused: NotOurs| match refused {
+            NotOurs::NotFormed => {
+                let problem = Problem::new(Code::NotFormed, refused.to_string());
+                ClientError::Problem(Box::new(problem))
+            }
+            NotOurs::Stranger { .. } => malformed(server, refused.to_string()),
+        };
+        let standing = self.identity.of(parse(&answer)?).map_err(refused)?;
+        let Standing::Perhaps(claim) = standing else {
+            return Ok(());
+        };
+        let answer = self.one(server, &Call::get("/v1/table"), time).await?;
+        let table: TableAnswer = parse(&answer)?;
+        let known = self.current.load();
+        let holds = known
+            .as_ref()
+            .is_some_and(|known| known.is_succeeded(server, &table));
+        self.identity.admit(claim, holds).map_err(refused)?;
+        self.take(server, RouteTable::whole(&table))
     }
 
     async fn one(&self, server: &str, call: &Call, time: Duration) -> Result<Answer, ClientError> {
@@ -177,7 +299,6 @@ impl Inner {
     /// How keys are hashed, and the nodes, of a cluster that is not known yet or was restored.
     async fn cluster(
         &self,
-        known: &mut Known,
         server: &str,
         time: Duration,
     ) -> Result<(KeyHash, Vec<Node>), ClientError> {
@@ -187,20 +308,13 @@ impl Inner {
             hash_config: HashConfig { hash, .. },
             ..
         } = parse(&answer)?;
-        let malformed = |reason: String| ClientError::Malformed {
-            server: server.to_owned(),
-            reason,
-        };
-        let hash: KeyHash = hash
-            .parse()
-            .map_err(|error: ck_core::key::UnknownKeyHash| malformed(error.to_string()))?;
-        match &known.cluster {
-            Some((id, _)) if *id != cluster.uuid => {
-                let reason = format!("it is in cluster {}, this router is of {id}", cluster.uuid);
-                return Err(malformed(reason));
-            }
-            _ => known.cluster = Some((cluster.uuid, hash)),
-        }
-        Ok((hash, cluster.nodes))
+        let hash = hash.parse();
+        let unknown = |error: ck_core::key::UnknownKeyHash| malformed(server, error.to_string());
+        Ok((hash.map_err(unknown)?, cluster.nodes))
     }
+}
+
+fn malformed(server: &str, reason: String) -> ClientError {
+    let server = server.to_owned();
+    ClientError::Malformed { server, reason }
 }

@@ -1,101 +1,23 @@
-//! The table as a router knows it: whole from a list, single rows from answers.
+//! The table as a router knows it: whole, changed by what a server tells, and single rows from answers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr as _;
 use std::sync::Arc;
 
-use ck_api::{Newest, Node, PartitionList};
+use ck_api::{Newest, Node, PartitionList, TableAnswer, TableDelta, TableMember};
 use ck_core::{Epoch, KeyHash, PartitionId};
-use hyper::http::uri::Authority;
+
+use super::route::{Route, RouteNode};
+use super::rows::Rows;
+
+#[cfg(test)]
+mod tests;
 
 /// Rows learned from answers that the whole table is too old for. With more of them it is asked for
 /// anew.
 const LEARNED_MAX: usize = 1024;
 
-/// A node by its name, and where its HTTP surface is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteNode {
-    id: Box<str>,
-    address: Option<Authority>,
-}
-
-impl RouteNode {
-    fn new(id: &str, address: &str) -> Arc<Self> {
-        Arc::new(Self {
-            id: id.into(),
-            address: Authority::from_str(address).ok(),
-        })
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Its HTTP address, `host:port`, when one is known.
-    #[must_use]
-    pub fn address(&self) -> Option<&str> {
-        self.address.as_ref().map(Authority::as_str)
-    }
-
-    pub(super) fn authority(&self) -> Option<&Authority> {
-        self.address.as_ref()
-    }
-}
-
-/// Where a partition is, as far as is known here. A hint: only its owner can tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    pub(super) partition: PartitionId,
-    pub(super) incarnation: u64,
-    /// Version of the table this was taken from.
-    pub(super) version: u64,
-    pub(super) epoch: Epoch,
-    pub(super) primary: Option<Arc<RouteNode>>,
-    pub(super) replicas: Box<[Arc<RouteNode>]>,
-}
-
-impl Route {
-    /// The partition.
-    #[must_use]
-    pub const fn partition(&self) -> PartitionId {
-        self.partition
-    }
-
-    /// The cluster's incarnation.
-    #[must_use]
-    pub const fn incarnation(&self) -> u64 {
-        self.incarnation
-    }
-
-    /// Grants of the primary role so far.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The node that may write; none while nobody may.
-    #[must_use]
-    pub fn primary(&self) -> Option<&RouteNode> {
-        self.primary.as_deref()
-    }
-
-    /// The nodes with another copy, in order of preference.
-    pub fn replicas(&self) -> impl Iterator<Item = &RouteNode> {
-        self.replicas.iter().map(|node| &**node)
-    }
-
-    /// The grant, as the header `CK-Fence` has it.
-    pub(super) fn fence(&self) -> String {
-        format!("{}.{}.{}", self.incarnation, self.partition.0, self.epoch)
-    }
-
-    /// What makes one route newer than another of the same partition.
-    const fn age(&self) -> (u64, u64, u64) {
-        (self.incarnation, self.epoch.0, self.version)
-    }
-}
+/// Nodes by member number.
+type Members = BTreeMap<u64, Arc<RouteNode>>;
 
 /// A whole table, and what was learned since.
 #[derive(Debug)]
@@ -103,35 +25,126 @@ pub(super) struct RouteTable {
     incarnation: u64,
     version: u64,
     hash: KeyHash,
-    rows: Arc<[Route]>,
+    rows: Rows,
+    members: Arc<Members>,
     learned: BTreeMap<u32, Route>,
 }
 
-/// What a list is, when it is no table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoTable(pub(super) String);
+/// What an answer or an event is, when it is no table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoTable {
+    #[error("the partitions have not been created yet")]
+    Empty,
+    #[error("{listed:?} is listed where {expected} belongs")]
+    Order {
+        listed: String,
+        expected: PartitionId,
+    },
+    #[error("{0}")]
+    Hash(#[from] ck_core::key::UnknownKeyHash),
+    #[error("a copy of {partition} is at member {member}, which is not listed")]
+    Member { partition: PartitionId, member: u64 },
+    #[error("a change of {partition}, and there are {partitions} partitions")]
+    Partition {
+        partition: PartitionId,
+        partitions: u32,
+    },
+    /// Changes are missing between what is known and this one.
+    #[error("a change from version {}.{}, and {}.{} is known", .from.0, .from.1, .known.0, .known.1)]
+    Gap { from: (u64, u64), known: (u64, u64) },
+}
+
+/// A row, as answers and events spell it.
+struct Spelt<'a> {
+    partition: PartitionId,
+    /// Incarnation and version of what spells it.
+    age: (u64, u64),
+    epoch: u64,
+    primary: Option<u64>,
+    replicas: &'a [u64],
+}
+
+impl Spelt<'_> {
+    fn read(&self, members: &Members) -> Result<Route, NoTable> {
+        let partition = self.partition;
+        let node = |member: &u64| match members.get(member) {
+            Some(node) => Ok(Arc::clone(node)),
+            None => Err(NoTable::Member {
+                partition,
+                member: *member,
+            }),
+        };
+        Ok(Route {
+            partition,
+            incarnation: self.age.0,
+            version: self.age.1,
+            epoch: Epoch(self.epoch),
+            primary: self.primary.as_ref().map(node).transpose()?,
+            replicas: self.replicas.iter().map(node).collect::<Result<_, _>>()?,
+        })
+    }
+}
 
 impl RouteTable {
-    /// The table of a list of all partitions, over these nodes.
+    /// The table of a whole answer.
+    pub(super) fn whole(answer: &TableAnswer) -> Result<Self, NoTable> {
+        if answer.rows.is_empty() {
+            return Err(NoTable::Empty);
+        }
+        let age = (answer.incarnation, answer.version);
+        let listed = answer.members.iter();
+        let members: Members = listed
+            .map(|one| (one.member, RouteNode::new(&one.id, &one.http)))
+            .collect();
+        let rows: Result<Vec<Route>, NoTable> = (0..)
+            .zip(&answer.rows)
+            .map(|(at, row)| {
+                let spelt = Spelt {
+                    partition: PartitionId(at),
+                    age,
+                    epoch: row.epoch,
+                    primary: row.primary,
+                    replicas: &row.replicas,
+                };
+                spelt.read(&members)
+            })
+            .collect();
+        Ok(Self {
+            incarnation: age.0,
+            version: age.1,
+            hash: answer.hash_config.hash.parse()?,
+            rows: Rows::new(&rows?),
+            members: Arc::new(members),
+            learned: BTreeMap::new(),
+        })
+    }
+
+    /// The table of a list of all partitions, over these nodes: what servers without `/v1/table` give.
     pub(super) fn new(hash: KeyHash, list: PartitionList, nodes: &[Node]) -> Result<Self, NoTable> {
         if list.partitions.is_empty() {
-            return Err(NoTable("the partitions have not been created yet".into()));
+            return Err(NoTable::Empty);
         }
-        let known: HashMap<&str, Arc<RouteNode>> = nodes
-            .iter()
-            .map(|node| (&*node.id, RouteNode::new(&node.id, &node.ip)))
-            .collect();
+        // Servers that name no member numbers give none of the changes that would need them.
+        let number = |(at, node): (u64, &Node)| match node.member {
+            0 => (u64::MAX - at, RouteNode::new(&node.id, &node.ip)),
+            member => (member, RouteNode::new(&node.id, &node.ip)),
+        };
+        let members: Members = (0..).zip(nodes).map(number).collect();
+        let known: HashMap<&str, &Arc<RouteNode>> =
+            members.values().map(|node| (node.id(), node)).collect();
         let (incarnation, version) = (list.incarnation, list.version);
         // A node that joined between the two answers is known by name alone, until the next.
         let node = |id: &str| {
-            let found = known.get(id).cloned();
+            let found = known.get(id).map(|node| Arc::clone(node));
             found.unwrap_or_else(|| RouteNode::new(id, ""))
         };
         let row = |(at, row): (u32, ck_api::Partition)| {
             let partition = PartitionId(at);
             if row.id != partition.to_string() {
-                let reason = format!("{:?} is listed where {partition} belongs", row.id);
-                return Err(NoTable(reason));
+                return Err(NoTable::Order {
+                    listed: row.id,
+                    expected: partition,
+                });
             }
             Ok(Route {
                 partition,
@@ -144,12 +157,16 @@ impl RouteTable {
                 replicas: row.replica_nodes.iter().map(|id| node(id)).collect(),
             })
         };
-        let rows = (0..).zip(list.partitions).map(row);
+        let rows: Vec<Route> = (0..)
+            .zip(list.partitions)
+            .map(row)
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             incarnation,
             version,
             hash,
-            rows: rows.collect::<Result<_, _>>()?,
+            rows: Rows::new(&rows),
+            members: Arc::new(members),
             learned: BTreeMap::new(),
         })
     }
@@ -159,9 +176,21 @@ impl RouteTable {
         (self.incarnation, self.version)
     }
 
+    /// Whether a server's table is a later one of this cluster, though of another id, as after a restore: it
+    /// has a higher incarnation, and the server is the same node in both.
+    pub(super) fn is_succeeded(&self, server: &str, by: &TableAnswer) -> bool {
+        let is_same = |(number, node): (&u64, &Arc<RouteNode>)| {
+            let now = by.members.iter().find(|one| one.member == *number);
+            node.address() == Some(server)
+                && now.is_some_and(|now| now.id == node.id() && now.http == server)
+        };
+        by.incarnation > self.incarnation && self.members.iter().any(is_same)
+    }
+
     /// Number of partitions.
-    pub(super) fn partitions(&self) -> u32 {
-        u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    #[inline]
+    pub(super) const fn partitions(&self) -> u32 {
+        self.rows.len()
     }
 
     /// The partition of a key.
@@ -178,12 +207,12 @@ impl RouteTable {
         {
             return Some(learned);
         }
-        self.rows.get(partition.index())
+        self.rows.row(partition)
     }
 
-    /// Addresses of all nodes that are primaries, each once.
+    /// Addresses of all nodes, each once.
     pub(super) fn addresses(&self) -> Vec<String> {
-        let nodes = self.rows.iter().filter_map(|row| row.primary.as_deref());
+        let nodes = self.members.values().map(|node| &**node);
         let mut addresses: Vec<String> = nodes
             .filter_map(RouteNode::address)
             .map(str::to_owned)
@@ -216,7 +245,8 @@ impl RouteTable {
         let mut all = self.learned.clone();
         all.insert(partition.0, learned);
         Some(Self {
-            rows: Arc::clone(&self.rows),
+            rows: self.rows.clone(),
+            members: Arc::clone(&self.members),
             learned: all,
             ..*self
         })
@@ -224,118 +254,100 @@ impl RouteTable {
 
     /// This table with what was learned of the one before that is newer still.
     pub(super) fn after(mut self, before: &Self) -> Self {
-        let kept = before.learned.iter().filter(|(at, learned)| {
-            let row = self.rows.get(**at as usize);
-            row.is_some_and(|row| learned.age() > row.age())
+        let kept = before.learned.iter().filter(|(_, learned)| {
+            let row = self.rows.row(learned.partition);
+            (learned.incarnation, learned.version) > self.age()
+                && row.is_some_and(|row| learned.age() > row.age())
         });
         self.learned = kept.map(|(at, learned)| (*at, learned.clone())).collect();
         self
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use ck_api::Partition;
-
-    use super::*;
-
-    fn list(incarnation: u64, version: u64, epochs: &[u64]) -> PartitionList {
-        let partition = |(at, epoch): (usize, &u64)| Partition {
-            id: format!("partition-{at}"),
-            primary_node: "node-1".into(),
-            replica_nodes: vec!["node-2".into()],
-            epoch: *epoch,
-            state: "stable".into(),
-        };
-        PartitionList {
-            partitions: epochs.iter().enumerate().map(partition).collect(),
-            incarnation,
-            version,
-            ..PartitionList::default()
+    /// This table after a change; `None` when the change is not newer.
+    ///
+    /// A change holds whole rows and members, so it is taken by any table from its beginning on.
+    pub(super) fn changed(&self, delta: &TableDelta) -> Result<Option<Self>, NoTable> {
+        let (known, age) = (self.age(), (delta.incarnation, delta.version));
+        if age <= known {
+            return Ok(None);
         }
-    }
-
-    fn table(incarnation: u64, version: u64, epochs: &[u64]) -> RouteTable {
-        let node = |id: &str, ip: &str| Node {
-            id: id.into(),
-            ip: ip.into(),
-            ..Node::default()
-        };
-        let nodes = [node("node-1", "127.0.0.1:1"), node("node-2", "127.0.0.1:2")];
-        RouteTable::new(KeyHash::Xxh3, list(incarnation, version, epochs), &nodes).unwrap()
-    }
-
-    fn newest(incarnation: u64, version: u64, epoch: u64) -> Newest {
-        Newest {
-            incarnation,
-            version,
-            partition: Some("partition-1".into()),
-            primary_node: Some("node-2".into()),
-            primary_address: Some("127.0.0.1:2".into()),
-            epoch: Some(epoch),
-            ..Newest::default()
+        let from = (delta.incarnation, delta.from);
+        if from.0 != known.0 || from > known {
+            return Err(NoTable::Gap { from, known });
         }
-    }
-
-    #[test]
-    fn only_news_is_learned() {
-        let known = table(2, 10, &[3, 3]);
-        for (incarnation, version, epoch, news) in [
-            (2, 11, 4, true),
-            (3, 1, 1, true),
-            (2, 11, 3, true),
-            (2, 10, 3, false),
-            (2, 12, 2, false),
-            (1, 99, 99, false),
-        ] {
-            let newest = newest(incarnation, version, epoch);
-            assert_eq!(known.with(&newest).is_some(), news, "{newest:?}");
-        }
-        let learned = known.with(&newest(2, 11, 4)).unwrap();
-        let route = learned.route(PartitionId(1)).unwrap();
-        assert_eq!(route.primary().unwrap().address(), Some("127.0.0.1:2"));
-        assert_eq!(route.fence(), "2.1.4");
-        let other = learned.route(PartitionId(0)).unwrap();
-        assert_eq!(other.primary().unwrap().id(), "node-1");
-        assert!(learned.with(&newest(2, 11, 4)).is_none(), "not twice");
-    }
-
-    #[test]
-    fn what_was_learned_gives_way_to_a_table_that_is_as_new() {
-        let learned = table(1, 10, &[3, 3]).with(&newest(1, 14, 5)).unwrap();
-        let behind = table(1, 12, &[3, 4]).after(&learned);
-        assert_eq!(behind.route(PartitionId(1)).unwrap().epoch(), Epoch(5));
-        let ahead = table(1, 14, &[3, 5]).after(&learned);
-        assert!(ahead.learned.is_empty());
-        let restored = table(2, 1, &[1, 1]).after(&learned);
-        assert_eq!(restored.route(PartitionId(1)).unwrap().epoch(), Epoch(1));
-    }
-
-    #[test]
-    fn what_is_learned_has_a_limit() {
-        let epochs = vec![1; LEARNED_MAX + 1];
-        let mut known = table(1, 1, &epochs);
-        for at in 0..LEARNED_MAX {
-            let newest = Newest {
-                partition: Some(format!("partition-{at}")),
-                ..newest(1, 2, 2)
+        let (members, rows) = self.moved(&delta.members);
+        let mut changed = Vec::with_capacity(delta.rows.len());
+        for row in &delta.rows {
+            let (partition, partitions) = (PartitionId(row.partition), self.partitions());
+            if partition.0 >= partitions {
+                return Err(NoTable::Partition {
+                    partition,
+                    partitions,
+                });
+            }
+            let spelt = Spelt {
+                partition,
+                age,
+                epoch: row.epoch,
+                primary: row.primary,
+                replicas: &row.replicas,
             };
-            known = known.with(&newest).unwrap();
+            changed.push(spelt.read(&members)?);
         }
-        let one_more = Newest {
-            partition: Some(format!("partition-{LEARNED_MAX}")),
-            ..newest(1, 2, 2)
+        let mut members = members;
+        if !delta.gone.is_empty() {
+            Arc::make_mut(&mut members).retain(|member, _| !delta.gone.contains(member));
+        }
+        let table = Self {
+            incarnation: age.0,
+            version: age.1,
+            hash: self.hash,
+            rows: rows.with(changed),
+            members,
+            learned: BTreeMap::new(),
         };
-        assert!(known.with(&one_more).is_none());
-        assert!(known.with(&newest(1, 3, 3)).is_some(), "one that is known");
+        Ok(Some(table.after(self)))
     }
 
-    #[test]
-    fn a_list_that_is_no_table_is_refused() {
-        let mut swapped = list(1, 1, &[1, 1]);
-        swapped.partitions.swap(0, 1);
-        let refused = |list| RouteTable::new(KeyHash::Xxh3, list, &[]).unwrap_err();
-        assert!(refused(swapped).0.contains("partition-1"));
-        assert!(refused(list(1, 1, &[])).0.contains("created"));
+    /// This table at a later version, since nothing has changed up to there; `None` when it is not later.
+    pub(super) fn at(&self, version: u64) -> Option<Self> {
+        let table = Self {
+            version,
+            rows: self.rows.clone(),
+            members: Arc::clone(&self.members),
+            learned: BTreeMap::new(),
+            ..*self
+        };
+        (version > self.version).then(|| table.after(self))
+    }
+
+    /// The members with those changes, and the rows over them: a node that has moved has moved in every
+    /// row.
+    fn moved(&self, changes: &[TableMember]) -> (Arc<Members>, Rows) {
+        let mut members = Arc::clone(&self.members);
+        let mut moved: Vec<(Arc<RouteNode>, Arc<RouteNode>)> = Vec::new();
+        for change in changes {
+            let node = RouteNode::new(&change.id, &change.http);
+            let before = members.get(&change.member);
+            if before.is_some_and(|before| **before == *node) {
+                continue;
+            }
+            let before = Arc::make_mut(&mut members).insert(change.member, Arc::clone(&node));
+            moved.extend(before.map(|before| (before, node)));
+        }
+        if moved.is_empty() {
+            return (members, self.rows.clone());
+        }
+        let now = |copy: &Arc<RouteNode>| {
+            let found = moved.iter().find(|(before, _)| Arc::ptr_eq(copy, before));
+            Arc::clone(found.map_or(copy, |(_, now)| now))
+        };
+        let named = |route: &&Route| moved.iter().any(|(before, _)| route.names(before));
+        let rows = self.rows.iter().filter(named).map(|route| Route {
+            primary: route.primary.as_ref().map(now),
+            replicas: route.replicas.iter().map(now).collect(),
+            ..route.clone()
+        });
+        (members, self.rows.with(rows))
     }
 }

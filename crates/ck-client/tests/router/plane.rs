@@ -252,6 +252,7 @@ fn serve(number: usize, server: Server, fake: Arc<Fake>) -> Node {
 /// As few refreshes as possible, so that what a test sees comes from the answers.
 pub(crate) fn quiet(seeds: &[&str]) -> RouterConfig {
     let mut config = RouterConfig::new(seeds.iter().copied());
+    config.follow = false;
     config.refresh_every = Duration::from_secs(3600);
     config.timeout = Duration::from_secs(20);
     config

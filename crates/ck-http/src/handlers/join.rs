@@ -5,30 +5,22 @@ use std::sync::Arc;
 use ck_api as api;
 use ck_api::{Code, Problem};
 use ck_core::NodeId;
-use ck_node::{JoinRequest, Operation, Outcome, Role};
+use ck_node::{JoinRequest, Operation, Outcome};
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 
 use crate::body;
 use crate::handlers::nodes::domain;
 use crate::handlers::{ACTOR, formed};
-use crate::reply::{Refused, Reply, done};
+use crate::reply::{Refused, done};
 use crate::route::{Answer, Order};
 use crate::surface::Core;
 use crate::view::View;
-
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Longest name for people, in bytes; the cluster refuses longer ones too, but later.
 const NAME_BYTES_MAX: usize = 128;
 
 pub(super) async fn join(core: Arc<Core>, order: Order) -> Answer {
     let view = formed(&core)?;
-    if prefers_redirect(&order.head.headers)
-        && let Some(reply) = redirect(&core, &view, &order)
-    {
-        return Ok(reply);
-    }
     let request: api::JoinRequest = body::parse(&order.body)?;
     let wanted = checked(&view, request)?;
     let outcome = core
@@ -52,48 +44,6 @@ pub(super) async fn join(core: Arc<Core>, order: Order) -> Answer {
         },
     };
     Ok(done(StatusCode::OK, Some(core.view().version()), &answer))
-}
-
-/// Whether the caller asked to be sent to the leader (RFC 7240), as the Go library always does.
-fn prefers_redirect(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(PREFER)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|list| {
-            list.split(',')
-                .any(|one| one.trim().eq_ignore_ascii_case("redirect"))
-        })
-}
-
-/// The way to the leader, unless this node is it or knows none.
-fn redirect(core: &Core, view: &View, order: &Order) -> Option<Reply> {
-    let status = core.backend.status();
-    if status.role == Role::Leader {
-        return None;
-    }
-    let leader = view.state().member_by_node(status.leader?.as_str())?;
-    let address = &leader.http_address;
-    let scheme = if core.config.encrypted {
-        "https"
-    } else {
-        "http"
-    };
-    let path = order.head.uri.path();
-    let location = HeaderValue::from_str(&format!("{scheme}://{address}{path}"));
-    let answer = api::JoinRedirect {
-        error: "not the leader".to_owned(),
-        leader_id: leader.node.to_string(),
-        leader_ip: address.clone(),
-        message: format!("Please retry join request to leader at {address}"),
-    };
-    let mut reply = done(
-        StatusCode::TEMPORARY_REDIRECT,
-        Some(view.version()),
-        &answer,
-    );
-    reply.headers_mut().insert(LOCATION, location.ok()?);
-    Some(reply)
 }
 
 /// Checks what can be checked before anybody is dialled.

@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod consensus;
 mod custom;
+mod described;
 mod health;
 mod join;
 mod metrics;
@@ -115,6 +116,7 @@ pub(crate) static ROUTES: &[Route] = &[
     look("/nodes/{id}/may-stop", false, questions::may_stop),
     wait("/table", table::table),
     wait("/watch", table::watch),
+    look("/openapi.json", true, described::document),
     look("/explain/{id}", false, questions::explain),
     look("/explain/{id}/why-not/{node}", false, questions::why_not),
     act(Method::GET, "/owned", Role::Read, |core, order| {

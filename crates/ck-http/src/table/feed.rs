@@ -46,7 +46,12 @@ struct Item {
 enum What {
     /// The whole table, of a new incarnation.
     Table,
-    Delta(TableDelta),
+    /// What differs from the table at `since`. A reader that has one from in between, of another node
+    /// that looked at another moment, is not told what was undone meanwhile.
+    Delta {
+        since: Place,
+        delta: TableDelta,
+    },
     Lifecycle,
 }
 
@@ -54,7 +59,7 @@ impl Item {
     /// Memory it takes, about: a change is kept as text and as data.
     const fn weight(&self) -> usize {
         match self.what {
-            What::Delta(_) => 2 * self.event.len(),
+            What::Delta { .. } => 2 * self.event.len(),
             _ => self.event.len(),
         }
     }
@@ -220,19 +225,25 @@ impl Feed {
 
     /// The next events for a reader.
     pub(crate) fn take(&self, cursor: &mut Cursor) -> Taken {
-        let kept = self.kept();
+        let mut kept = self.kept();
         let Some(skip) = cursor.next.checked_sub(kept.first) else {
             return Taken::Behind;
         };
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let mut skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let mut events = Vec::new();
-        for item in kept.items.iter().skip(skip) {
+        while let Some(item) = kept.items.get(skip) {
             if events.len() >= TAKEN_MAX {
                 break;
             }
+            skip += 1;
             cursor.next += 1;
             let told_of = matches!(item.what, What::Lifecycle);
             if !told_of && item.place <= cursor.floor {
+                continue;
+            }
+            if matches!(item.what, What::Delta { since, .. } if since < cursor.floor) {
+                cursor.floor = Place::of(&kept.now);
+                events.push(kept.whole());
                 continue;
             }
             cursor.floor = cursor.floor.max(item.place);
@@ -291,7 +302,8 @@ impl Kept {
         // From the last one that was told of: those in between differ in nothing.
         delta.from = self.told.version;
         let event = event(name::DELTA, Some(place), &delta);
-        let what = What::Delta(delta);
+        let since = Place::of(&self.now);
+        let what = What::Delta { since, delta };
         Some(Item { place, what, event })
     }
 
@@ -308,7 +320,7 @@ impl Kept {
     }
 
     fn advance(&self, table: &mut TableAnswer, item: &Item) {
-        if let What::Delta(delta) = &item.what {
+        if let What::Delta { delta, .. } = &item.what {
             let applied = table.apply(delta);
             debug_assert!(
                 applied.is_ok(),

@@ -114,7 +114,8 @@ impl Watcher {
 
     fn alive(&self) -> Bytes {
         let place = self.cursor.floor;
-        let version = place.version;
+        // A reader that has seen more elsewhere is not told that this node has it, too.
+        let version = place.version.min(self.feed.place().version);
         event(name::HEARTBEAT, Some(place), &Heartbeat { version })
     }
 

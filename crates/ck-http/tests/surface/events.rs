@@ -1,5 +1,7 @@
 //! A caller that follows the table.
 
+use std::time::Instant;
+
 use ck_api::{TableAnswer, TableDelta};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -100,7 +102,10 @@ impl Watch {
 
     /// The next event that is of the table.
     pub(crate) async fn of_table(&mut self) -> Told {
+        let began = Instant::now();
         loop {
+            // Heartbeats alone would go on for ever.
+            assert!(began.elapsed() < PATIENCE, "something of the table comes");
             let told = self.next().await.expect("the stream goes on");
             if told.name == "table" || told.name == "delta" {
                 return told;

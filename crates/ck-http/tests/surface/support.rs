@@ -179,14 +179,6 @@ impl Live {
         read_to_end(&mut stream).await
     }
 
-    /// Sends bytes and no more after them, and reads until the server closes.
-    pub(crate) async fn raw_half(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = self.connect().await;
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.shutdown().await;
-        read_to_end(&mut stream).await
-    }
-
     /// The version of the table.
     pub(crate) fn version(&self) -> u64 {
         ck_http::Backend::state(&*self.fake).version().0

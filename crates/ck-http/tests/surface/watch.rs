@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ck_api::{Lifecycle, TableAnswer};
-use ck_control::Command;
+use ck_control::{Command, Move, Party, TransferCommand, Trigger};
+use ck_core::PartitionId;
 use ck_http::fake::Fake;
 use ck_http::{Limits, Request, Surface, SurfaceConfig};
 use http_body_util::{BodyExt as _, Empty};
@@ -274,4 +275,63 @@ async fn a_stop_ends_streams_and_waiting_at_once() {
     assert!(watch.ended, "with its last chunk");
     let got = parse(&crate::support::read_to_end(&mut waiting).await);
     assert_eq!(got.code(), "behind");
+}
+
+/// Begins a move of the primary role of one partition, which changes its state and nothing else.
+fn move_one(live: &Live, partition: PartitionId) {
+    let state = ck_http::Backend::state(&*live.fake);
+    let holder = state
+        .partition(partition)
+        .and_then(|one| one.holder)
+        .unwrap();
+    let row = state.row_members(partition);
+    let target = *row.iter().find(|one| **one != holder.member).unwrap();
+    let step = TransferCommand::Open(Move {
+        partition,
+        source: Party {
+            member: holder.member,
+            session: holder.session,
+        },
+        target: Party {
+            member: target,
+            session: state.member(target).unwrap().session.unwrap(),
+        },
+        handoff: true,
+        leaving: None,
+        reason: Trigger::Manual,
+        force: false,
+    });
+    let office = state.office().map(|office| office.id);
+    live.fake.apply(Command::Transfer { office, step }).unwrap();
+}
+
+/// Bytes of what is told of one partition's change, in a cluster of that many.
+async fn bytes_of_a_change(partition_count: u32) -> usize {
+    let config = ck_control::Config {
+        partitions: partition_count,
+        ..captured()
+    };
+    let live = Live::start(Fake::with_partitions(config, 3)).await;
+    let mut watch = Watch::open(&live, "", &[]).await;
+    let mut table = watch.next().await.unwrap().table();
+    assert_eq!(table.rows.len(), partition_count as usize);
+    move_one(&live, PartitionId(partition_count - 1));
+    let told = watch.of_table().await;
+    let delta = told.delta();
+    assert_eq!(
+        (delta.rows.len(), delta.rows[0].state.as_str()),
+        (1, "moving")
+    );
+    table.apply(&delta).unwrap();
+    assert_eq!(table, now(&live).await);
+    told.data.len()
+}
+
+#[tokio::test]
+async fn a_change_costs_no_more_where_there_are_more_partitions() {
+    let (few, many) = (bytes_of_a_change(64).await, bytes_of_a_change(4096).await);
+    assert!(
+        many <= 2 * few,
+        "{many} bytes at 4,096 partitions, {few} at 64"
+    );
 }

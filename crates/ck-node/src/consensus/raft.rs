@@ -226,12 +226,16 @@ fn check_log(store: &Store) -> Result<(), StoreError> {
 /// Turns the core's figures into ours, for as long as anybody looks.
 fn follow(raft: &Raft, silent_after_ms: u64) -> watch::Receiver<SubstrateStatus> {
     let mut metrics = raft.metrics();
-    let (sender, receiver) =
-        watch::channel(SubstrateStatus::read(&metrics.borrow(), silent_after_ms));
+    let none = SubstrateStatus::default();
+    let first = SubstrateStatus::read(&metrics.borrow(), silent_after_ms, &none);
+    let (sender, receiver) = watch::channel(first);
     tokio::spawn(async move {
         loop {
             let ended = metrics.changed().await.is_err();
-            let mut status = SubstrateStatus::read(&metrics.borrow_and_update(), silent_after_ms);
+            let last = sender.borrow().clone();
+            let now = metrics.borrow_and_update();
+            let mut status = SubstrateStatus::read(&now, silent_after_ms, &last);
+            drop(now);
             if ended && status.failed.is_none() {
                 status.failed = Some("the core has ended".to_owned());
             }

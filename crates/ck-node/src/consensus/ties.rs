@@ -109,13 +109,15 @@ fn pause(longest: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn status(term: u64, leader: Option<u64>, voters: &[u64]) -> SubstrateStatus {
         SubstrateStatus {
             term,
             leader: leader.map(MemberNumber),
-            voters: voters.iter().copied().map(MemberNumber).collect(),
+            voters: Arc::new(voters.iter().copied().map(MemberNumber).collect()),
             ..SubstrateStatus::default()
         }
     }

@@ -24,7 +24,7 @@ pub(super) const PROPOSALS_MAX: usize = 256;
 
 /// Confirmations of leadership that may begin in the time between two renewals of one node. Each asks
 /// every voter and covers all renewals that have arrived, so more of them would only cost more.
-const ROUNDS_A_RENEWAL: u32 = 40;
+const ROUNDS_A_RENEWAL: u32 = 20;
 
 impl Control {
     /// Performs all outputs, and publishes what this node may act on.

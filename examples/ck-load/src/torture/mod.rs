@@ -60,6 +60,8 @@ pub struct Torture {
     pub keys: u64,
     /// Bytes of a value.
     pub value_bytes: usize,
+    /// One value in so many is empty, or on one key has 8 MiB; 0 is none.
+    pub odd_values: u32,
     /// How long it lasts.
     pub length: Duration,
     /// The service's lease, which pauses outlast.
@@ -156,6 +158,7 @@ impl Torture {
             distribution: Distribution::Uniform,
             mix: "get:45,put:30,cas:20,delete:5".parse().expect("a mix"),
             value_bytes: self.value_bytes,
+            odd_values: self.odd_values,
             rate: None,
             duration: self.length,
             warmup: Duration::ZERO,
@@ -269,6 +272,7 @@ impl Torture {
             told: setting.recorder.map(Recorder::told),
             partitions: setting.partitions,
             run: 0,
+            odd: Arc::default(),
         };
         let mut client = Client::new(shared, self.clients);
         for key in 0..self.keys {

@@ -24,7 +24,11 @@ pub struct Verdict {
     pub operations: u64,
     /// Of these, writes that were acknowledged.
     pub acknowledged: u64,
-    /// Of these, of unknown outcome.
+    /// Of these, of values without a byte.
+    pub empty_values: u64,
+    /// And of values of 8 MiB.
+    pub large_values: u64,
+    /// Operations of unknown outcome.
     pub unknown: u64,
     /// Changes of a primary that were seen.
     pub changes: u64,
@@ -81,6 +85,8 @@ impl Verdict {
             faults: faults.collect(),
             operations: report.operations,
             acknowledged: report.acknowledged,
+            empty_values: summary.empty_values,
+            large_values: summary.large_values,
             unknown: report.unknown,
             changes: report.changes,
             overlapping: report.overlapping,
@@ -99,6 +105,8 @@ impl fmt::Display for Verdict {
             seed,
             operations,
             acknowledged,
+            empty_values,
+            large_values,
             unknown,
             changes,
             overlapping,
@@ -118,7 +126,7 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "seed {seed}: {verdict}; {operations} operations ({per_second:.0} a second), {acknowledged} \
-             acknowledged writes, {lost_writes} lost, {unknown} of unknown outcome, {share:.2} % during \
+             acknowledged writes ({empty_values} of empty values, {large_values} of 8 MiB), {lost_writes} lost, {unknown} of unknown outcome, {share:.2} % during \
              {changes} changes of a primary; {faults} events; ready {healed_ms} ms after healing, copies \
              alike {equal_ms} ms later"
         )?;

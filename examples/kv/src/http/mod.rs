@@ -12,7 +12,7 @@ use ck_http::{
     fence, header, json_reply, problem, read_body,
 };
 use ck_node::{BoxFuture, FencingToken, Handle, PartitionId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::KvError;
 use crate::kv::{Core, Kv};
@@ -20,6 +20,7 @@ use crate::ops::{Condition, Consistency};
 use crate::peer::{FRAME_BYTES_MAX, PEER_PATH};
 use crate::record::{Effect, VALUE_BYTES_MAX};
 use crate::stamp::Stamp;
+use crate::wire::{Chunk, Message as _, Recent};
 
 /// Below it, one path a key.
 const KEY_PATH: &str = "/kv/";
@@ -33,6 +34,9 @@ const BODY: Duration = Duration::from_secs(30);
 /// Memory that bodies may take up at a time, in units of [`UNIT`].
 const BODIES: usize = 4_096;
 const UNIT: usize = 64 << 10;
+
+/// Units for an answer that hands records out: a value of the largest, and some.
+const ANSWER_UNITS: usize = 160;
 
 /// What a request came to: an answer, or the problem to answer with.
 type Answer = Result<Reply, Box<Problem>>;
@@ -130,27 +134,9 @@ impl Kv {
         &self,
         headers: &HeaderMap,
         body: Incoming,
-    ) -> Result<(Bytes, Option<tokio::sync::SemaphorePermit<'static>>), Box<Problem>> {
+    ) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Box<Problem>> {
         static MEMORY: Semaphore = Semaphore::const_new(BODIES);
-        let declared = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
-            .unwrap_or(VALUE_BYTES_MAX)
-            .min(VALUE_BYTES_MAX);
-        let units = u32::try_from(declared.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let busy = || {
-            let detail = "as many bodies are being taken as fit into memory; try again in a moment";
-            Box::new(Problem::new(Code::Overloaded, detail).with_retry_after_ms(200))
-        };
-        let permit = match units {
-            0 => None,
-            units => Some(
-                tokio::time::timeout(BODY, MEMORY.acquire_many(units))
-                    .await
-                    .map_err(|_| busy())?
-                    .map_err(|_| busy())?,
-            ),
-        };
+        let permit = memory(&MEMORY, headers, VALUE_BYTES_MAX, 0).await?;
         Ok((read_body(body, VALUE_BYTES_MAX, BODY).await?, permit))
     }
 
@@ -182,12 +168,46 @@ impl Kv {
             return Ok(problems::other_methods(request.method(), "POST"));
         }
         let path = request.uri().path()[PEER_PATH.len()..].to_owned();
-        let body = read_body(request.into_body(), FRAME_BYTES_MAX, BODY).await?;
+        // A share of its own: nodes get on while clients fill theirs, which wait for them.
+        static MEMORY: Semaphore = Semaphore::const_new(BODIES);
+        let (head, body) = request.into_parts();
+        // Answers that hand records out are larger than their questions.
+        let least = match &*path {
+            Chunk::PATH | Recent::PATH => ANSWER_UNITS,
+            _ => 1,
+        };
+        let _memory = memory(&MEMORY, &head.headers, FRAME_BYTES_MAX, least).await?;
+        let body = read_body(body, FRAME_BYTES_MAX, BODY).await?;
         match self.core.answer(&path, body).await {
             Ok(frame) => Ok(Reply::new(frame.into())),
             Err(error) => Err(problems::of_peer(&error)),
         }
     }
+}
+
+/// Takes memory for a body as long as its head says, at most `most` bytes and at least so many units.
+/// It is given back with the permit, once the request was answered.
+async fn memory(
+    all: &'static Semaphore,
+    headers: &HeaderMap,
+    most: usize,
+    least: usize,
+) -> Result<Option<SemaphorePermit<'static>>, Box<Problem>> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .map_or(most, |length| length.min(most));
+    let units = declared.div_ceil(UNIT).max(least);
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    let busy = || {
+        let detail = "as many bodies are being taken as fit into memory; try again in a moment";
+        Box::new(Problem::new(Code::Overloaded, detail).with_retry_after_ms(200))
+    };
+    if units == 0 {
+        return Ok(None);
+    }
+    let permit = tokio::time::timeout(BODY, all.acquire_many(units)).await;
+    permit.map_err(|_| busy())?.map(Some).map_err(|_| busy())
 }
 
 impl Ask {
@@ -242,4 +262,43 @@ fn tagged(mut reply: Reply, stamp: Stamp) -> Reply {
         reply.headers_mut().insert(header::CONTENT_TYPE, octets);
     }
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(length: Option<&'static str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(
+                header::CONTENT_LENGTH,
+                header::HeaderValue::from_static(length),
+            );
+        }
+        headers
+    }
+
+    /// All bodies together, whoever sends them: one that does not say how long it is counts as the
+    /// longest.
+    #[tokio::test(start_paused = true)]
+    async fn bodies_in_flight_are_bounded_in_common() {
+        let all: &'static Semaphore = Box::leak(Box::new(Semaphore::new(20)));
+        let most = 8 * UNIT;
+        let take = |length: Option<&'static str>, least| async move {
+            memory(all, &declared(length), most, least).await
+        };
+        let none = take(Some("0"), 0).await.unwrap();
+        assert!(none.is_none());
+        let small = take(Some("1"), 0).await.unwrap();
+        let unsaid = take(None, 0).await.unwrap();
+        let liar = take(Some("99999999999"), 0).await.unwrap();
+        assert_eq!(all.available_permits(), 20 - 1 - 8 - 8);
+        let answer = take(Some("1"), 3).await.unwrap();
+        assert_eq!(all.available_permits(), 0);
+        let busy = take(Some("1"), 0).await.unwrap_err();
+        assert_eq!(busy.known_code(), Some(Code::Overloaded));
+        drop((small, unsaid, liar, answer));
+        assert_eq!(all.available_permits(), 20);
+    }
 }

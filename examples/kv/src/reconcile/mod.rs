@@ -175,7 +175,7 @@ impl Round<'_> {
                 in_sync.push(copy.member);
                 continue;
             }
-            let (core, append) = (Arc::clone(self.core), self.missing(&here, &copy)?);
+            let (core, append) = (Arc::clone(self.core), self.missing(&here, &copy).await?);
             let member = copy.member;
             bringing.spawn(async move {
                 let Some(append) = append else {
@@ -300,7 +300,9 @@ impl Round<'_> {
         if received.await?.iter().any(Result::is_err) {
             return Err(lacks());
         }
-        let meta = self.core.store.meta(self.partition.0)?.unwrap_or_default();
+        let partition = self.partition.0;
+        let meta = self.core.reading(move |store| store.meta(partition));
+        let meta = meta.await?.unwrap_or_default();
         if meta.position != longest.standing.position {
             return Err(lacks());
         }
@@ -308,12 +310,16 @@ impl Round<'_> {
     }
 
     /// What brings a copy to where this one stands; `None` when that is not kept any more.
-    fn missing(&self, here: &Standing, copy: &Copy) -> Result<Option<Append>, ReconcileError> {
+    async fn missing(
+        &self,
+        here: &Standing,
+        copy: &Copy,
+    ) -> Result<Option<Append>, ReconcileError> {
+        let (partition, after) = (self.partition.0, copy.standing.position);
         let recent = self
             .core
-            .store
-            .recent(self.partition.0, copy.standing.position)?;
-        Ok(recent.ok().map(|records| Append {
+            .reading(move |store| store.recent(partition, after));
+        Ok(recent.await?.ok().map(|records| Append {
             sections: vec![Section {
                 partition: self.partition.0,
                 grant: self.grant,

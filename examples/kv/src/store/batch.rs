@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use ck_node::Proof;
 use redb::ReadableTable as _;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::Queued;
 use super::data::{self, Permit, Rows};
 use super::job::{Append, Done, Fill, Job};
 use super::meta::{Meta, TRACES_MAX};
@@ -326,14 +328,17 @@ pub(super) struct Slot {
     pub(super) job: Option<Job>,
     append: Option<Append>,
     done: Option<Done>,
+    /// Given back with the answer.
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Slot {
-    pub(super) const fn new(job: Job) -> Self {
+    pub(super) fn new(queued: Queued) -> Self {
         Self {
-            job: Some(job),
+            job: Some(queued.job),
             append: None,
             done: None,
+            _memory: queued.memory,
         }
     }
 

@@ -27,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase as _, TableDefinition};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::wire::FORMAT;
 use space::Space;
@@ -46,6 +46,16 @@ const NODE_FILE: &str = "node.redb";
 /// Jobs that may wait; a further one waits for room.
 const QUEUE: usize = 4_096;
 
+/// Memory of jobs that wait or are being committed, in units of [`UNIT`]; a job that is larger by
+/// itself takes all of it.
+const QUEUE_UNITS: usize = 64 << 10;
+
+/// Bytes of one unit.
+const UNIT: usize = 1 << 10;
+
+/// Questions that read the file at a time, each on a thread that may wait for the disk.
+const READS: usize = 64;
+
 /// Memory for pages, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -56,12 +66,33 @@ pub(crate) struct Store {
     space: Arc<Space>,
     sink: Arc<OnceLock<Arc<dyn Sink>>>,
     on_fatal: OnFatal,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Queued>,
+    memory: Arc<Semaphore>,
+    /// One permit for each question that reads the file.
+    pub(crate) reads: Arc<Semaphore>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// Room for one job, taken before a record is given its place.
-pub(crate) type Room<'a> = mpsc::Permit<'a, Job>;
+pub(crate) struct Room<'a> {
+    place: mpsc::Permit<'a, Queued>,
+    memory: OwnedSemaphorePermit,
+}
+
+impl Room<'_> {
+    /// Hands the job over, which is no larger than the room was taken for.
+    pub(crate) fn send(self, job: Job) {
+        let memory = self.memory;
+        self.place.send(Queued { job, memory });
+    }
+}
+
+/// A job in the queue, and its share of the memory until it was answered.
+#[derive(Debug)]
+struct Queued {
+    job: Job,
+    memory: OwnedSemaphorePermit,
+}
 
 impl Store {
     /// Opens the store in a node's data directory, or makes one there.
@@ -133,6 +164,8 @@ impl Store {
             sink,
             on_fatal,
             jobs,
+            memory: Arc::new(Semaphore::new(QUEUE_UNITS)),
+            reads: Arc::new(Semaphore::new(READS)),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -142,9 +175,14 @@ impl Store {
         let _ = self.sink.set(sink);
     }
 
-    /// Room for a job, waited for.
-    pub(crate) async fn room(&self) -> Result<Room<'_>, StoreError> {
-        self.jobs.reserve().await.map_err(|_| self.closed())
+    /// Room for a job of so many bytes, waited for.
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Room<'_>, StoreError> {
+        let units = bytes.div_ceil(UNIT).clamp(1, QUEUE_UNITS);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.memory).acquire_many_owned(units);
+        let memory = memory.await.map_err(|_| self.closed())?;
+        let place = self.jobs.reserve().await.map_err(|_| self.closed())?;
+        Ok(Room { place, memory })
     }
 
     /// Hands a job over, and waits until it is on the disk.
@@ -153,7 +191,8 @@ impl Store {
         job: impl FnOnce(oneshot::Sender<T>) -> Job,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.room().await?.send(job(reply));
+        let job = job(reply);
+        self.room(job.weight()).await?.send(job);
         answer.await.map_err(|_| self.closed())
     }
 

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use super::batch::{Batch, Copies, Progress, Slot};
 use super::data;
-use super::job::{Done, Job};
+use super::job::Done;
 use super::meta::Meta;
 use super::space::Space;
-use super::{DATA, META};
+use super::{DATA, META, Queued};
 use crate::planted::Bug;
 use crate::stamp::Grant;
 use crate::wire::Refused;
@@ -73,15 +73,15 @@ pub(super) fn load(db: &Database) -> Result<Copies, redb::Error> {
 }
 
 impl Task {
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
         while let Some(first) = queue.blocking_recv() {
-            let mut weight = first.weight();
+            let mut weight = first.job.weight();
             let mut batch = vec![Slot::new(first)];
             while batch.len() < BATCH_JOBS
                 && weight < BATCH_BYTES
                 && let Ok(job) = queue.try_recv()
             {
-                weight += job.weight();
+                weight += job.job.weight();
                 batch.push(Slot::new(job));
             }
             if self.looked.is_none_or(|at| at.elapsed() >= SPACE_EVERY) {

@@ -5,11 +5,22 @@
 )]
 
 mod api;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod crash;
+#[cfg(target_os = "linux")]
+mod cuts;
 mod dev;
+#[cfg(target_os = "linux")]
+mod fencing;
+mod followed;
 mod moving;
 mod pause;
 #[cfg(target_os = "linux")]
 mod power;
 mod routed;
+#[cfg(target_os = "linux")]
+mod stages;
 mod support;
+#[cfg(target_os = "linux")]
+mod torn;

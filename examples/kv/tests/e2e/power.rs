@@ -1,27 +1,12 @@
 //! Power loss on every node at once: a preloaded library drops what was not synced.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::support::{Cluster, Node, Writers};
-
-fn library(directory: &Path) -> PathBuf {
-    let support =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/ck-cli/tests/e2e/support");
-    let library = directory.join("power_loss.so");
-    let built = Command::new("cc")
-        .args(["-O1", "-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(support.join("power_loss.c"))
-        .status()
-        .expect("cc is there: the Rust toolchain links with it");
-    assert!(built.success());
-    library
-}
+use crate::support::{Cluster, Node, Writers, preloaded};
 
 fn cluster() -> Cluster {
     let mut cluster = Cluster::of(3, 0, &["--partitions", "4"]);
-    let library = library(cluster.directory()).display().to_string();
+    let library = preloaded(cluster.directory(), "power_loss")
+        .display()
+        .to_string();
     for node in &mut cluster.nodes {
         let data = node.data.display().to_string();
         node.environment = vec![

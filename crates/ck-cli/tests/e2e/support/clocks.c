@@ -1,7 +1,9 @@
 /*
  * Clocks that jump. Preloaded into a process, it adds two numbers of nanoseconds, kept in the file
- * named by CK_CLOCKS, to what the wall clock and CLOCK_BOOTTIME say. The file is mapped, so a number
- * that is written to it counts from the next reading on. The monotonic clock is left alone.
+ * named by CK_CLOCKS, to what the wall clock and CLOCK_BOOTTIME say. Two more, which may be left out,
+ * make CLOCK_BOOTTIME run faster, or slower where it is negative, by so many thousandths from a
+ * time on that this clock would show by itself. The file is mapped, so a number that is written to
+ * it counts from the next reading on. The monotonic clock is left alone.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,6 +18,7 @@
 
 struct jumps {
     long long wall, boot;
+    long long since, permille; /* zeros beyond the end of a shorter file */
 };
 
 static const volatile struct jumps *jumps(void) {
@@ -35,7 +38,11 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
     int result = syscall(SYS_clock_gettime, clock, out);
     long long by = 0;
     if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) by = jumps()->wall;
-    if (clock == CLOCK_BOOTTIME) by = jumps()->boot;
+    if (clock == CLOCK_BOOTTIME) {
+        long long gone = out->tv_sec * BILLION + out->tv_nsec - jumps()->since;
+        by = jumps()->boot;
+        if (gone > 0) by += gone * jumps()->permille / 1000; /* never back, even by a nanosecond */
+    }
     if (result == 0 && by) {
         long long at = out->tv_sec * BILLION + out->tv_nsec + by;
         if (at < 0) at = 0;

@@ -3,15 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn cc(flags: &[&str], source: &str, output: PathBuf) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/support");
-    let source = folder.join(source).with_extension("c");
+/// The sources, by name. They come along with whichever package's tests include this file.
+const SOURCES: [(&str, &str); 3] = [
+    ("clocks", include_str!("clocks.c")),
+    ("power_loss", include_str!("power_loss.c")),
+    ("switch", include_str!("switch.c")),
+];
+
+fn cc(flags: &[&str], name: &str, output: PathBuf) -> PathBuf {
+    let source = SOURCES.iter().find(|(known, _)| *known == name);
+    let (_, text) = source.unwrap_or_else(|| panic!("there is no {name}.c"));
+    let source = output.with_extension("c");
+    std::fs::write(&source, text).expect("the folder can be written");
     let built = Command::new("cc")
         .args(flags)
         .args([Path::new("-o"), &output, &source])
         .status()
         .expect("cc is there: the Rust toolchain links with it");
-    assert!(built.success(), "cc failed on {}", source.display());
+    assert!(built.success(), "cc failed on {name}.c");
     output
 }
 

@@ -38,7 +38,8 @@ pub(crate) fn request(
     body: &[u8],
     bound: Duration,
 ) -> io::Result<Reply> {
-    answer(send(address, method, path, headers, body, bound)?)
+    let stream = send(address, method, path, headers, body, bound)?;
+    read(stream, method != "HEAD")
 }
 
 /// Sends a request over its own connection, without waiting for an answer.
@@ -67,13 +68,18 @@ pub(crate) fn send(
 }
 
 /// The answer to what was sent.
-pub(crate) fn answer(mut stream: TcpStream) -> io::Result<Reply> {
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all)?;
-    parse(&all).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP response"))
+pub(crate) fn answer(stream: TcpStream) -> io::Result<Reply> {
+    read(stream, true)
 }
 
-fn parse(all: &[u8]) -> Option<Reply> {
+fn read(mut stream: TcpStream, has_body: bool) -> io::Result<Reply> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all)?;
+    parse(&all, has_body)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP response"))
+}
+
+fn parse(all: &[u8], has_body: bool) -> Option<Reply> {
     let end = all.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&all[..end]).ok()?;
     let mut lines = head.split("\r\n");
@@ -83,7 +89,9 @@ fn parse(all: &[u8]) -> Option<Reply> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let rest = &all[end + 4..];
-    let body = if headers
+    let body = if !has_body {
+        rest.to_vec()
+    } else if headers
         .get("transfer-encoding")
         .is_some_and(|how| how == "chunked")
     {

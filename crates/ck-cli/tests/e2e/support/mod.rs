@@ -13,6 +13,8 @@ pub(crate) mod ports;
 mod process;
 mod wait;
 pub(crate) mod watch;
+#[cfg(target_os = "linux")]
+pub(crate) mod world;
 
 pub(crate) use cluster::{BOUND, Cluster, Server};
 #[cfg(target_os = "linux")]

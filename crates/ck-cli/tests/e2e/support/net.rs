@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use super::{Cluster, Server, compiled};
+use super::compiled;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -97,6 +97,16 @@ impl Net {
         std::net::Ipv4Addr::new(10, 213, 0, last)
     }
 
+    /// Where a node, from 0, listens for HTTP.
+    pub(crate) fn http(&self, node: usize) -> SocketAddr {
+        SocketAddr::from((self.address(node + 1), 8080))
+    }
+
+    /// The namespace of a node, from 0.
+    pub(crate) fn namespace(&self, node: usize) -> String {
+        self.names[node + 1].clone()
+    }
+
     /// Moves this thread, and what it starts, to the test's end.
     fn enter(&self) {
         let path = Path::new("/var/run/netns").join(&self.names[0]);
@@ -138,14 +148,8 @@ impl Drop for Net {
     }
 }
 
-/// A cluster in such a network. The nodes end before the network does.
-pub(crate) struct World {
-    pub(crate) cluster: Cluster,
-    pub(crate) net: Net,
-}
-
-/// Runs a test over `nodes` nodes that are ready, or says why it cannot.
-pub(crate) fn in_namespaces(nodes: usize, flags: &[&str], test: impl FnOnce(&mut World) + Send) {
+/// Runs a test in a network for `nodes` nodes, or says why it cannot.
+pub(crate) fn in_namespaces(nodes: usize, test: impl FnOnce(Net) + Send) {
     let net = match Net::lay(nodes) {
         Ok(net) => net,
         Err(reason) => {
@@ -157,31 +161,10 @@ pub(crate) fn in_namespaces(nodes: usize, flags: &[&str], test: impl FnOnce(&mut
     std::thread::scope(|scope| {
         let run = scope.spawn(move || {
             net.enter();
-            let cluster = cluster(&net, nodes, flags);
-            let mut world = World { cluster, net };
-            world.cluster.start_all();
-            world.cluster.wait_until_ready();
-            test(&mut world);
+            test(net);
         });
         if let Err(panic) = run.join() {
             std::panic::resume_unwind(panic);
         }
     });
-}
-
-fn cluster(net: &Net, nodes: usize, flags: &[&str]) -> Cluster {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let http = |node: usize| SocketAddr::from((net.address(node + 1), 8080));
-    let join: Vec<String> = (0..nodes).map(|node| http(node).to_string()).collect();
-    let servers = (0..nodes)
-        .map(|node| {
-            let mut server = Server::new(&format!("node-{}", node + 1), 0, directory.path())
-                .with(&["--insecure", "--join", &join.join(",")])
-                .with(flags);
-            server.http = http(node);
-            server.inside = Some(net.names[node + 1].clone());
-            server
-        })
-        .collect();
-    Cluster { servers, directory }
 }

@@ -4,7 +4,12 @@
  * A SIGKILL then leaves what a power cut would leave: what was synced, and nothing else.
  *
  * With CK_SHIM_IGNORE_FSYNC set, fsync reports success and carries nothing. While the file named by
- * CK_SHIM_FAIL_FSYNC_WHILE exists, fsync fails with EIO.
+ * CK_SHIM_FAIL_FSYNC_WHILE exists, fsync fails with EIO. While the one named by CK_SHIM_HOLD_FSYNC_WHILE
+ * exists, fsync does not return, and a file of that name with ".held" behind it says that one waits.
+ *
+ * With CK_SHIM_TEAR set, the first half of each page that is written reaches the file at once, and
+ * every third page whole; the rest waits for fsync. A SIGKILL then leaves what a power cut in the
+ * middle of writing back leaves.
  *
  * Not modelled: mmap, splice and their like; the directory entry of a new file is durable at once.
  */
@@ -120,6 +125,16 @@ static struct page *touch(struct file *f, int fd, off_t number) {
     return p;
 }
 
+/* A part of what was just written reaches the disk without having been asked for. */
+static void tear(struct file *f, int fd, off_t number) {
+    struct page *p = find(f, number);
+    size_t count = number % 3 ? PAGE / 2 : PAGE;
+    off_t at = number * PAGE;
+    if (!p || !getenv("CK_SHIM_TEAR")) return;
+    /* What it does not take, it would not have taken at the cut either. */
+    if (syscall(SYS_pwrite64, fd, p->bytes, count, at) < 0) errno = 0;
+}
+
 static ssize_t overlay_write(struct file *f, int fd, const void *from, size_t count, off_t at) {
     const unsigned char *bytes = from;
     for (size_t done = 0; done < count;) {
@@ -127,6 +142,7 @@ static ssize_t overlay_write(struct file *f, int fd, const void *from, size_t co
         size_t within = here % PAGE, part = PAGE - within;
         if (part > count - done) part = count - done;
         memcpy(touch(f, fd, here / PAGE)->bytes + within, bytes + done, part);
+        tear(f, fd, here / PAGE);
         done += part;
     }
     if (at + (off_t)count > f->size) f->size = at + count;
@@ -366,6 +382,20 @@ int fstat64(int fd, struct stat64 *out) {
 
 /* ---- making it durable ---- */
 
+/* Without the lock: whoever reads and writes meanwhile does not wait. */
+static void held(int fd) {
+    const char *holding = getenv("CK_SHIM_HOLD_FSYNC_WHILE");
+    char told[PATH_MAX];
+    pthread_mutex_lock(&lock);
+    int ours = file_of(fd) != NULL;
+    pthread_mutex_unlock(&lock);
+    if (!holding || !ours || access(holding, F_OK) != 0) return;
+    snprintf(told, sizeof told, "%s.held", holding);
+    int mark = syscall(SYS_openat, AT_FDCWD, told, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (mark >= 0) syscall(SYS_close, mark);
+    while (access(holding, F_OK) == 0) usleep(1000);
+}
+
 static int sync_real(struct file *f, int fd, long call) {
     const char *failing = getenv("CK_SHIM_FAIL_FSYNC_WHILE");
     if (failing && access(failing, F_OK) == 0) {
@@ -376,8 +406,10 @@ static int sync_real(struct file *f, int fd, long call) {
     return getenv("CK_SHIM_IGNORE_FSYNC") ? 0 : syscall(call, fd);
 }
 int fsync(int fd) {
+    held(fd);
     OVERLAID(fd, f, syscall(SYS_fsync, fd), sync_real(f, fd, SYS_fsync));
 }
 int fdatasync(int fd) {
+    held(fd);
     OVERLAID(fd, f, syscall(SYS_fdatasync, fd), sync_real(f, fd, SYS_fdatasync));
 }

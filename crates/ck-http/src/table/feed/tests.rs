@@ -218,6 +218,26 @@ fn another_incarnation_is_told_whole_and_never_left_again() {
 }
 
 #[test]
+fn whoever_has_seen_in_between_what_was_joined_here_is_told_the_whole_table() {
+    let feed = Feed::new(table(30), 10, 1 << 20);
+    let mut next = table(35);
+    next.rows[1].epoch = 2;
+    feed.record(next.clone());
+    // Another node told of 32, at which a row was what it is neither before nor after.
+    let mut now = table(32);
+    now.rows[0].state = "moving".into();
+    let (mut cursor, first) = feed.begin(Some(Place::of(&now))).unwrap();
+    assert!(first.is_none());
+    assert!(drain(&feed, &mut cursor, &mut now));
+    assert_eq!(now, next);
+    next.version = 36;
+    next.rows[0].epoch = 2;
+    feed.record(next.clone());
+    assert!(drain(&feed, &mut cursor, &mut now), "and on from there");
+    assert_eq!(now, next);
+}
+
+#[test]
 fn whoever_has_seen_more_elsewhere_is_not_taken_back() {
     let feed = Feed::new(table(10), 10, 1 << 20);
     let ahead = Place {

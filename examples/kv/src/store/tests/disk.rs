@@ -52,3 +52,38 @@ async fn a_disk_that_is_nearly_full_takes_no_records_and_still_fences() {
     assert_eq!(fence(&store, 2).await, Ok(Stamp::ZERO));
     assert!(store.space().is_low());
 }
+
+/// A room that is not there yet is waited for.
+async fn has_room(store: &Store, bytes: usize) -> bool {
+    let within = std::time::Duration::from_millis(50);
+    tokio::time::timeout(within, store.room(bytes))
+        .await
+        .is_ok()
+}
+
+#[tokio::test]
+async fn jobs_that_wait_are_bounded_by_their_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let all = QUEUE_UNITS * UNIT;
+    let most = store.room(all - UNIT).await.unwrap();
+    assert!(has_room(&store, 1).await);
+    assert!(!has_room(&store, UNIT + 1).await, "more than is left");
+    drop(most);
+    // One that is larger than all of it has it alone.
+    let alone = store.room(2 * all).await.unwrap();
+    assert!(!has_room(&store, 1).await);
+    drop(alone);
+    // What a job took is given back once it was answered, not when it was handed over.
+    let large = "v".repeat(8 << 20);
+    for seq in 1..=12 {
+        let after = if seq == 1 {
+            Stamp::ZERO
+        } else {
+            stamp(1, seq - 1)
+        };
+        let taken = receive(&store, 1, after, vec![put(1, seq, "a", &large)]).await;
+        assert_eq!(taken, Ok(stamp(1, seq)));
+    }
+    assert!(has_room(&store, all).await);
+}

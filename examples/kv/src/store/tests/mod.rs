@@ -1,4 +1,5 @@
 mod disk;
+mod torn;
 
 use std::path::Path;
 use std::sync::Arc;

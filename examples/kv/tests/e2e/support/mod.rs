@@ -1,14 +1,25 @@
 //! Processes of `ck-kv` that make a cluster, and writers that remember what was acknowledged.
 
+#[cfg(target_os = "linux")]
+#[path = "../../../../../crates/ck-cli/tests/e2e/support/compiled.rs"]
+mod compiled;
+pub(crate) mod history;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/http.rs"]
 mod http;
+#[cfg(target_os = "linux")]
+#[path = "../../../../../crates/ck-cli/tests/e2e/support/net.rs"]
+pub(crate) mod net;
 mod node;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
 pub(crate) mod ports;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
+#[cfg(target_os = "linux")]
+pub(crate) mod wires;
 mod writers;
 
+#[cfg(target_os = "linux")]
+pub(crate) use compiled::{compiled, preloaded};
 pub(crate) use http::{Reply, answer, request, send};
 pub(crate) use node::Node;
 pub(crate) use wait::wait_for;
@@ -32,7 +43,7 @@ const PROBES: usize = 48;
 const REQUEST: Duration = Duration::from_secs(15);
 
 /// Clusters at a time, on a machine with few cores: leases are short here.
-static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(3), Condvar::new());
 
 /// The right to run a cluster.
 pub(crate) struct Place;
@@ -59,8 +70,6 @@ impl Drop for Place {
 /// Nodes with neighbouring ports and data in one temporary directory.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
-    join: String,
-    flags: Vec<String>,
     directory: TempDir,
     _place: Place,
 }
@@ -68,42 +77,48 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// `count` nodes that are not started, with room for `more`.
     pub(crate) fn of(count: u16, more: u16, flags: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
         let base = ports::block(count + more);
-        let join: Vec<_> = (0..count)
-            .map(|at| format!("127.0.0.1:{}", base + at))
-            .collect();
-        let mut cluster = Self {
-            nodes: Vec::new(),
-            join: join.join(","),
-            flags: flags.iter().map(ToString::to_string).collect(),
-            directory,
-            _place: Place::take(),
-        };
-        for at in 0..count + more {
-            let node = cluster.node(at, base + at);
-            cluster.nodes.push(node);
-        }
-        cluster
+        let addresses = (base..base + count + more).map(|port| ([127, 0, 0, 1], port).into());
+        Self::at(&addresses.collect::<Vec<_>>(), count.into(), flags)
     }
 
-    fn node(&self, at: u16, port: u16) -> Node {
-        let id = format!("node-{}", at + 1);
-        let mut flags = vec!["--join".to_owned(), self.join.clone()];
-        flags.extend(self.flags.iter().cloned());
-        Node {
-            http: SocketAddr::from(([127, 0, 0, 1], port)),
-            data: self
-                .directory
-                .path()
-                .canonicalize()
-                .expect("it is there")
-                .join(&id),
-            id,
-            flags,
-            environment: Vec::new(),
-            child: None,
+    /// Nodes at these addresses that are not started; the first `founders` are named to all of them.
+    fn at(addresses: &[SocketAddr], founders: usize, flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let folder = directory.path().canonicalize().expect("it is there");
+        let join = addresses[..founders].iter().map(ToString::to_string);
+        let join = join.collect::<Vec<_>>().join(",");
+        let all = ["--join", &join].into_iter().chain(flags.iter().copied());
+        let all: Vec<String> = all.map(ToOwned::to_owned).collect();
+        let node = |(http, number): (&SocketAddr, usize)| {
+            let id = format!("node-{number}");
+            Node {
+                http: *http,
+                data: folder.join(&id),
+                id,
+                flags: all.clone(),
+                environment: Vec::new(),
+                inside: None,
+                child: None,
+            }
+        };
+        Self {
+            nodes: addresses.iter().zip(1..).map(node).collect(),
+            directory,
+            _place: Place::take(),
         }
+    }
+
+    /// Nodes in a network that can be cut, not started.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn inside(net: &net::Net, count: usize, flags: &[&str]) -> Self {
+        let addresses: Vec<_> = (0..count).map(|node| net.http(node)).collect();
+        let flags = [&["--insecure"], flags].concat();
+        let mut cluster = Self::at(&addresses, count, &flags);
+        for (at, node) in cluster.nodes.iter_mut().enumerate() {
+            node.inside = Some(net.namespace(at));
+        }
+        cluster
     }
 
     /// `count` nodes that serve.
@@ -195,6 +210,16 @@ impl Cluster {
                 }
             }
             Some(copies)
+        })
+    }
+
+    /// The node that leads the log.
+    #[track_caller]
+    pub(crate) fn leader(&self) -> usize {
+        wait_for("somebody leads", BOUND, || {
+            let status = self.nodes[0].ask("GET", "/v1/cluster", b"")?.json();
+            let named = status["leader"].as_str()?;
+            self.nodes.iter().position(|node| node.id == named)
         })
     }
 

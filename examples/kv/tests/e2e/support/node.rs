@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{BOUND, REQUEST, Reply, request, wait_for};
 
 /// One node.
@@ -15,12 +18,23 @@ pub(crate) struct Node {
     pub(crate) data: PathBuf,
     pub(super) flags: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    /// The network namespace it runs in, when it is another one.
+    pub(super) inside: Option<String>,
     pub(super) child: Option<Child>,
 }
 
 impl Node {
     pub(crate) fn start(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ck-kv"));
+        let program = env!("CARGO_BIN_EXE_ck-kv");
+        let mut command = match &self.inside {
+            None => Command::new(program),
+            Some(name) => {
+                // Becomes the command, so the process is the node's.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().into_owned();
             let ours = text.starts_with("CK_") && text != "CK_KV_PLANTED";
@@ -59,12 +73,12 @@ impl Node {
         child.wait().expect("it can be waited for");
     }
 
+    /// Sends a signal, by its name without `SIG`; at once, since there is a race to be won at times.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("the node was started").id();
-        let sent = Command::new("kill")
-            .args(["-s", name, &pid.to_string()])
-            .status();
-        assert!(sent.expect("kill runs").success(), "{name} to {pid}");
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process number"));
+        let signal: Signal = format!("SIG{name}").parse().expect("a signal");
+        kill(pid, signal).unwrap_or_else(|error| panic!("{name} to {pid}: {error}"));
     }
 
     /// Waits until the process has ended by itself.
@@ -74,6 +88,12 @@ impl Node {
         let status = wait_for(&what, BOUND, || child.try_wait().expect("it can be asked"));
         self.child = None;
         status.code()
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("the node was started");
+        child.try_wait().expect("it can be asked").is_some()
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<Reply> {
