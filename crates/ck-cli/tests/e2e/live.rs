@@ -11,7 +11,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
-use crate::support::{BOUND, Cluster, Process, ck, run, wait_for};
+use crate::support::{BOUND, Cluster, Process, Server, ck, run, wait_for};
 
 /// Leaves the screen that a full-screen program draws on.
 const LEFT: &str = "\u{1b}[?1049l";
@@ -113,6 +113,17 @@ fn watching(cluster: &Cluster, args: &[&str]) -> Process {
     Process::start(command)
 }
 
+/// A figure of a node, without labels.
+#[track_caller]
+fn figure(server: &Server, name: &str) -> f64 {
+    let text = server.get("/v1/metrics").text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = line.unwrap_or_else(|| panic!("{name} is not in {text}"));
+    value.parse().expect("a number")
+}
+
 #[test]
 fn a_cluster_is_watched_while_a_node_is_lost() {
     let mut cluster = Cluster::ready(3, &[]);
@@ -142,12 +153,21 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     assert!(told.expect("kill runs").success());
     by_signal.wait_for_clean_end();
 
+    // Counted from the first scrape on.
+    assert_eq!(
+        figure(&cluster.servers[1], "clusterkit_failovers_total"),
+        0.0
+    );
     // The one that all of them follow goes: the next one tells of it.
     cluster.servers[0].kill();
     for process in [&words, &json] {
         process.wait_for_text("node-1 is down", BOUND);
     }
     words.wait_for_text("going on from there", BOUND);
+    wait_for("the failovers are counted", BOUND, || {
+        (figure(&cluster.servers[1], "clusterkit_failovers_total") > 1.0).then_some(())
+    });
+    assert!(figure(&cluster.servers[1], "clusterkit_lease_remaining_seconds") > 0.0);
     by_key.wait_for_text("node-down");
     (&by_key.keys).write_all(b"q").expect("it takes keys");
     by_key.wait_for_clean_end();
