@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) use ck_serve::duration;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands;
+use crate::{commands, top};
 
 /// Width at which help is wrapped.
 const HELP_WIDTH: usize = 100;
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Explain(commands::questions::ExplainArgs),
     WhyNot(commands::questions::WhyNotArgs),
     History(commands::questions::HistoryArgs),
+    Watch(commands::watch::WatchArgs),
+    Top(top::TopArgs),
     Owned(commands::own::OwnedArgs),
     Config(commands::config::ConfigArgs),
     Set(commands::config::SetArgs),

@@ -3,7 +3,9 @@
 mod args;
 mod commands;
 mod exit;
+mod follow;
 mod output;
+mod top;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::questions::explain(&args, output),
         Command::WhyNot(args) => commands::questions::why_not(&args, output),
         Command::History(args) => commands::questions::history(&args, output),
+        Command::Watch(args) => commands::watch::run(&args, output),
+        Command::Top(args) => top::run(&args, output),
         Command::Owned(args) => commands::own::owned(&args, output),
         Command::Config(args) => commands::config::show(&args, output),
         Command::Set(args) => commands::config::set(&args, output),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ck_api::{PROBLEM_JSON, Problem};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::client::Inner;
 
@@ -100,7 +101,11 @@ pub(crate) async fn attempt(
     }
 }
 
-fn build(inner: &Inner, server: &str, call: &Call) -> Result<Request<Full<Bytes>>, Failure> {
+pub(crate) fn build(
+    inner: &Inner,
+    server: &str,
+    call: &Call,
+) -> Result<Request<Full<Bytes>>, Failure> {
     let mut request = Request::builder()
         .method(&call.method)
         .uri(format!("{}://{server}{}", inner.scheme, call.target));
@@ -125,19 +130,36 @@ fn build(inner: &Inner, server: &str, call: &Call) -> Result<Request<Full<Bytes>
         .map_err(|error| Failure::Request(error.to_string()))
 }
 
-async fn exchange(
+/// Sends `request` and gives the answer before its body is read.
+pub(crate) async fn head(
     inner: &Inner,
-    server: &str,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, Failure> {
-    let response = inner.http.request(request).await.map_err(|error| {
+) -> Result<Response<Incoming>, Failure> {
+    inner.http.request(request).await.map_err(|error| {
         let reason = innermost(&error);
         if error.is_connect() {
             Failure::NotConnected(reason)
         } else {
             Failure::Broken(reason)
         }
-    })?;
+    })
+}
+
+async fn exchange(
+    inner: &Inner,
+    server: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Failure> {
+    let response = head(inner, request).await?;
+    read(inner, server, response).await
+}
+
+/// The whole answer.
+pub(crate) async fn read(
+    inner: &Inner,
+    server: &str,
+    response: Response<Incoming>,
+) -> Result<Answer, Failure> {
     let (parts, mut body) = response.into_parts();
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -161,7 +183,7 @@ async fn exchange(
     })
 }
 
-fn sort_out(answer: Answer, call: &Call) -> Result<Answer, Failure> {
+pub(crate) fn sort_out(answer: Answer, call: &Call) -> Result<Answer, Failure> {
     let kind = answer
         .headers
         .get(CONTENT_TYPE)

@@ -39,13 +39,13 @@ pub struct Client {
 pub(crate) struct Inner {
     /// What all nodes speak.
     pub(crate) scheme: Scheme,
-    servers: Vec<String>,
+    pub(crate) servers: Vec<String>,
     /// Index of the server that answered last.
-    preferred: AtomicUsize,
+    pub(crate) preferred: AtomicUsize,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) http: hyper_util::client::legacy::Client<Connector, Full<Bytes>>,
     pub(crate) answer_bytes_max: usize,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Client {

@@ -25,6 +25,7 @@ mod config;
 mod connect;
 mod encode;
 mod error;
+mod events;
 mod operate;
 mod ownership;
 mod read;
@@ -32,6 +33,7 @@ mod router;
 #[cfg(test)]
 mod tests;
 mod token;
+mod watch;
 
 pub use client::Client;
 pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
@@ -44,6 +46,7 @@ pub use router::{
     SendError,
 };
 pub use token::{TokenFileError, read_token, read_tokens};
+pub use watch::{Watch, WatchEvent};
 
 #[doc(no_inline)]
 pub use ck_tls::{ClientTls, TlsError};

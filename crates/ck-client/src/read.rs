@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ck_api::{
     CK_VALUE_VERSION, ClusterAnswer, ConsensusLeader, ConsensusStats, CustomList, Health,
     HealthDetailed, Metrics, NodeAnswer, NodePage, NodePartitions, NotReady, PartitionAnswer,
-    PartitionList, PartitionStats, Peer, Ready,
+    PartitionList, PartitionStats, Peer, Ready, TableAnswer,
 };
 use hyper::StatusCode;
 use serde::de::DeserializeOwned;
@@ -81,6 +81,14 @@ impl Client {
             Query::default().with("key", key).on("/v1/partitions/key"),
         ))
         .await
+    }
+
+    /// The whole table, compact.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn table(&self) -> Result<TableAnswer, ClientError> {
+        self.ask(Call::get("/v1/table")).await
     }
 
     /// How partitions are spread.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ck_api::HandlerCall;
 use ck_control::State;
@@ -32,6 +33,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What this node's application is doing, or failed at, in order of partition.
     fn handler_calls(&self) -> Vec<HandlerCall>;
+
+    /// What is left of this node's lease at this instant; zero without one.
+    fn lease_remaining(&self) -> Duration;
 
     /// What this node may act on as primary at this instant, its lease looked at while answering.
     /// The first answer of a start is written down before it is given.

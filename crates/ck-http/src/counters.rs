@@ -1,10 +1,12 @@
 //! What is counted, and the places among the requests in flight.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ck_api::{Code, Problem};
 use hyper::StatusCode;
 
+use crate::answered::{Answered, Way};
 use crate::reply::Refused;
 
 /// Counted since the start.
@@ -12,7 +14,8 @@ use crate::reply::Refused;
 pub(crate) struct Counters {
     requests: AtomicU64,
     errors: AtomicU64,
-    by_class: [AtomicU64; 5],
+    /// By route.
+    pub(crate) answered: Answered,
     pub(crate) in_flight: AtomicUsize,
     connections: AtomicUsize,
     refused: AtomicU64,
@@ -23,17 +26,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn answered(&self, status: StatusCode) {
+    /// Counts an answer.
+    pub(crate) fn answered(&self, way: Way, status: StatusCode, took: Duration) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if status.as_u16() >= 400 {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(class) = self
-            .by_class
-            .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
-        {
-            class.fetch_add(1, Ordering::Relaxed);
-        }
+        self.answered.add(way, status, took);
     }
 
     /// Requests answered.
@@ -44,15 +43,6 @@ impl Counters {
     /// Those answered with 400 or above.
     pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
-    }
-
-    /// Requests answered, by the first digit of the status.
-    pub(crate) fn by_class(&self) -> impl Iterator<Item = (u16, u64)> {
-        (1..).zip(
-            self.by_class
-                .iter()
-                .map(|class| class.load(Ordering::Relaxed)),
-        )
     }
 
     /// Requests being worked on.

@@ -16,11 +16,13 @@
 #![deny(missing_docs)]
 
 mod access;
+mod answered;
 mod backend;
 mod body;
 mod config;
 mod connection;
 mod counters;
+mod failovers;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod guard;

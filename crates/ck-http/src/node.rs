@@ -51,6 +51,10 @@ impl Backend for Handle {
         reports.map(call).collect()
     }
 
+    fn lease_remaining(&self) -> Duration {
+        Self::lease_remaining(self)
+    }
+
     fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {
         let node = self.clone();
         Box::pin(async move { Self::owned(&node).await })

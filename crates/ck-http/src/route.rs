@@ -80,6 +80,12 @@ impl Route {
     }
 }
 
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
 /// A route as others may know it: what it is called by and who may call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

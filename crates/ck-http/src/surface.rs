@@ -1,6 +1,7 @@
 //! From a request to an answer.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use ck_api::{Code, Role};
@@ -10,10 +11,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use tokio::sync::watch;
 
+use crate::answered::Way;
 use crate::backend::Backend;
 use crate::body;
 use crate::config::{LimitsError, SurfaceConfig};
 use crate::counters::{Counters, Slot};
+use crate::failovers::Failovers;
 use crate::guard;
 use crate::orders::Orders;
 use crate::plans::Plans;
@@ -60,6 +63,8 @@ pub(crate) struct Core {
     view: ArcSwapOption<View>,
     /// What changes of the table, from the first time somebody wanted to know.
     recorder: OnceLock<Recorder>,
+    /// Counted from the first time somebody asked for figures.
+    failovers: OnceLock<Failovers>,
 }
 
 impl Surface {
@@ -96,6 +101,7 @@ impl Surface {
                 router: Router::new(),
                 view: ArcSwapOption::empty(),
                 recorder: OnceLock::new(),
+                failovers: OnceLock::new(),
             }),
         })
     }
@@ -121,13 +127,14 @@ impl Surface {
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
-        let core = &self.core;
+        let (core, began) = (&self.core, Instant::now());
+        let mut way = Way::None;
         let mut reply = self
-            .answer(request)
+            .answer(request, &mut way)
             .await
             .unwrap_or_else(|refused| refused.reply());
         guard::shield(reply.headers_mut());
-        core.counters.answered(reply.status());
+        core.counters.answered(way, reply.status(), began.elapsed());
         reply
     }
 
@@ -142,7 +149,7 @@ impl Surface {
         let Some(routes) = theirs else {
             return self.handle(request).await;
         };
-        let core = &self.core;
+        let (core, began) = (&self.core, Instant::now());
         let mut reply = self
             .offer(routes, request)
             .await
@@ -150,7 +157,9 @@ impl Surface {
         if let Entry::Vacant(version) = reply.headers_mut().entry(CK_VERSION_NAME) {
             version.insert(core.view().version());
         }
-        core.counters.answered(reply.status());
+        let took = began.elapsed();
+        core.counters
+            .answered(Way::Application, reply.status(), took);
         reply
     }
 
@@ -188,7 +197,7 @@ impl Surface {
         })
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Result<Reply, Refused>
+    async fn answer<B>(&self, request: Request<B>, way: &mut Way) -> Result<Reply, Refused>
     where
         B: Body + Send,
         B::Data: Send,
@@ -204,6 +213,7 @@ impl Surface {
             return Ok(reply);
         }
         if let Some(reply) = ui::answer(&head) {
+            *way = Way::Ui;
             return Ok(reply);
         }
         let path = head.uri.path();
@@ -212,6 +222,7 @@ impl Surface {
             Found::OtherMethods(routes) => return Ok(other_methods(&head.method, path, routes)),
             Found::Nothing => return Err(nothing(&core.router, &head.method, path)),
         };
+        *way = Way::Route(route);
         guard::origin(&head, route.role)?;
         if !route.is_open()
             && let Err(denied) = core.config.tokens.admit(&head, route.role)
@@ -295,6 +306,12 @@ impl Core {
             Recorder::start(&self.backend, events, bytes)
         };
         &self.recorder.get_or_init(start).feed
+    }
+
+    /// Failovers since the first call. Needs a runtime.
+    pub(crate) fn failovers(&self) -> u64 {
+        let start = || Failovers::start(&self.backend);
+        self.failovers.get_or_init(start).count()
     }
 
     /// The present state with what was made from it so far.

@@ -8,6 +8,8 @@ use ck_core::{Domain, KeyHash, NodeId};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use crate::log::LogFormat;
+
 /// What the help of a service may end with: in which order settings count, and what the file of
 /// `--config` looks like.
 pub const FILE_HELP: &str = "\
@@ -143,6 +145,9 @@ pub struct ServeArgs {
     /// Listen beyond loopback without encryption or tokens: whoever reaches the ports rules the cluster.
     #[arg(long, env = "CK_INSECURE", value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
+    /// What a line of the log on standard error is. Default: text.
+    #[arg(long, env = "CK_LOG_FORMAT", value_name = "text|json")]
+    pub(crate) log_format: Option<LogFormat>,
     /// TOML file with the same settings.
     #[arg(long, env = "CK_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

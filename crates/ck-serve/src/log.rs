@@ -14,8 +14,19 @@ const LOG_DEFAULT: &str = "info,openraft=off,hyper=warn";
 /// The part of a node that logs, as an error, why the node ends.
 const DRIVER: &str = "ck_node::driver";
 
+/// What a line of the log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// A sentence and its fields, for people.
+    #[default]
+    Text,
+    /// An object: `timestamp`, `level`, `target` and `fields`, `message` among them.
+    Json,
+}
+
 /// Logs to standard error, unless the process has set up its own logging already.
-pub(crate) fn to_stderr() -> Result<(), SettingsError> {
+pub(crate) fn to_stderr(format: LogFormat) -> Result<(), SettingsError> {
     let wanted = std::env::var("CK_LOG").unwrap_or_else(|_| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&wanted).map_err(|source| SettingsError::LogFilter {
         value: wanted.clone(),
@@ -23,10 +34,11 @@ pub(crate) fn to_stderr() -> Result<(), SettingsError> {
     })?;
     let stderr = std::io::stderr();
     let colours = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colours).with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
     // Why the node ended is said once, as the error the process ends with.
     let once = filter_fn(|event| event.target() != DRIVER || *event.level() != Level::ERROR);
     let logs = tracing_subscriber::registry().with(lines.with_filter(filter.and(once)));

@@ -52,7 +52,7 @@ fn live(
     if application.is_some() && settings.application.is_some() {
         return Err(SettingsError::Outside.into());
     }
-    log::to_stderr()?;
+    log::to_stderr(settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

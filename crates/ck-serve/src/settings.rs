@@ -16,6 +16,7 @@ mod protection;
 
 use crate::error::SettingsError;
 use crate::flags::{Durability, ServeArgs, duration};
+use crate::log::LogFormat;
 
 pub(crate) use protection::Protection;
 
@@ -62,6 +63,7 @@ struct FileSettings {
     auto_create: Option<bool>,
     auto_rebalance: Option<bool>,
     application: Option<Durability>,
+    log_format: Option<LogFormat>,
     insecure: bool,
 }
 
@@ -94,6 +96,7 @@ pub(crate) struct Settings {
     pub(crate) labels: BTreeMap<String, String>,
     /// The application that takes the orders, when it is expected from the start.
     pub(crate) application: Option<Durability>,
+    pub(crate) log_format: LogFormat,
 }
 
 impl Settings {
@@ -164,6 +167,7 @@ impl Settings {
             services: pairs("--service", flags.service, file.services)?,
             labels: pairs("--label", flags.label, file.labels)?,
             application: flags.application.or(file.application),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
 

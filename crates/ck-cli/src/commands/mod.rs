@@ -26,4 +26,7 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod steer;
 mod waiting;
+pub(crate) mod watch;
 pub(crate) mod what_if;
+
+pub(crate) use online::operate;

@@ -25,7 +25,7 @@ where
 }
 
 /// As [`with_client`], for work that may fail in ways of its own.
-pub(super) fn operate<T, F>(
+pub(crate) fn operate<T, F>(
     connection: &Connection,
     work: impl FnOnce(Client) -> F,
 ) -> Result<T, Failure>

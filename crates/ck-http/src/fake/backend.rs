@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ck_api::HandlerCall;
 use ck_control::{Generation, Registration, StoreId};
@@ -103,6 +104,10 @@ impl Backend for Fake {
 
     fn handler_calls(&self) -> Vec<HandlerCall> {
         unpoisoned(&self.calls).clone()
+    }
+
+    fn lease_remaining(&self) -> Duration {
+        *unpoisoned(&self.lease)
     }
 
     fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {

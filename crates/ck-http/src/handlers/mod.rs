@@ -92,7 +92,7 @@ const fn bare(
 }
 
 /// Every route there is. `true` marks those also served without the prefix.
-pub(crate) const ROUTES: &[Route] = &[
+pub(crate) static ROUTES: &[Route] = &[
     look("/partitions", true, partitions::list),
     look("/partitions/stats", true, partitions::stats),
     look("/partitions/key", true, partitions::by_key),

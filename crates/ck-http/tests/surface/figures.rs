@@ -1,5 +1,7 @@
 //! Figures, the hash configuration, and the captured table row for row.
 
+use std::collections::BTreeSet;
+
 use ck_http::fake::Fake;
 use serde_json::{Value, json};
 
@@ -76,8 +78,11 @@ async fn metrics_are_text_for_those_who_ask() {
     for line in [
         "clusterkit_nodes 3.0",
         "clusterkit_partitions 64.0",
-        "clusterkit_partition_states{state=\"stable\"} 64",
-        "clusterkit_http_requests_total{status=\"2xx\"} 0",
+        "clusterkit_partition_states{state=\"stable\"} 64.0",
+        "clusterkit_transfers{stage=\"prepare\"} 0.0",
+        "clusterkit_node_copies{node=\"node-1\"} 64.0",
+        "clusterkit_node_primaries_quota{node=\"node-1\"} 21.333",
+        "clusterkit_lease_remaining_seconds 1.4",
         "clusterkit_leader 1.0",
     ] {
         assert!(
@@ -96,6 +101,72 @@ async fn metrics_are_text_for_those_who_ask() {
             .unwrap()
             .starts_with("text/plain")
     );
+}
+
+/// The figures as text.
+async fn figures(live: &Live) -> String {
+    let text = live.get("/v1/metrics").await;
+    String::from_utf8(text.body).unwrap()
+}
+
+#[tokio::test]
+async fn requests_are_counted_and_timed_by_route_and_no_caller_makes_up_routes() {
+    let live = Live::three().await;
+    for path in ["/v1/nodes/node-1", "/v1/nodes/node-2", "/nodes/absent"] {
+        live.get(path).await;
+    }
+    for number in 0..50 {
+        live.get(&format!("/made-up-{number}")).await;
+    }
+    let body = figures(&live).await;
+    for line in [
+        "clusterkit_http_requests_total{method=\"GET\",route=\"/nodes/{id}\",status=\"2xx\"} 2.0",
+        "clusterkit_http_requests_total{method=\"-\",route=\"none\",status=\"4xx\"} 51.0",
+        "clusterkit_http_request_duration_seconds_count{method=\"GET\",route=\"/nodes/{id}\"} 2",
+        "clusterkit_http_request_duration_seconds_bucket{le=\"+Inf\",method=\"GET\",route=\"/nodes/{id}\"} 2",
+    ] {
+        assert!(
+            body.lines().any(|known| known == line),
+            "{line} is not in\n{body}"
+        );
+    }
+    assert!(!body.contains("made-up"), "{body}");
+}
+
+#[tokio::test]
+async fn every_figure_is_documented_and_every_documented_one_is_there() {
+    let live = Live::three().await;
+    let body = figures(&live).await;
+    let served: BTreeSet<(String, String)> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| {
+            let (name, kind) = line.split_once(' ').expect("a name and a type");
+            let total = if kind == "counter" { "_total" } else { "" };
+            (format!("{name}{total}"), kind.to_owned())
+        })
+        .collect();
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let documented: BTreeSet<(String, String)> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `clusterkit_"))
+        .map(|line| {
+            let mut cells = line.split('|').map(str::trim);
+            let name = cells.next().expect("a name").trim_end_matches('`');
+            let kind = cells.next().expect("a type");
+            (format!("clusterkit_{name}"), kind.to_owned())
+        })
+        // What to be told of begins with a name as well, and goes on.
+        .filter(|(name, _)| !name.contains(' '))
+        .collect();
+    assert_eq!(served, documented);
+    // What the guide advises to be told of is among them.
+    for word in guide.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        let known = |(name, _): &(String, String)| name == word;
+        let is_name = word.starts_with("clusterkit_") && word.len() > "clusterkit_".len();
+        assert!(!is_name || served.iter().any(known), "{word}");
+    }
 }
 
 #[tokio::test]

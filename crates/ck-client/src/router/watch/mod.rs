@@ -1,6 +1,5 @@
 //! Following one server after the other: the table once, then what changes of it.
 
-mod events;
 mod open;
 
 use std::sync::Weak;
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use super::Inner;
 use super::table::{NoTable, RouteTable};
 use crate::ClientError;
-use events::{Event, Events, Lost};
+use crate::events::{Event, Events, Lost};
 
 /// First pause before the next server is followed; the next ones double.
 const PAUSE_MIN: Duration = Duration::from_millis(50);

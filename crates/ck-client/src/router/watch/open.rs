@@ -8,9 +8,9 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::events::Events;
 use super::{Inner, Left};
 use crate::attempt::innermost;
+use crate::events::Events;
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 

@@ -13,14 +13,14 @@ const LONGER_PER_MIB: Duration = Duration::from_secs(1);
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) name: String,
-    pub(super) data: Vec<u8>,
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
 }
 
 /// Why no event comes any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     #[error("the stream has ended")]
     Ended,
     #[error("no event within {0:?}")]
@@ -32,14 +32,14 @@ pub(super) enum Lost {
 }
 
 /// The events of an answer.
-pub(super) struct Events {
+pub(crate) struct Events {
     body: Incoming,
     silence: Duration,
     lines: Lines,
 }
 
 impl Events {
-    pub(super) fn new(body: Incoming, most: usize, silence: Duration) -> Self {
+    pub(crate) fn new(body: Incoming, most: usize, silence: Duration) -> Self {
         Self {
             body,
             silence,
@@ -48,7 +48,7 @@ impl Events {
     }
 
     /// The next event.
-    pub(super) async fn next(&mut self) -> Result<Event, Lost> {
+    pub(crate) async fn next(&mut self) -> Result<Event, Lost> {
         let began = Instant::now();
         loop {
             if let Some(event) = self.lines.next()? {
