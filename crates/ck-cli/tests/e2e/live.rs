@@ -173,8 +173,14 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     by_key.wait_for_clean_end();
 
     // What was told twice or left out between the two would not add up.
+    let told = events(&json);
+    let whole = told.iter().filter(|one| one["event"] == "table").count();
+    assert_eq!(
+        whole, 1,
+        "the next server was not followed from what was known"
+    );
     let mut at = first["version"].as_u64().unwrap();
-    for delta in events(&json).iter().filter(|one| one["event"] == "delta") {
+    for delta in told.iter().filter(|one| one["event"] == "delta") {
         let (from, version) = (
             delta["from"].as_u64().unwrap(),
             delta["version"].as_u64().unwrap(),
