@@ -19,7 +19,7 @@ async fn a_founder_that_awaits_the_log_forms_nothing_of_its_own() {
     let backup = Backup::decode(&bytes).unwrap();
     // New disks on a network of their own: those of before are not heard.
     let world = World::new(4);
-    let begun = offline::restore(&backup, &node(2), &world.data(2), None)
+    let begun = offline::restore(&backup, &node(2), &world.data(2), None, true)
         .await
         .unwrap();
     offline::restore_into(&backup, &node(1), &world.data(1), begun.cluster)

@@ -31,6 +31,9 @@ const SETTLES: Duration = Duration::from_secs(6);
 /// Time the records have to arrive that were on their way while the copy was filled.
 const KEEPS_UP: Duration = Duration::from_secs(10);
 
+/// How long a copy is paced at most: the time for a stage is four times as long.
+const PACED: Duration = Duration::from_secs(900);
+
 /// Between two looks at whether they have.
 const KEEPS_UP_EVERY: Duration = Duration::from_millis(5);
 
@@ -152,6 +155,7 @@ impl Copy<'_> {
     async fn fill(&self) -> Result<u64, CopyError> {
         let mut start: Option<Bytes> = None;
         let (mut done, mut newest) = (0, 0);
+        let begun = self.context.now();
         // Each stretch ends behind the one before, so this ends with the keys.
         while !self.context.is_cancelled() {
             let (partition, from) = (self.partition.0, start.clone());
@@ -185,8 +189,7 @@ impl Copy<'_> {
                     })
                 });
                 self.taken(filled.await?)?;
-                // An attached copy holds up every write until it is filled: that one hurries.
-                if self.grant.is_none() {
+                if self.may_wait(begun) {
                     self.context.sleep(self.core.pace.wait(bytes)).await;
                 }
             }
@@ -198,6 +201,20 @@ impl Copy<'_> {
         }
         // The result is not wanted any more; whoever cancelled it does not look at it.
         Ok(newest)
+    }
+
+    /// Whether nobody waits for this copy. An attached one holds up every write until it is filled, writes
+    /// are refused while too few copies are in sync, and a stage that lasts is given up in the end.
+    fn may_wait(&self, begun: Duration) -> bool {
+        if self.grant.is_some() || self.context.now().saturating_sub(begun) >= PACED {
+            return false;
+        }
+        self.core.node().is_some_and(|node| {
+            let state = node.state();
+            let least = usize::from(state.config().min_in_sync);
+            let control = state.partition(self.partition);
+            control.is_some_and(|control| control.in_sync.len() >= least)
+        })
     }
 
     /// Waits until this copy has the records up to `upto`. Before that it may hold what some of them

@@ -308,8 +308,13 @@ impl Core {
         partition: PartitionId,
     ) -> Result<Figures, KvError> {
         self.holds(self.running(partition)?, partition).await?;
-        // Reads the whole copy, which may take a while.
-        let figures = self.reading(move |store| store.figures(partition.0));
+        // Reads the whole copy, which may take a while; so the permit goes with the reading.
+        let walk = Arc::clone(&self.store.walks).acquire_owned().await;
+        let walk = walk.map_err(|_| self.store.closed())?;
+        let figures = self.reading(move |store| {
+            let _walk = walk;
+            store.figures(partition.0)
+        });
         figures.await?.ok_or(KvError::NoCopy { partition })
     }
 }

@@ -17,8 +17,9 @@ const NAMED_MAX: usize = 16;
 /// Begin the cluster anew from a survivor, when the majority of voters is lost for good.
 ///
 /// Offline, while the node does not run. What the survivor's log has is kept, the rest is lost: it says
-/// what that may be, and asks twice. Choose the survivor whose log is the longest; --dry-run shows it. Other
-/// survivors stay members when --keep names them: recover them too, with --into and the UUID that is printed.
+/// what that may be, and asks twice. Choose the survivor whose last entry has the highest term and, among
+/// those, the highest number; --dry-run shows both. Run it on that one alone: two that begin anew are two
+/// clusters. Other survivors stay members when --keep names them: recover them too, with --into and the UUID that is printed.
 /// All others are out for good. Never start one of those again with its old data: enough of them together
 /// would go on as the cluster they were.
 #[derive(Debug, Args)]
@@ -58,8 +59,9 @@ struct Recovered {
     uuid: Option<String>,
     incarnation_before: u64,
     incarnation: Option<u64>,
-    /// Last entry of the survivor's log.
+    /// Last entry of the survivor's log, and its term.
     last_log_index: u64,
+    last_log_term: u64,
     /// Last entry that it knows to be committed.
     commit_index: u64,
     version: u64,
@@ -157,6 +159,7 @@ fn told(data: &Path, survivor: &Survivor, anew: Option<&Anew>) -> Recovered {
         incarnation_before: before.incarnation().0,
         incarnation: anew.map(|anew| anew.incarnation.0),
         last_log_index: survivor.last().0,
+        last_log_term: survivor.last_term(),
         commit_index: survivor.committed().0,
         version: before.version().0,
         stay: names(stay),
@@ -185,12 +188,13 @@ fn named(partitions: &[String]) -> String {
 fn write(out: &mut dyn Write, told: &Recovered) -> io::Result<()> {
     writeln!(
         out,
-        "{} of {} {}, incarnation {}: its log ends with entry {} ({} known to be committed), version {}",
+        "{} of {} {}, incarnation {}: its log ends with entry {} of term {} (entry {} is known to be committed), version {}",
         told.node,
         told.cluster,
         told.uuid_before,
         told.incarnation_before,
         told.last_log_index,
+        told.last_log_term,
         told.commit_index,
         told.version
     )?;

@@ -17,10 +17,13 @@ use crate::output::Output;
 /// On one node first, which begins a new incarnation and prints its UUID; then on each other node that the
 /// backup knows, with --into that UUID. Start them all then. Tokens and epochs of before are refused, as is
 /// every node that comes back with its old data. A node that is not restored is taken out with `ck remove`.
+///
+/// The applications' data is not in a backup. Nobody serves a partition until `ck promote` has said which copy
+/// counts, unless --trust-copies says that the nodes have what the backup says they have.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  ck restore cluster.ckbackup --id node-1 --data /var/lib/clusterkit
+  ck restore cluster.ckbackup --id node-1 --data /var/lib/clusterkit --trust-copies
   ck restore cluster.ckbackup --id node-2 --data /var/lib/clusterkit --into UUID")]
 pub(crate) struct RestoreArgs {
     /// The backup.
@@ -34,6 +37,10 @@ pub(crate) struct RestoreArgs {
     /// The cluster that another node has begun anew from this backup.
     #[arg(long, value_name = "UUID", conflicts_with = "incarnation")]
     into: Option<ClusterId>,
+    /// Take the nodes at their word for the copies that the backup calls in sync. Only where the data of the
+    /// applications is that of the moment of the backup, on the same nodes.
+    #[arg(long, conflicts_with = "into")]
+    trust_copies: bool,
     /// Least incarnation to begin with, where clocks cannot be trusted: higher than any since the backup.
     #[arg(long, value_name = "NUMBER")]
     incarnation: Option<u64>,
@@ -52,6 +59,8 @@ struct Restored<'a> {
     backup_incarnation: u64,
     backup_version: u64,
     backup_taken_at_ms: u64,
+    /// Whether partitions are served without `ck promote`.
+    trusts_copies: bool,
 }
 
 /// Restores a node.
@@ -71,6 +80,7 @@ pub(crate) fn run(args: &RestoreArgs, output: Output) -> Done {
         backup_incarnation: backup.state.incarnation().0,
         backup_version: backup.state.version().0,
         backup_taken_at_ms: backup.taken_at_ms,
+        trusts_copies: args.trust_copies,
     };
     output.show(&restored, |out| {
         let (node, uuid) = (&restored.node, &restored.uuid);
@@ -85,6 +95,12 @@ pub(crate) fn run(args: &RestoreArgs, output: Output) -> Done {
                     "{node} begins incarnation {incarnation} of {} with version {version}",
                     restored.cluster
                 )?;
+                if !restored.trusts_copies {
+                    writeln!(
+                        out,
+                        "no partition is served until `ck promote ID NODE --accept-data-loss` has said which copy counts"
+                    )?;
+                }
                 writeln!(out, "on each other node, before it is started:")?;
                 writeln!(
                     out,
@@ -105,6 +121,7 @@ async fn restore(
         return Ok((cluster, None));
     }
     let incarnation = args.incarnation.map(Incarnation);
-    let anew = offline::restore(backup, &args.id, &args.data, incarnation).await?;
+    let anew =
+        offline::restore(backup, &args.id, &args.data, incarnation, args.trust_copies).await?;
     Ok((anew.cluster, Some(anew.incarnation)))
 }

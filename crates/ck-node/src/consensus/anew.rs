@@ -17,6 +17,8 @@ pub(crate) struct ReadBack {
     pub(crate) state: State,
     /// Index of the last entry.
     pub(crate) last: u64,
+    /// Its term.
+    pub(crate) last_term: u64,
     /// Index of the last entry that is known to be committed.
     pub(crate) committed: u64,
     /// The highest term that is known.
@@ -64,6 +66,7 @@ pub(crate) fn read_back(store: &Store) -> Result<ReadBack, OfflineError> {
     Ok(ReadBack {
         state,
         last: last.map_or(0, |id| id.index),
+        last_term: term,
         committed: committed.flatten().map_or(0, |id| id.index).max(applied),
         term: vote.map_or(0, |vote| vote.leader_id.term).max(term),
     })

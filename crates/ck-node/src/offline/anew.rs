@@ -59,6 +59,7 @@ impl Anew {
             actor: ACTOR.to_owned(),
             gone,
             new_stores: asked.new_stores,
+            doubts_copies: asked.doubts_copies,
         })?;
         Ok(Self {
             node,
@@ -106,4 +107,5 @@ pub(super) struct Asked<'a> {
     pub(super) keep: Option<&'a [NodeId]>,
     pub(super) incarnation: Option<Incarnation>,
     pub(super) new_stores: bool,
+    pub(super) doubts_copies: bool,
 }

@@ -13,11 +13,16 @@ use crate::store::{FILE, Identity, MARKER, Membership, Replacement, Store, key};
 ///
 /// # Errors
 /// [`OfflineError`]; when there is data in `directory` already, or the node is no member for instance.
+///
+/// With `trusts_copies` a node is taken at its word for what the backup says it has in sync; without it
+/// every partition waits until somebody says which copy counts. Applications' data is not in a backup: it
+/// may be older than what the backup says, newer, or nothing.
 pub async fn restore(
     backup: &Backup,
     node: &NodeId,
     directory: &Path,
     incarnation: Option<Incarnation>,
+    trusts_copies: bool,
 ) -> Result<Anew, OfflineError> {
     let member = member(backup, node)?;
     let state = &backup.state;
@@ -25,6 +30,7 @@ pub async fn restore(
         keep: None,
         incarnation,
         new_stores: true,
+        doubts_copies: !trusts_copies,
     };
     let term = state.office().map_or(0, |office| office.term) + 1;
     let position = state.applied().next();

@@ -36,10 +36,8 @@ impl Survivor {
             node: identity.node.clone(),
         };
         let membership = identity.membership.clone().ok_or_else(no_cluster)?;
+        // One that awaits a log has none yet, and may be told to await another.
         let log = read_back(&store)?;
-        if log.state.formed().is_none() {
-            return Err(no_cluster());
-        }
         Ok(Self {
             directory: directory.to_owned(),
             store,
@@ -74,6 +72,13 @@ impl Survivor {
         Position(self.log.last)
     }
 
+    /// The term of that entry. Of two logs, the one whose last entry has the higher term is the newer,
+    /// however long the other is: entries of a leader that was deposed may follow one another for long.
+    #[must_use]
+    pub const fn last_term(&self) -> u64 {
+        self.log.last_term
+    }
+
     /// The last entry that is known to be committed.
     #[must_use]
     pub const fn committed(&self) -> Position {
@@ -96,6 +101,7 @@ impl Survivor {
             keep: Some(keep),
             incarnation,
             new_stores: false,
+            doubts_copies: false,
         };
         let who = (self.identity.node.clone(), self.membership.member);
         Anew::new(&self.log.state, position, self.log.term + 1, who, asked)

@@ -56,6 +56,9 @@ const UNIT: usize = 1 << 10;
 /// Questions that read the file at a time, each on a thread that may wait for the disk.
 const READS: usize = 64;
 
+/// Whole copies read at a time.
+const WALKS: usize = 2;
+
 /// Memory for pages, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -68,6 +71,8 @@ pub(crate) struct Store {
     on_fatal: OnFatal,
     jobs: mpsc::Sender<Queued>,
     memory: Arc<Semaphore>,
+    /// One for each whole copy that is read, so that they leave room for all other questions.
+    pub(crate) walks: Arc<Semaphore>,
     /// One permit for each question that reads the file.
     pub(crate) reads: Arc<Semaphore>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -165,6 +170,7 @@ impl Store {
             on_fatal,
             jobs,
             memory: Arc::new(Semaphore::new(QUEUE_UNITS)),
+            walks: Arc::new(Semaphore::new(WALKS)),
             reads: Arc::new(Semaphore::new(READS)),
             thread: Mutex::new(Some(thread)),
         })

@@ -27,6 +27,9 @@ pub struct NewIncarnation {
     pub gone: BTreeSet<MemberNumber>,
     /// Whether the others' stores are made anew, so that they know of no start before.
     pub new_stores: bool,
+    /// Whether what the state says of copies is doubted: nobody is granted a partition for it, until it
+    /// is said which copy counts.
+    pub doubts_copies: bool,
 }
 
 impl State {
@@ -63,6 +66,9 @@ impl State {
         state.end_all(&mut step);
         if with.new_stores {
             state.forget_homes();
+        }
+        if with.doubts_copies {
+            state.doubt_all();
         }
         for number in &with.gone {
             let Some(node) = state.member(*number).map(|member| member.node.clone()) else {
@@ -128,7 +134,17 @@ impl State {
         for number in all {
             if let Some(member) = members.member_mut(number) {
                 member.stopped_cleanly = false;
+                // Whoever stays is a member: a removal under way was of the life before.
+                member.closing = false;
             }
+        }
+    }
+
+    /// Leaves nobody who could be granted a partition by coming back.
+    fn doubt_all(&mut self) {
+        for control in Arc::make_mut(&mut self.partitions).iter_mut() {
+            control.last_known = true;
+            control.unproven.clone_from(&control.in_sync);
         }
     }
 

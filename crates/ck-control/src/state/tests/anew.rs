@@ -21,6 +21,7 @@ fn anew(world: &World, gone: &[u64]) -> NewIncarnation {
         actor: "operator".to_string(),
         gone: gone.iter().copied().map(MemberNumber).collect(),
         new_stores: false,
+        doubts_copies: false,
     }
 }
 
@@ -174,11 +175,58 @@ fn new_stores_know_nothing_of_earlier_starts() {
     assert!(matches!(refused, Rejection::StoreOld { .. }), "{refused}");
     let with = NewIncarnation {
         new_stores: true,
+        doubts_copies: true,
         ..anew(&world, &[])
     };
     let mut restored = after(&world, &with);
     let registration = fresh(&restored);
     restored.ok(Command::Register(registration));
+}
+
+#[test]
+fn copies_that_are_doubted_wait_until_somebody_says_which_counts() {
+    let world = World::with_rows(3, &["1 2 3", "3 1 2"]);
+    let with = NewIncarnation {
+        doubts_copies: true,
+        ..anew(&world, &[])
+    };
+    let mut doubted = after(&world, &with);
+    for member in [1, 2, 3] {
+        doubted.come_back(member, true);
+    }
+    let held = |world: &World| {
+        let holders = world.state.partitions().map(|(_, control)| control.holder);
+        holders.flatten().count()
+    };
+    let last_known = |world: &World| world.state.partitions().all(|(_, one)| one.last_known);
+    assert!(last_known(&doubted), "nobody is granted anything");
+    doubted.ok(Command::Promote {
+        partition: PartitionId(0),
+        member: MemberNumber(2),
+        accept_loss: true,
+    });
+    let control = doubted.state.partition(PartitionId(0)).unwrap();
+    assert_eq!(
+        control.holder.map(|holder| holder.member),
+        Some(MemberNumber(2))
+    );
+    assert_eq!(control.in_sync, [MemberNumber(2)]);
+    let mut trusted = after(&world, &anew(&world, &[]));
+    for member in [1, 2, 3] {
+        trusted.come_back(member, true);
+    }
+    assert!(!last_known(&trusted));
+    assert_eq!(held(&trusted), 2);
+}
+
+#[test]
+fn whoever_stays_is_no_longer_being_removed() {
+    let mut world = World::with_rows(3, &["1 2 3"]);
+    world.ok(Command::Close { node: node(2) });
+    assert!(world.state.members().any(|member| member.closing));
+    let mut after = after(&world, &anew(&world, &[]));
+    assert!(!after.state.members().any(|member| member.closing));
+    after.come_back(2, true);
 }
 
 #[test]
