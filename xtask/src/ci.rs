@@ -148,6 +148,9 @@ fn clippy(repo: &Repo) -> Result<()> {
     cargo(repo, &[&all[..], &["--", "-D", "warnings"]].concat())
 }
 
+/// Tests at a time, at least.
+const TESTS_MIN: usize = 4;
+
 /// The README's own second command, word for word.
 fn readme_tests(repo: &Repo) -> Result<()> {
     let [run, test] = first_commands(&repo.read("README.md")?)?;
@@ -155,12 +158,16 @@ fn readme_tests(repo: &Repo) -> Result<()> {
         bail!("the README starts with `{run}` and `{test}`; a newcomer needs no more than cargo");
     }
     let mut shell = Command::new("sh");
-    process::run(
-        shell
-            .current_dir(repo.root())
-            .args(["-c", &test])
-            .stdin(Stdio::null()),
-    )
+    shell
+        .current_dir(repo.root())
+        .args(["-c", &test])
+        .stdin(Stdio::null());
+    // Tests of real processes mostly wait, for leases above all: a small machine does more at a time.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < TESTS_MIN {
+        shell.env("RUST_TEST_THREADS", TESTS_MIN.to_string());
+    }
+    process::run(&mut shell)
 }
 
 /// The two lines of the README's first `sh` block, comments cut off.

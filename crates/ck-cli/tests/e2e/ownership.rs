@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::owners::wait_for_owners;
 use crate::support::{BOUND, Cluster, Server, run, wait_for};
 
 /// Runs a command that succeeds; its JSON. Nothing is said on standard error.
@@ -67,17 +68,8 @@ fn held(cluster: &Cluster, node: &str) -> u64 {
 fn every_question_is_answered() {
     let mut cluster = Cluster::ready(3, &["--partitions", "16"]);
     settled(&cluster);
-    let owned: usize = cluster
-        .servers
-        .iter()
-        .map(|server| {
-            server.get("/v1/owned").json()["owned"]
-                .as_array()
-                .unwrap()
-                .len()
-        })
-        .sum();
-    assert_eq!(owned, 16, "every partition has one owner");
+    let all: Vec<&Server> = cluster.servers.iter().collect();
+    wait_for_owners(16, &all, BOUND);
     assert!(text(&cluster, &["owned"]).starts_with("node-1 may act on"));
     assert_eq!(done(&cluster, &["config"])["config"]["min_in_sync"], 2);
     assert!(text(&cluster, &["config"]).contains("max_transfers_per_node"));
