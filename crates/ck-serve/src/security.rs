@@ -44,7 +44,7 @@ impl Security {
             sources.peers = Some((files.clone(), PeerTls::read(files)?));
         }
         // All nodes of a cluster speak the same.
-        if let Some(authority) = files.authority.as_ref().filter(|_| files.server.is_some()) {
+        if let Some(authority) = files.authority.as_ref().filter(|_| files.asks_encrypted) {
             asking = asking.with_tls(ClientTls::trusting(authority)?);
         }
         let tokens = sources.tokens.as_ref().map(|(_, tokens)| tokens.clone());
@@ -75,5 +75,22 @@ impl Drop for Renewing {
         if let Some(following) = &self.0 {
             following.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_to_trust_is_read_where_nodes_are_asked_over_tls() {
+        let mut files = Protection {
+            authority: Some("absent.pem".into()),
+            ..Protection::default()
+        };
+        assert!(Security::read(&files).is_ok());
+        files.asks_encrypted = true;
+        let refused = Security::read(&files).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("absent.pem"), "{refused}");
     }
 }
