@@ -173,10 +173,21 @@ pub enum SettingsError {
         /// Those that are not.
         missing: String,
     },
+    /// Nodes that are asked with encryption and without.
+    #[error(
+        "--join {plain} is asked without encryption, which does not go with {encrypted}: all nodes \
+         of a cluster speak the same; write https:// everywhere or nowhere"
+    )]
+    Mixed {
+        /// The first address that says http.
+        plain: String,
+        /// What says https.
+        encrypted: String,
+    },
     /// Nodes that speak https, and nobody to trust.
     #[error(
-        "--join {target} is asked over https, as this node speaks it; name the authority of those \
-         nodes' certificates with --ca"
+        "--join {target} is asked over https; name the authority of those nodes' certificates with \
+         --ca"
     )]
     NoAuthority {
         /// The first address.

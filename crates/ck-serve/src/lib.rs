@@ -48,6 +48,7 @@
 
 mod announce;
 mod application;
+mod asking;
 mod ending;
 mod error;
 mod flags;

@@ -12,6 +12,8 @@ use ck_node::{PeerFiles, PeerTls, Secret, Secrets, TlsError};
 use tokio::signal::unix::Signal;
 use tokio::time::MissedTickBehavior;
 
+use crate::asking::Asking;
+
 /// Between two looks at whether a file is another one than before.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -52,8 +54,9 @@ impl NodeTokens {
         Ok((tokens, shown))
     }
 
-    fn read_again(&self, file: &Path) -> Result<String, NodeTokensError> {
+    fn read_again(&self, file: &Path, asking: &Asking) -> Result<String, NodeTokensError> {
         let tokens = usable(file)?;
+        asking.show(tokens.strongest().clone());
         let read = format!("{tokens:?}");
         self.secrets.replace(secrets(&tokens));
         self.accepted.replace(tokens);
@@ -106,6 +109,10 @@ pub(crate) struct Sources {
     pub(crate) tokens: Option<(PathBuf, NodeTokens)>,
     pub(crate) server: Option<(ServerFiles, ServerTls)>,
     pub(crate) peers: Option<(PeerFiles, PeerTls)>,
+    /// Authorities of the other nodes' HTTP surfaces, where those are asked over TLS.
+    pub(crate) authority: Option<PathBuf>,
+    /// What asks other nodes.
+    pub(crate) asking: Asking,
 }
 
 /// Why something could not be read again.
@@ -124,14 +131,14 @@ impl Sources {
         let server = server.flat_map(|(files, _)| [&files.certificate, &files.key]);
         let peers = self.peers.iter();
         let peers = peers.flat_map(|(files, _)| [&files.certificate, &files.key, &files.authority]);
-        let all = tokens.chain(server).chain(peers);
+        let all = tokens.chain(server).chain(peers).chain(&self.authority);
         all.map(PathBuf::as_path).collect()
     }
 
     /// Reads everything again; each of it counts at once, whatever comes of the others.
     fn read(&self) -> Result<Vec<String>, RenewalError> {
         let tokens = self.tokens.as_ref().map(|(file, tokens)| {
-            let read = tokens.read_again(file)?;
+            let read = tokens.read_again(file, &self.asking)?;
             Ok::<_, RenewalError>(format!("{read} of {}", file.display()))
         });
         let server = self.server.as_ref().map(|(files, tls)| {
@@ -145,7 +152,14 @@ impl Sources {
                 files.certificate.display()
             ))
         });
-        [tokens, server, peers].into_iter().flatten().collect()
+        let authority = self.authority.as_ref().map(|file| {
+            self.asking.trust(file)?;
+            Ok(format!("authority {}", file.display()))
+        });
+        [tokens, server, peers, authority]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -251,15 +265,19 @@ mod tests {
         let file = directory.path().join("tokens");
         std::fs::write(&file, "first\n").unwrap();
         let (tokens, _) = NodeTokens::read(&file).unwrap();
+        let asking = Asking::default();
         let mut renewals = Renewals::new(Sources {
             tokens: Some((file.clone(), tokens.clone())),
+            asking: asking.clone(),
             ..Sources::default()
         });
+        let shown = || asking.now().token.map(|token| token.expose().to_owned());
         let count = |of: &NodeTokens| format!("{:?}", of.accepted);
         assert!(count(&tokens).contains("(1 admin)"));
         std::fs::write(&file, "admin second\nread l00k\n").unwrap();
         renewals.renew(false);
         assert!(count(&tokens).contains("(1 admin, 1 read)"));
+        assert_eq!(shown().as_deref(), Some("second"), "to other nodes as well");
         for broken in ["", "admin a b c\n", "read l00k\n"] {
             std::fs::write(&file, broken).unwrap();
             renewals.renew(false);
@@ -284,5 +302,49 @@ mod tests {
         std::fs::write(&file, "operate d0\nread l00k\n").unwrap();
         let refused = NodeTokens::read(&file).unwrap_err().to_string();
         assert!(refused.contains("admin <token>"), "{refused}");
+    }
+
+    /// Some authority; nothing is ever signed by it.
+    const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBbzCCARWgAwIBAgIUEa3feIb6JT1YWIPMwGKcsONqsiQwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAgFw0yNjExMjcwNzAyMDdaGA8yMTI2MTEwMzA3MDIwN1ow
+DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFKsJn/gx5Ii
+WPavG3OrHmiSwXfYKrG/uu4/sBmAopwU2Jo8nI3+Ze11RSUqJB6RNAnJeH5FseSC
+0JIuamyjurujUzBRMB0GA1UdDgQWBBQYDwU6ywGbQZrJHRZk/Wr4Hd4y9DAfBgNV
+HSMEGDAWgBQYDwU6ywGbQZrJHRZk/Wr4Hd4y9DAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0gAMEUCIEljxcureVNlZsPVXx6Xh+QR5REC7aVd6KYqEOW87/qM
+AiEA5iF52h3dNFSNPQhQ7hkOBBODx+29JzopjmLXoCUofhM=
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn whom_to_trust_among_other_nodes_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        std::fs::write(&file, "nobody").unwrap();
+        let asking = Asking::default();
+        let mut renewals = Renewals::new(Sources {
+            authority: Some(file.clone()),
+            asking: asking.clone(),
+            ..Sources::default()
+        });
+        renewals.renew(true);
+        let failed = renewals.failed.clone().unwrap();
+        assert!(
+            failed.contains("ca.pem") && asking.now().tls.is_none(),
+            "{failed}"
+        );
+        std::fs::write(&file, AUTHORITY).unwrap();
+        renewals.renew(false);
+        assert_eq!(renewals.failed, None);
+        let before = asking.now().tls.unwrap().config();
+        std::fs::write(&file, format!("{AUTHORITY}{AUTHORITY}")).unwrap();
+        renewals.renew(false);
+        let now = asking.now().tls.unwrap().config();
+        assert!(
+            !std::sync::Arc::ptr_eq(&before, &now),
+            "a file that changed"
+        );
     }
 }

@@ -7,27 +7,33 @@ use std::time::Duration;
 use ck_client::{Client, ClientConfig, ConfigError};
 use ck_node::{Resolve, ResolveError};
 
+use crate::asking::Asking;
+
 /// Time a member has to say where its peers reach it.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// Asks `GET /v1/peer` of the HTTP address.
 #[derive(Debug, Clone)]
 pub struct AskOverHttp {
-    config: ClientConfig,
+    asking: Asking,
 }
 
 impl AskOverHttp {
     /// Asks as `config` says, whatever servers and time it names: with its token, for instance.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        Self {
-            config: config.with_timeout(ANSWER_TIMEOUT),
-        }
+        Self::following(Asking::new(config))
+    }
+
+    /// Asks as is said there when it asks.
+    pub(crate) const fn following(asking: Asking) -> Self {
+        Self { asking }
     }
 
     /// A client of that one server.
     fn client(&self, target: &str) -> Result<Client, ConfigError> {
-        Client::new(self.config.clone().with_servers([target]))
+        let config = self.asking.now().with_timeout(ANSWER_TIMEOUT);
+        Client::new(config.with_servers([target]))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use ck_client::{ClientConfig, ClientTls};
 use ck_http::ServerTls;
 use ck_node::PeerTls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 
+use crate::asking::Asking;
 use crate::error::ServeError;
 use crate::renewal::{NodeTokens, Renewals, Sources};
 use crate::settings::Protection;
@@ -20,7 +20,7 @@ pub(crate) struct Security {
     /// What it shows to its peers.
     pub(crate) peers: Option<PeerTls>,
     /// How the HTTP addresses of other nodes are asked.
-    pub(crate) asking: ClientConfig,
+    pub(crate) asking: Asking,
     renewals: Option<Renewals>,
 }
 
@@ -30,11 +30,11 @@ pub(crate) struct Renewing(Option<AbortHandle>);
 impl Security {
     /// Reads every file that is named.
     pub(crate) fn read(files: &Protection) -> Result<Self, ServeError> {
-        let mut asking = ClientConfig::new([""; 0]);
         let mut sources = Sources::default();
+        let asking = sources.asking.clone();
         if let Some(file) = &files.tokens {
             let (tokens, shown) = NodeTokens::read(file)?;
-            asking = asking.with_token(shown);
+            asking.show(shown);
             sources.tokens = Some((file.clone(), tokens));
         }
         if let Some(files) = &files.server {
@@ -44,8 +44,9 @@ impl Security {
             sources.peers = Some((files.clone(), PeerTls::read(files)?));
         }
         // All nodes of a cluster speak the same.
-        if let Some(authority) = files.authority.as_ref().filter(|_| files.server.is_some()) {
-            asking = asking.with_tls(ClientTls::trusting(authority)?);
+        if let Some(authority) = files.authority.as_ref().filter(|_| files.asks_encrypted) {
+            asking.trust(authority)?;
+            sources.authority = Some(authority.clone());
         }
         let tokens = sources.tokens.as_ref().map(|(_, tokens)| tokens.clone());
         let any = *files != Protection::default();
@@ -75,5 +76,22 @@ impl Drop for Renewing {
         if let Some(following) = &self.0 {
             following.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_to_trust_is_read_where_nodes_are_asked_over_tls() {
+        let mut files = Protection {
+            authority: Some("absent.pem".into()),
+            ..Protection::default()
+        };
+        assert!(Security::read(&files).is_ok());
+        files.asks_encrypted = true;
+        let refused = Security::read(&files).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("absent.pem"), "{refused}");
     }
 }

@@ -236,7 +236,7 @@ fn node_config(
     config.advertise.clone_from(&settings.advertise);
     config.http_address = http;
     config.join.clone_from(&settings.join);
-    config.resolver = Arc::new(AskOverHttp::new(security.asking.clone()));
+    config.resolver = Arc::new(AskOverHttp::following(security.asking.clone()));
     config.secrets = security.tokens.secrets.clone();
     config.peer_tls.clone_from(&security.peers);
     config.choices = settings.choices.clone();

@@ -112,7 +112,7 @@ impl Settings {
             .transpose()?
             .unwrap_or_default();
         let flags = flags.clone();
-        let protection = Protection::put_together(&flags, &file)?;
+        let mut protection = Protection::put_together(&flags, &file)?;
         let id = flags.id.or(file.id).ok_or(SettingsError::NoId)?;
         let http_text = flags.http.or(file.http);
         let http = address("--http", http_text.as_deref().unwrap_or(HTTP_DEFAULT))?;
@@ -124,12 +124,12 @@ impl Settings {
         let advertise = flags.advertise.clone().or_else(|| file.advertise.clone());
         protection.suits(http, peer, insecure)?;
         dialable(http, peer, advertise.as_deref())?;
-        let join = given(&flags.join, &file.join);
-        let join: Vec<_> = join
+        let written = given(&flags.join, &file.join);
+        let join: Vec<_> = written
             .iter()
             .map(|text| join_target(text))
             .collect::<Result<_, _>>()?;
-        protection.can_ask(&join)?;
+        protection.ask(written)?;
         let data = flags.data.or(file.data);
         let data = data.unwrap_or_else(|| Path::new("clusterkit-data").join(directory_name(&id)));
         let choices = ConfigChoices {
@@ -321,7 +321,7 @@ fn join_target(text: &str) -> Result<String, SettingsError> {
     };
     let port = full.rsplit_once(':').and_then(|(host, port)| {
         let port: u16 = port.parse().ok()?;
-        (!host.is_empty() && port > 0).then_some(port)
+        (!host.is_empty() && !host.contains('/') && port > 0).then_some(port)
     });
     match port {
         Some(_) => Ok(full),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use ck_api::Peer;
-use ck_client::{Client, ClientConfig};
+use ck_client::Client;
 use ck_node::Handle;
+
+use crate::asking::Asking;
 
 /// Time an address of `--join` has to say which cluster it is in.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
@@ -19,9 +21,8 @@ pub(crate) async fn meets_another_cluster(
     node: Handle,
     data: String,
     join: Vec<String>,
-    asking: ClientConfig,
+    asking: Asking,
 ) -> String {
-    let asking = asking.with_timeout(ANSWER_TIMEOUT);
     let ours = loop {
         if let Some(genesis) = node.state().formed() {
             break (genesis.name.clone(), genesis.cluster.to_string());
@@ -57,7 +58,8 @@ pub(crate) async fn meets_another_cluster(
     }
 }
 
-async fn ask(asking: &ClientConfig, target: &str) -> Option<Peer> {
-    let client = Client::new(asking.clone().with_servers([target])).ok()?;
+async fn ask(asking: &Asking, target: &str) -> Option<Peer> {
+    let config = asking.now().with_timeout(ANSWER_TIMEOUT);
+    let client = Client::new(config.with_servers([target])).ok()?;
     client.peer().await.ok()
 }

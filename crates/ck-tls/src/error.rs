@@ -90,4 +90,12 @@ pub enum TlsError {
         /// Why not.
         reason: String,
     },
+    /// The certificate of a server is shown too early or too late.
+    #[error("{} is not good at this time: {reason}; name one that is, or renew it", file.display())]
+    NotGood {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ck_core::NodeId;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -155,18 +155,22 @@ fn load(files: &PeerFiles) -> Result<(NodeId, Sides), TlsError> {
             file: files.authority.clone(),
             reason: error.to_string(),
         })?;
-    let accepting = ServerConfig::builder_with_provider(provider())
+    let mut accepting = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(pair)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain.clone(), files::key(&files.key)?)
         .map_err(pair)?;
-    let dialling = ClientConfig::builder_with_provider(provider())
+    // A session taken up again would not look at the certificates again.
+    accepting.session_storage = Arc::new(NoServerSessionStorage {});
+    accepting.send_tls13_tickets = 0;
+    let mut dialling = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(pair)?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, files::key(&files.key)?)
         .map_err(pair)?;
+    dialling.resumption = Resumption::disabled();
     let sides = Sides {
         accepting: Arc::new(accepting),
         dialling: Arc::new(dialling),

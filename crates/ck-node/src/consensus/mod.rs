@@ -15,7 +15,7 @@ mod network;
 mod raft;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod ties;
 mod types;
 

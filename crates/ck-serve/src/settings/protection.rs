@@ -21,6 +21,8 @@ pub(crate) struct Protection {
     pub(crate) peers: Option<PeerFiles>,
     /// Authority of the other nodes' HTTP surfaces.
     pub(crate) authority: Option<PathBuf>,
+    /// Whether the nodes of `--join` are asked over TLS.
+    pub(crate) asks_encrypted: bool,
 }
 
 impl Protection {
@@ -45,9 +47,12 @@ impl Protection {
             authority,
         });
         let authority = of(&flags.ca, &file.ca);
+        let server =
+            all_or_none(server)?.map(|[certificate, key]| ServerFiles { certificate, key });
         Ok(Self {
             tokens: of(&flags.token_file, &file.token_file),
-            server: all_or_none(server)?.map(|[certificate, key]| ServerFiles { certificate, key }),
+            asks_encrypted: server.is_some() || authority.is_some(),
+            server,
             authority: authority.or(peers.as_ref().map(|peers| peers.authority.clone())),
             peers,
         })
@@ -85,15 +90,38 @@ impl Protection {
         })
     }
 
-    /// Refuses addresses to ask over https while nobody is trusted.
-    pub(super) fn can_ask(&self, join: &[String]) -> Result<(), SettingsError> {
+    /// Decides how the addresses of `--join`, as they are written, are asked: all alike. Refuses a
+    /// mixture, and https while nobody is trusted.
+    pub(super) fn ask(&mut self, join: &[String]) -> Result<(), SettingsError> {
+        let written = |scheme| join.iter().find(|text| text.trim().starts_with(scheme));
+        match (written("http://"), written("https://")) {
+            (Some(plain), Some(encrypted)) => {
+                return Err(SettingsError::Mixed {
+                    plain: plain.clone(),
+                    encrypted: format!("--join {encrypted}"),
+                });
+            }
+            (Some(plain), None) if self.server.is_some() => {
+                return Err(SettingsError::Mixed {
+                    plain: plain.clone(),
+                    encrypted: "--tls-cert".to_owned(),
+                });
+            }
+            (Some(_), None) => self.asks_encrypted = false,
+            (None, Some(_)) => self.asks_encrypted = true,
+            (None, None) => {}
+        }
         match join.first() {
-            Some(target) if self.server.is_some() && self.authority.is_none() => {
+            None => {
+                self.asks_encrypted = false;
+                Ok(())
+            }
+            Some(target) if self.asks_encrypted && self.authority.is_none() => {
                 Err(SettingsError::NoAuthority {
                     target: target.clone(),
                 })
             }
-            _ => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 }
@@ -198,22 +226,51 @@ mod tests {
     #[test]
     fn the_peers_authority_stands_in_for_that_of_the_servers() {
         let join = ["127.0.0.1:8080".to_owned()];
-        let with = read(&whole()).unwrap();
+        let mut with = read(&whole()).unwrap();
         assert_eq!(with.authority, file("ca.pem"));
-        assert!(with.can_ask(&join).is_ok());
+        assert!(with.ask(&join).is_ok());
         let alone = ServeArgs {
             peer_cert: None,
             peer_key: None,
             peer_ca: None,
             ..whole()
         };
-        let refused = read(&alone).unwrap().can_ask(&join).unwrap_err();
+        let refused = read(&alone).unwrap().ask(&join).unwrap_err();
         assert!(refused.to_string().contains("--ca"), "{refused}");
-        assert!(read(&alone).unwrap().can_ask(&[]).is_ok());
+        assert!(read(&alone).unwrap().ask(&[]).is_ok());
         let named = ServeArgs {
             ca: file("other.pem"),
             ..alone
         };
-        assert!(read(&named).unwrap().can_ask(&join).is_ok());
+        assert!(read(&named).unwrap().ask(&join).is_ok());
+    }
+
+    #[test]
+    fn the_nodes_of_join_are_asked_as_they_are_written_and_all_alike() {
+        let ask = |flags: &ServeArgs, join: &[&str]| {
+            let mut protection = read(flags).unwrap();
+            let join: Vec<_> = join.iter().map(|&text| text.to_owned()).collect();
+            protection.ask(&join).map(|()| protection.asks_encrypted)
+        };
+        let nothing = ServeArgs::default();
+        let trusting = ServeArgs {
+            ca: file("ca.pem"),
+            ..ServeArgs::default()
+        };
+        assert!(!ask(&nothing, &["h:1", "http://h:2"]).unwrap());
+        let refused = ask(&nothing, &["h:1", "https://h:2"]).unwrap_err();
+        assert!(refused.to_string().contains("--ca"), "{refused}");
+        assert!(ask(&trusting, &["h:1", " https://h:2"]).unwrap());
+        assert!(ask(&trusting, &["h:1"]).unwrap());
+        assert!(!ask(&trusting, &["http://h:1"]).unwrap());
+        assert!(!ask(&trusting, &[]).unwrap());
+        assert!(ask(&whole(), &["h:1"]).unwrap());
+        for (flags, join) in [
+            (&trusting, &["http://h:1", "https://h:2"][..]),
+            (&whole(), &["http://h:1"]),
+        ] {
+            let refused = ask(flags, join).unwrap_err().to_string();
+            assert!(refused.contains("http://h:1"), "{refused}");
+        }
     }
 }

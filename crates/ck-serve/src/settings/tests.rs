@@ -109,7 +109,7 @@ fn what_is_missing_or_doubled_is_named() {
         ..flags()
     };
     assert!(refused(Settings::read(&twice)).contains("--service kv"));
-    for wrong in ["", "h", "h:", ":0", "h:x"] {
+    for wrong in ["", "h", "h:", ":0", "h:x", "ftp://h:1"] {
         let join = ServeArgs {
             join: vec![wrong.to_owned()],
             ..flags()

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -73,6 +74,58 @@ async fn each_end_knows_which_node_the_other_is() {
     let (dialled, accepted) = meet(&one, &two).await;
     assert_eq!(dialled.unwrap(), node("rack 7 node-2"));
     assert_eq!(accepted.unwrap(), node("node-1"));
+}
+
+/// How a connection came about, for the end that dials.
+async fn shaken(dialling: &Arc<ClientConfig>, accepting: &Arc<ServerConfig>) -> HandshakeKind {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accept = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let acceptor = TlsAcceptor::from(Arc::clone(accepting));
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.flush().await.unwrap();
+    };
+    let dial = async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::clone(dialling));
+        let mut stream = connector.connect(peer_name(), stream).await.unwrap();
+        // What it is given to resume by comes before.
+        stream.read_u8().await.unwrap();
+        stream.get_ref().1.handshake_kind().unwrap()
+    };
+    let both = async { tokio::join!(dial, accept).0 };
+    tokio::time::timeout(PATIENCE, both)
+        .await
+        .expect("a handshake ends")
+}
+
+#[tokio::test]
+async fn certificates_are_looked_at_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(1).unwrap();
+    let one = peer(directory.path(), &authority, "node-1")
+        .sides
+        .load_full();
+    let two = peer(directory.path(), &authority, "node-2")
+        .sides
+        .load_full();
+    // Neither end depends on the other for it.
+    let mut willing = ClientConfig::clone(&one.dialling);
+    willing.resumption = rustls::client::Resumption::default();
+    let mut offering = ServerConfig::clone(&two.accepting);
+    offering.session_storage = rustls::server::ServerSessionMemoryCache::new(16);
+    offering.send_tls13_tickets = 2;
+    let (willing, offering) = (Arc::new(willing), Arc::new(offering));
+    for (dialling, accepting, kind) in [
+        (&willing, &offering, HandshakeKind::Resumed),
+        (&willing, &two.accepting, HandshakeKind::Full),
+        (&one.dialling, &offering, HandshakeKind::Full),
+    ] {
+        shaken(dialling, accepting).await;
+        assert_eq!(shaken(dialling, accepting).await, kind);
+    }
 }
 
 #[tokio::test]
