@@ -1000,6 +1000,7 @@ class Router:
             try:
                 self._ask(server, left)
             except (_NotSent, _Broken, ClusterKitError) as error:
+                self._verified.discard(server)  # whoever is there the next time may be somebody else
                 trouble.append(f"{server} ({error})")
                 continue
             answers += 1
@@ -1012,7 +1013,7 @@ class Router:
 
     def _ask(self, server: str, timeout: float) -> None:
         """Asks one server for the table, and takes in what it has that is newer."""
-        self._verify(server, timeout)
+        is_asked = self._verify(server, timeout)
         tagged = self._etag
         answer = self._get(server, "/v1/table", timeout, {"If-None-Match": tagged[1]} if tagged else {})
         if answer.status == 304 and tagged:
@@ -1024,19 +1025,21 @@ class Router:
             table = _Table.listed(_json(listed), _json(self._get(server, "/v1/cluster", timeout)))
         else:
             table = _Table.whole(_json(answer))
+        if not is_asked and (self._table is None or table.age > self._table.age):
+            self._verified.discard(server)  # it may be another cluster's by now that was started in its place
+            self._verify(server, timeout)
+        if answer.status != 404:
             tag = answer.headers.get("etag")
             self._etag = (table.age, tag) if tag else None
-            if self._table is not None and table.incarnation > self._table.incarnation:
-                self._verified.discard(server)  # it may be another cluster's by now that was started in its place
-                self._verify(server, timeout)
         self._install(table)
         if self._table is not None and table.age >= self._table.age:
             self._heard = time.monotonic()
 
-    def _verify(self, server: str, timeout: float) -> None:
-        """A server of another cluster teaches nothing, unless that is what this one was restored as."""
+    def _verify(self, server: str, timeout: float) -> bool:
+        """A server of another cluster teaches nothing, unless that is what this one was restored as. Says whether it was
+        asked, or is remembered."""
         if server in self._verified:
-            return
+            return False
         peer = _json(self._get(server, "/v1/peer", timeout))
         name, uuid = (peer.get("cluster"), peer.get("uuid")) if isinstance(peer, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(uuid, str) or not uuid:
@@ -1058,6 +1061,7 @@ class Router:
             self._verified.add(server)
             if whole is not None and later:
                 self._install(whole)
+        return True
 
     def _get(self, server: str, target: str, timeout: float, headers: Optional[Mapping[str, str]] = None) -> Response:
         return self._wire.exchange(server, "GET", target, self._with_token(headers or {}), None, timeout,
@@ -1110,6 +1114,7 @@ class Router:
 
     def _follow(self, server: str, whole: bool) -> None:
         """Takes in what a server tells, until it is of no use any more; always ends with an exception."""
+        self._verified.discard(server)
         self._verify(server, self._attempt_timeout)
         table = self._table
         headers = self._with_token({"Accept": "text/event-stream"})

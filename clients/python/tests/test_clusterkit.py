@@ -273,6 +273,34 @@ class Following(Case):
             router.refresh()
         self.assertEqual(router.status().version, 30)
 
+    def test_a_server_that_is_another_cluster_s_by_now_teaches_nothing_newer(self) -> None:
+        server = self.servers[0]
+        self.restricted_to(server)
+        server.table = table(30, [1] * 64, [server])
+        router = self.router()
+        server.stream()
+        router.refresh()
+        server.table = table(31, [1] * 64, [server])
+        router.refresh()
+        self.assertEqual(router.status().version, 31)
+        # Neither its address nor the incarnation tells, and nothing has failed since it was asked.
+        self.assertIn(server.address, router._verified)
+        server.uuid, server.table = "c-2", table(99, [1] * 64, [server])
+        with self.assertRaisesRegex(NoTable, "c-2"):
+            router.refresh()
+        self.assertEqual(router.status().version, 31)
+
+    def test_whoever_is_followed_says_first_which_cluster_it_is_of(self) -> None:
+        server = self.servers[0]
+        self.restricted_to(server)
+        router = self.router()
+        stream = server.stream()
+        server.uuid = "c-2"
+        router._verified.add(server.address)
+        stream.send("delta", delta(31, 34, {0: (2, 1)}))  # a gap: the same server is asked again
+        wait_for("it is refused", lambda: "c-2" in (router.status().error or ""))
+        self.assertEqual(len(server.streams), 1)
+
     def test_a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not(self) -> None:
         old, new, other = self.servers
         self.restricted_to(old)

@@ -115,6 +115,8 @@ pub(crate) struct Says {
     pub(crate) table: Option<TableAnswer>,
     /// Bodies of `/v1/partitions`, `/v1/cluster`.
     pub(crate) lists: Option<[String; 2]>,
+    /// Body of every page of `/v1/nodes`.
+    pub(crate) nodes: Option<String>,
     /// Answered to watchers instead of events, with whether to those that resume alone.
     pub(crate) refusal: Option<(u16, bool)>,
     /// Watchers so far; those whose stream a test has taken out to end it are none.
@@ -137,6 +139,7 @@ impl Server {
             cluster: ["shop", "c-1"],
             table: None,
             lists: None,
+            nodes: None,
             refusal: None,
             streams: Vec::new(),
             asked: Vec::new(),
@@ -250,6 +253,9 @@ fn plain(path: &str, says: &Says) -> (u16, String) {
             says.lists.clone().map_or(not_found, |[list, cluster]| {
                 (200, if path == "/v1/cluster" { cluster } else { list })
             })
+        }
+        _ if path.starts_with("/v1/nodes") => {
+            says.nodes.clone().map_or(not_found, |nodes| (200, nodes))
         }
         _ => not_found,
     }
