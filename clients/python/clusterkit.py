@@ -1149,6 +1149,8 @@ class Router:
         """What others have said that it has not come to, and since when it has not."""
         # Of the stream: heartbeats name the version alone.
         incarnation: Optional[int] = None if self._table is None else self._table.incarnation
+        told = (0, 0) if self._table is None else self._table.age
+        """The newest that the changes so far lead to."""
         while not self._closed.is_set():
             name, text = events.next()
             if name not in ("table", "delta", "heartbeat", "lifecycle", "dropped"):
@@ -1158,10 +1160,11 @@ class Router:
                 raise _Elsewhere(f"it gave up on this reader: {data.get('detail')}")
             incarnation = data.get("incarnation", incarnation)
             if name in ("table", "delta"):
-                self._take_change(name, data)
+                self._take_change(name, data, told)
             reached, table = (incarnation, data.get("version")), self._table
             if table is None or not all(isinstance(one, int) for one in reached):
                 continue
+            told = max(told, reached)
             if name == "heartbeat" and reached > table.age and incarnation == table.incarnation:
                 table = table.at(reached[1])  # nothing has changed up to there
                 self._install(table)
@@ -1177,7 +1180,7 @@ class Router:
                 self._named = table.age  # whoever named it may have been wrong
                 raise _Elsewhere("it is at %d.%d, behind %d.%d" % (*reached, *behind[1]))
 
-    def _take_change(self, name: str, data: Mapping[str, Any]) -> None:
+    def _take_change(self, name: str, data: Mapping[str, Any], told: Tuple[int, int]) -> None:
         if name == "table":
             if data.get("rows"):  # else the partitions have not been created yet
                 self._install(_Table.whole(data))
@@ -1188,6 +1191,9 @@ class Router:
                 raise _Gap("a change, and no table is known")
             after = self._table.after(data)
             if after is not None:
+                if self._table.age > told:  # what was undone between the two is in no change of this server
+                    raise _Gap("a change from %d.%d, past %d.%d that another server has told of"
+                               % (*told, *self._table.age))
                 self._install(after)
 
 

@@ -134,6 +134,32 @@ class Following(Case):
         self.version_is(router, 36)
         self.assertEqual(len(self.servers[0].streams), 2)
 
+    def test_a_change_past_what_another_server_has_told_is_a_gap(self) -> None:
+        first, other, _ = self.servers
+        router = self.router(self.servers[:2])
+        self.restricted_to(first)
+        router.route(KEY)
+        for stream in other.streams + self.servers[2].streams:
+            stream.end()
+        wait_for("it is followed", lambda: router.status().following == first.address)
+        stream = first.streams[-1]
+        # Partition 0 is elsewhere at 33, as the other one alone has seen, and back at 35.
+        first.table, other.table = None, table(33, [3] * 64, self.servers)
+        router.refresh()
+        self.version_is(router, 33)
+        stream.send("heartbeat", {"version": 33})
+        stream.send("delta", delta(33, 34, {1: (2, 3)}))
+        self.version_is(router, 34)
+        other.table = table(36, [3] * 64, self.servers)
+        router.refresh()
+        self.version_is(router, 36)
+        first.table = table(38, [2] * 64, self.servers)
+        before = len(first.streams)
+        stream.send("delta", delta(34, 38, {}))
+        self.assertIsNone(first.stream(before).last_event_id)
+        self.version_is(router, 38)
+        self.assertEqual(router.route_of(0).primary.id, "node-2")  # type: ignore[union-attr]
+
     def test_a_stream_that_ends_is_resumed_where_it_was(self) -> None:
         router = self.router()
         self.restricted_to(self.servers[0])

@@ -238,6 +238,27 @@ fn whoever_has_seen_in_between_what_was_joined_here_is_told_the_whole_table() {
 }
 
 #[test]
+fn what_was_undone_in_between_is_told_to_whoever_has_seen_it_elsewhere() {
+    let feed = Feed::new(table(30), 10, 1 << 20);
+    let (mut other, _) = feed.begin(None).unwrap();
+    // Nobody here has seen the versions in between, at one of which a row was another.
+    feed.record(table(35));
+    let mut now = table(33);
+    now.rows[0].state = "moving".into();
+    let (mut cursor, first) = feed.begin(Some(Place::of(&now))).unwrap();
+    assert!(first.is_none());
+    assert!(drain(&feed, &mut cursor, &mut now));
+    assert_eq!(now, table(35));
+    let mut now = table(30);
+    assert!(drain(&feed, &mut other, &mut now));
+    assert_eq!(now, table(35), "a change without rows");
+    // The next version is not told when it changes nothing.
+    feed.record(table(36));
+    assert!(matches!(feed.take(&mut other), Taken::Nothing));
+    assert_eq!(other.floor, Place::of(&table(36)));
+}
+
+#[test]
 fn whoever_has_seen_more_elsewhere_is_not_taken_back() {
     let feed = Feed::new(table(10), 10, 1 << 20);
     let ahead = Place {
