@@ -348,12 +348,15 @@ class _Table:
         return self
 
     def with_learned(self, newest: Mapping[str, Any]) -> Optional[_Table]:
-        """This table with what an answer has taught; ``None`` when that is no news."""
+        """This table with what an answer has taught; ``None`` when that is no news, or of another incarnation or a node that
+        is not known: those a whole table tells of."""
         partition = _number(str(newest.get("partition", "")).rpartition("-")[2])
         incarnation, version, epoch = (newest.get(name) for name in ("incarnation", "version", "epoch"))
         node = newest.get("primary_node")
         if partition is None or partition >= len(self.rows) or not isinstance(node, str) \
                 or not all(isinstance(one, int) for one in (incarnation, version, epoch)):
+            return None
+        if incarnation != self.incarnation or (node and all(one.id != node for one in self.members.values())):
             return None
         before = self.route(partition)
         primary = Node(node, str(newest.get("primary_address") or "")) if node else None

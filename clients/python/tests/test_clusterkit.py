@@ -443,6 +443,16 @@ class Requests(Case):
         self.made.request("PUT", "/kv/a", KEY, b"v")
         self.assertEqual(self.fences(self.second), [f"1.{self.at}.1", f"1.{self.at}.9"])
 
+    def test_nothing_is_learned_of_a_node_or_an_incarnation_that_is_not_known(self) -> None:
+        router = self.router(attempts_max=1)
+        route = router.route(KEY)
+        for more in ({"primary_node": "node-9"}, {"incarnation": 2, "version": 1}):
+            self.second.answers = [problem(421, "not-owner", newest=self.newest(self.third, 2, **more))]
+            with self.assertRaises(Refused):
+                router.request("PUT", "/kv/a", KEY, b"v")
+            self.assertEqual(router.route(KEY), route)
+        self.assertEqual(router._named, (2, 1))  # the table is asked for
+
     def test_what_was_learned_gives_way_to_a_table_as_new(self) -> None:
         self.second.answers = [problem(421, "not-owner", newest=self.newest(self.third, 5))]
         self.made.request("PUT", "/kv/a", KEY, b"v")
