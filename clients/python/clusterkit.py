@@ -1119,10 +1119,11 @@ class Router:
         """Takes in what a server tells, until it is of no use any more; always ends with an exception."""
         self._verified.discard(server)
         self._verify(server, self._attempt_timeout)
-        table = self._table
+        known = self._table
         headers = self._with_token({"Accept": "text/event-stream"})
-        if table is not None and not whole:
-            headers["Last-Event-ID"] = f"{table.incarnation}.{table.version}"
+        since = (0, 0) if known is None or whole else known.age
+        if since != (0, 0):
+            headers["Last-Event-ID"] = "%d.%d" % since
         connection = self._wire.connect(server, self._attempt_timeout)
         sock = self._stream = connection.sock
         try:
@@ -1140,19 +1141,19 @@ class Router:
             if not kind.startswith("text/event-stream"):
                 raise Malformed(f"it answers {kind!r} instead of events")
             self._following, self._error = server, None
-            self._take_events(server, _Events(answer, sock, self._event_bytes_max, self._silence))
+            self._take_events(_Events(answer, sock, self._event_bytes_max, self._silence), since)
         except _TROUBLE as error:
             raise _Broken(str(error) or type(error).__name__) from None
         finally:
             connection.close()
             sock.close()
 
-    def _take_events(self, server: str, events: _Events) -> None:
+    def _take_events(self, events: _Events, since: Tuple[int, int]) -> None:
         behind: Optional[Tuple[float, Tuple[int, int]]] = None
         """What others have said that it has not come to, and since when it has not."""
         # Of the stream: heartbeats name the version alone.
-        incarnation: Optional[int] = None if self._table is None else self._table.incarnation
-        told = (0, 0) if self._table is None else self._table.age
+        incarnation: Optional[int] = since[0]
+        told = since
         """The newest that the changes so far lead to."""
         while not self._closed.is_set():
             name, text = events.next()

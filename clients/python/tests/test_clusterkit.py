@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import threading
 import time
 import unittest
 from typing import Any, List, Optional
@@ -17,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import clusterkit
 from clusterkit import Malformed, NoTable, OutcomeUnknown, Refused, Router, partition_of, xxh3_64
-from fake import Server, delta, member, problem, table, wait_for
+from fake import BOUND, Server, delta, member, problem, table, wait_for
 
 KEY = "user:1001"
 
@@ -287,6 +288,34 @@ class Following(Case):
         self.version_is(router, 36)
         stream.end()
         self.assertEqual(self.servers[0].stream(1).last_event_id, "1.36")
+
+    def test_a_heartbeat_counts_for_the_incarnation_that_its_stream_resumes(self) -> None:
+        first, other, _ = self.servers
+        self.restricted_to(first)
+        asked, answer = threading.Event(), threading.Event()
+
+        def slowly(last: Optional[str]) -> None:
+            if last:
+                asked.set()
+                answer.wait(BOUND)
+
+        router = self.router(self.servers[:2])
+        router.route(KEY)
+        first.watch = slowly
+        stream = first.stream()
+        stream.end()
+        self.assertTrue(asked.wait(BOUND))
+        # Before it answers, somebody else tells of a later incarnation.
+        first.table, other.table = None, table(3, [1] * 64, self.servers, incarnation=2)
+        router.refresh()
+        self.version_is(router, 3, incarnation=2)
+        answer.set()
+        again = first.stream(1)
+        self.assertEqual(again.last_event_id, "1.30")
+        again.send("heartbeat", {"version": 40})
+        again.send("dropped", {"detail": "the end of it"})
+        wait_for("it is left", lambda: first.asked("/v1/watch") > 2 or "the end of it" in (router.status().error or ""))
+        self.assertEqual((router.status().incarnation, router.status().version), (2, 3))
 
     def test_a_server_of_another_cluster_teaches_nothing(self) -> None:
         router = self.router(self.servers[:1])

@@ -119,6 +119,8 @@ pub(crate) struct Says {
     pub(crate) nodes: Option<String>,
     /// Answered to watchers instead of events, with whether to those that resume alone.
     pub(crate) refusal: Option<(u16, bool)>,
+    /// Whether watchers get no answer for now.
+    pub(crate) held: bool,
     /// Watchers so far; those whose stream a test has taken out to end it are none.
     pub(crate) streams: Vec<Option<Stream>>,
     /// Paths that were asked for.
@@ -141,6 +143,7 @@ impl Server {
             lists: None,
             nodes: None,
             refusal: None,
+            held: false,
             streams: Vec::new(),
             asked: Vec::new(),
         }));
@@ -275,6 +278,9 @@ async fn answer(stream: &mut TcpStream, status: u16, body: &str) {
 }
 
 async fn watch(mut stream: TcpStream, last: Option<String>, says: &Mutex<Says>) {
+    while says.lock().unwrap().held {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let head =
         "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     if stream.write_all(head.as_bytes()).await.is_err() {

@@ -7,7 +7,7 @@ use ck_client::Router;
 use ck_core::PartitionId;
 use serde_json::json;
 
-use crate::server::{PARTITIONS, Server, Stream, delta, table, wait_for};
+use crate::server::{BOUND, PARTITIONS, Server, Stream, delta, table, wait_for};
 use crate::{age, config, primary, router, version_is};
 
 /// Sends that, and waits until the server is left for it. Gives the reason.
@@ -189,6 +189,36 @@ async fn a_server_of_another_cluster_teaches_nothing() {
         (age(&router), stranger.asked("/v1/watch")),
         ((1, 30), asked)
     );
+}
+
+#[tokio::test]
+async fn a_heartbeat_counts_for_the_incarnation_that_its_stream_resumes() {
+    let (slow, other) = (Server::start().await, Server::start().await);
+    slow.says(|says| (says.table, says.held) = (Some(table(30, 1, ["", ""])), true));
+    other.says(|says| says.refusal = Some((503, false)));
+    let mut config = config(&[&slow, &other]);
+    config.attempt_timeout = BOUND;
+    let router = Router::connect(config).await.unwrap();
+    wait_for("it is asked", || {
+        (slow.asked("/v1/watch") > 0).then_some(())
+    })
+    .await;
+    // Before it answers, somebody else tells of a later incarnation.
+    slow.says(|says| says.table = None);
+    let restored = TableAnswer {
+        incarnation: 2,
+        ..table(3, 2, ["", ""])
+    };
+    other.says(|says| says.table = Some(restored));
+    router.refresh().await.unwrap();
+    assert_eq!(age(&router), (2, 3));
+    slow.says(|says| says.held = false);
+    let stream = slow.stream(0).await;
+    assert_eq!(stream.last.as_deref(), Some("1.30"));
+    stream.send("heartbeat", &Heartbeat { version: 40 }).await;
+    stream.send("dropped", &json!({})).await;
+    wait_for("it is left", || stream.is_closed().then_some(())).await;
+    assert_eq!(age(&router), (2, 3));
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ pub(super) async fn follow(router: Weak<Inner>) {
         }
         drop(inner);
         let left = match opened {
-            Ok(events) => listen(&router, &server, events).await,
+            Ok((events, from)) => listen(&router, &server, events, from).await,
             Err(left) => left,
         };
         let Some(inner) = router.upgrade() else {
@@ -141,15 +141,11 @@ impl Course {
     }
 }
 
-/// Takes in what a server tells, until it is of no use any more.
-async fn listen(router: &Weak<Inner>, server: &str, mut events: Events) -> Left {
-    let at = router
-        .upgrade()
-        .map(|inner| inner.age())
-        .unwrap_or_default();
+/// Takes in what a server tells from there on, until it is of no use any more.
+async fn listen(router: &Weak<Inner>, server: &str, mut events: Events, from: (u64, u64)) -> Left {
     let mut stream = Stream {
-        at,
-        told: at,
+        at: from,
+        told: from,
         behind: None,
     };
     loop {
