@@ -300,6 +300,9 @@ class Status:
     """Why the last server was left or could not be followed; ``None`` once one is followed."""
 
 
+# What reading JSON of another shape than expected ends in; a number may be infinite.
+_NONSENSE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
 # Epoch, state, member number of the primary, those of the replicas.
 _Row = Tuple[int, str, Optional[int], Tuple[int, ...]]
 
@@ -376,7 +379,7 @@ class _Table:
             hashing = data["hash_config"]
             return cls(int(data["incarnation"]), int(data["version"]), hashing["hash"], int(hashing.get("seed", 0)),
                        rows, members, {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
     @classmethod
@@ -386,7 +389,7 @@ class _Table:
             members: Dict[int, Node] = {}
             for at, node in enumerate(cluster["cluster"]["nodes"]):
                 number = int(node.get("member") or -1 - at)
-                members[number] = Node(node["id"], node["ip"], dict(node.get("services") or {}), node.get("domain"),
+                members[number] = Node(_text(node["id"]), _text(node["ip"]), dict(node.get("services") or {}), node.get("domain"),
                                        int(node.get("weight") or 1), node.get("status", ""))
             by_id = {node.id: number for number, node in members.items()}
             for row in listed["partitions"]:
@@ -399,7 +402,7 @@ class _Table:
             hashing = cluster["hash_config"]
             return cls(int(listed.get("incarnation", 0)), int(listed.get("version", 0)), hashing["hash"],
                        int(hashing.get("seed", 0)), rows, members, {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
     def is_succeeded(self, server: str, by: _Table) -> bool:
@@ -440,7 +443,7 @@ class _Table:
                 for row in rows:
                     _check_copies(row[2], row[3], members)
             return _Table(incarnation, version, self.hash, self.seed, rows, members, {}).keeping(self)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a change of the table: {type(error).__name__} {error}") from None
 
 
@@ -453,11 +456,17 @@ def _newer(route: Route, than: Route) -> bool:
 
 
 def _number(text: str) -> Optional[int]:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.100} is no text")
+    return value
 
 
 def _member(one: Any) -> Tuple[int, Node]:
-    return int(one["member"]), Node(one["id"], one.get("http") or "", dict(one.get("services") or {}),
+    return int(one["member"]), Node(_text(one["id"]), _text(one.get("http") or ""), dict(one.get("services") or {}),
                                     one.get("domain"), int(one.get("weight") or 1), one.get("status", ""))
 
 
@@ -921,7 +930,7 @@ class Router:
             return None
         try:
             problem = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(problem, dict) \
                 or not (problem.get("code") in _NOT_DONE or (safe and answer.status in (502, 503, 504))):
@@ -1099,6 +1108,10 @@ class Router:
                 if not isinstance(error, _NoWatch) or failures % len(servers) == len(servers) - 1:
                     self._catch_up()
                 failures += 1
+            except Exception as error:  # nobody begins this thread anew: it goes on with another server
+                self._error, again, whole = f"{server}: {type(error).__name__} {error}", None, False
+                self._verified.discard(server)
+                at, failures = at + 1, failures + 1
             finally:
                 self._following = self._stream = None
             if time.monotonic() - began > 2.0:
@@ -1114,6 +1127,8 @@ class Router:
             self.refresh()
         except ClusterKitError as error:
             self._error = str(error)
+        except Exception as error:  # as whoever follows: nothing ends the thread
+            self._error = f"{type(error).__name__} {error}"
 
     def _follow(self, server: str, whole: bool) -> None:
         """Takes in what a server tells, until it is of no use any more; always ends with an exception."""

@@ -230,11 +230,31 @@ class Following(Case):
             ("delta", delta(30, 31, {}, gone=[2])), ("delta", {**delta(30, 31, {}), "version": None}),
             ("table", {**table(31, [1], self.servers), "hash_config": {"hash": "crc32"}}),
             ("table", {**table(31, [1], self.servers), "members": []}),
+            ("table", {**table(31, [1], self.servers), "version": float("inf")}),
+            ("table", {**table(31, [1], self.servers), "members": [{"member": 1, "id": "node-1", "http": ["h:1"]}]}),
+            ("delta", {**delta(30, 31, {}), "from": float("inf")}),
         ]):
             self.servers[0].stream(number).send(name, data)
             self.servers[0].stream(number + 1)
             self.assertEqual(router.route(KEY), route)
         self.assertEqual(router.status().version, 30)
+
+    def test_nothing_ends_the_following(self) -> None:
+        router = self.router()
+        self.restricted_to(self.servers[0])
+        stream = self.servers[0].stream()
+        taken, router._take_events = router._take_events, {}.__getitem__  # type: ignore[method-assign, assignment]
+        stream.end()
+        wait_for("it says why", lambda: "TypeError" in (router.status().error or ""))
+        router.refresh, refresh = {}.__getitem__, router.refresh  # type: ignore[method-assign, assignment]
+        router._poll_every = 0.0
+        self.servers[0].watch = lambda last: problem(503, "too-many-watchers")
+        wait_for("nor does asking", lambda: (router.status().error or "").startswith("TypeError"))
+        router._take_events, router.refresh = taken, refresh  # type: ignore[method-assign]
+        self.servers[0].watch = lambda last: None
+        before = len(self.servers[0].streams)
+        self.servers[0].stream(before).send("delta", delta(30, 31, {0: (2, 1)}))
+        self.version_is(router, 31)
 
     def test_an_event_over_the_limit_is_an_error_that_names_it(self) -> None:
         router = self.router(event_bytes_max=30_000)
@@ -519,8 +539,10 @@ class Requests(Case):
         for status, code in [(503, "no-leader"), (504, "outcome-unknown"), (409, "conflict")]:
             self.second.answers = [problem(status, code)]
             self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, status)
-        self.second.answers = [(503, {"Content-Type": "text/html"}, b"<html>")]
-        self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, 503)
+        for kind, body in [("text/html", b"<html>"), ("application/problem+json", b"["),
+                           ("application/problem+json", b"[" * 100_000)]:
+            self.second.answers = [(503, {"Content-Type": kind, "CK-Version": "1." + "9" * 5_000}, body)]
+            self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, 503)
 
     def test_attempts_have_an_end(self) -> None:
         router = self.router(attempts_max=3)
