@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_api::{Code, Problem};
+use ck_api::{Code, Problem, Role};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
@@ -185,13 +185,18 @@ pub(super) fn watch(core: &Arc<Core>, ask: &Ask<'_>) -> Result<Later, Refused> {
     let mut reply = if ask.head.method == Method::HEAD {
         plain_with(StatusCode::OK, EVENTS, ReplyBody::default())
     } else {
+        let admitted = core.config.tokens.admit_for_long(ask.head, Role::Read);
+        let tokens = match admitted {
+            Ok(tokens) => tokens,
+            Err(denied) => return Ok(Later::Now(denied.reply())),
+        };
         let seat = Seat::take(core)?;
         let feed = core.feed();
         let from = from.map(|from| placed(&view, from));
         let (cursor, first) = feed
             .begin(from)
             .map_err(|refusal| refused(&view, "from", from.unwrap_or_default(), refusal))?;
-        let watcher = Watcher::new(seat, Arc::clone(feed), cursor, first);
+        let watcher = Watcher::new((seat, tokens), Arc::clone(feed), (cursor, first));
         plain_with(StatusCode::OK, EVENTS, watcher.into())
     };
     reply.headers_mut().insert(CK_VERSION_NAME, view.version());
