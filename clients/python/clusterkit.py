@@ -300,6 +300,9 @@ class Status:
     """Why the last server was left or could not be followed; ``None`` once one is followed."""
 
 
+# What reading JSON of another shape than expected ends in; a number may be infinite.
+_NONSENSE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
 # Epoch, state, member number of the primary, those of the replicas.
 _Row = Tuple[int, str, Optional[int], Tuple[int, ...]]
 
@@ -348,12 +351,15 @@ class _Table:
         return self
 
     def with_learned(self, newest: Mapping[str, Any]) -> Optional[_Table]:
-        """This table with what an answer has taught; ``None`` when that is no news."""
+        """This table with what an answer has taught; ``None`` when that is no news, or of another incarnation or a node that
+        is not known: those a whole table tells of."""
         partition = _number(str(newest.get("partition", "")).rpartition("-")[2])
         incarnation, version, epoch = (newest.get(name) for name in ("incarnation", "version", "epoch"))
         node = newest.get("primary_node")
         if partition is None or partition >= len(self.rows) or not isinstance(node, str) \
                 or not all(isinstance(one, int) for one in (incarnation, version, epoch)):
+            return None
+        if incarnation != self.incarnation or (node and all(one.id != node for one in self.members.values())):
             return None
         before = self.route(partition)
         primary = Node(node, str(newest.get("primary_address") or "")) if node else None
@@ -373,7 +379,7 @@ class _Table:
             hashing = data["hash_config"]
             return cls(int(data["incarnation"]), int(data["version"]), hashing["hash"], int(hashing.get("seed", 0)),
                        rows, members, {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
     @classmethod
@@ -383,7 +389,7 @@ class _Table:
             members: Dict[int, Node] = {}
             for at, node in enumerate(cluster["cluster"]["nodes"]):
                 number = int(node.get("member") or -1 - at)
-                members[number] = Node(node["id"], node["ip"], dict(node.get("services") or {}), node.get("domain"),
+                members[number] = Node(_text(node["id"]), _text(node["ip"]), dict(node.get("services") or {}), node.get("domain"),
                                        int(node.get("weight") or 1), node.get("status", ""))
             by_id = {node.id: number for number, node in members.items()}
             for row in listed["partitions"]:
@@ -396,7 +402,7 @@ class _Table:
             hashing = cluster["hash_config"]
             return cls(int(listed.get("incarnation", 0)), int(listed.get("version", 0)), hashing["hash"],
                        int(hashing.get("seed", 0)), rows, members, {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a table: {type(error).__name__} {error}") from None
 
     def is_succeeded(self, server: str, by: _Table) -> bool:
@@ -437,7 +443,7 @@ class _Table:
                 for row in rows:
                     _check_copies(row[2], row[3], members)
             return _Table(incarnation, version, self.hash, self.seed, rows, members, {}).keeping(self)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _NONSENSE as error:
             raise Malformed(f"not a change of the table: {type(error).__name__} {error}") from None
 
 
@@ -450,11 +456,17 @@ def _newer(route: Route, than: Route) -> bool:
 
 
 def _number(text: str) -> Optional[int]:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.100} is no text")
+    return value
 
 
 def _member(one: Any) -> Tuple[int, Node]:
-    return int(one["member"]), Node(one["id"], one.get("http") or "", dict(one.get("services") or {}),
+    return int(one["member"]), Node(_text(one["id"]), _text(one.get("http") or ""), dict(one.get("services") or {}),
                                     one.get("domain"), int(one.get("weight") or 1), one.get("status", ""))
 
 
@@ -918,7 +930,7 @@ class Router:
             return None
         try:
             problem = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(problem, dict) \
                 or not (problem.get("code") in _NOT_DONE or (safe and answer.status in (502, 503, 504))):
@@ -1000,6 +1012,7 @@ class Router:
             try:
                 self._ask(server, left)
             except (_NotSent, _Broken, ClusterKitError) as error:
+                self._verified.discard(server)  # whoever is there the next time may be somebody else
                 trouble.append(f"{server} ({error})")
                 continue
             answers += 1
@@ -1012,7 +1025,7 @@ class Router:
 
     def _ask(self, server: str, timeout: float) -> None:
         """Asks one server for the table, and takes in what it has that is newer."""
-        self._verify(server, timeout)
+        is_asked = self._verify(server, timeout)
         tagged = self._etag
         answer = self._get(server, "/v1/table", timeout, {"If-None-Match": tagged[1]} if tagged else {})
         if answer.status == 304 and tagged:
@@ -1024,19 +1037,21 @@ class Router:
             table = _Table.listed(_json(listed), _json(self._get(server, "/v1/cluster", timeout)))
         else:
             table = _Table.whole(_json(answer))
+        if not is_asked and (self._table is None or table.age > self._table.age):
+            self._verified.discard(server)  # it may be another cluster's by now that was started in its place
+            self._verify(server, timeout)
+        if answer.status != 404:
             tag = answer.headers.get("etag")
             self._etag = (table.age, tag) if tag else None
-            if self._table is not None and table.incarnation > self._table.incarnation:
-                self._verified.discard(server)  # it may be another cluster's by now that was started in its place
-                self._verify(server, timeout)
         self._install(table)
         if self._table is not None and table.age >= self._table.age:
             self._heard = time.monotonic()
 
-    def _verify(self, server: str, timeout: float) -> None:
-        """A server of another cluster teaches nothing, unless that is what this one was restored as."""
+    def _verify(self, server: str, timeout: float) -> bool:
+        """A server of another cluster teaches nothing, unless that is what this one was restored as. Says whether it was
+        asked, or is remembered."""
         if server in self._verified:
-            return
+            return False
         peer = _json(self._get(server, "/v1/peer", timeout))
         name, uuid = (peer.get("cluster"), peer.get("uuid")) if isinstance(peer, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(uuid, str) or not uuid:
@@ -1058,6 +1073,7 @@ class Router:
             self._verified.add(server)
             if whole is not None and later:
                 self._install(whole)
+        return True
 
     def _get(self, server: str, target: str, timeout: float, headers: Optional[Mapping[str, str]] = None) -> Response:
         return self._wire.exchange(server, "GET", target, self._with_token(headers or {}), None, timeout,
@@ -1092,6 +1108,10 @@ class Router:
                 if not isinstance(error, _NoWatch) or failures % len(servers) == len(servers) - 1:
                     self._catch_up()
                 failures += 1
+            except Exception as error:  # nobody begins this thread anew: it goes on with another server
+                self._error, again, whole = f"{server}: {type(error).__name__} {error}", None, False
+                self._verified.discard(server)
+                at, failures = at + 1, failures + 1
             finally:
                 self._following = self._stream = None
             if time.monotonic() - began > 2.0:
@@ -1107,14 +1127,18 @@ class Router:
             self.refresh()
         except ClusterKitError as error:
             self._error = str(error)
+        except Exception as error:  # as whoever follows: nothing ends the thread
+            self._error = f"{type(error).__name__} {error}"
 
     def _follow(self, server: str, whole: bool) -> None:
         """Takes in what a server tells, until it is of no use any more; always ends with an exception."""
+        self._verified.discard(server)
         self._verify(server, self._attempt_timeout)
-        table = self._table
+        known = self._table
         headers = self._with_token({"Accept": "text/event-stream"})
-        if table is not None and not whole:
-            headers["Last-Event-ID"] = f"{table.incarnation}.{table.version}"
+        since = (0, 0) if known is None or whole else known.age
+        if since != (0, 0):
+            headers["Last-Event-ID"] = "%d.%d" % since
         connection = self._wire.connect(server, self._attempt_timeout)
         sock = self._stream = connection.sock
         try:
@@ -1132,18 +1156,20 @@ class Router:
             if not kind.startswith("text/event-stream"):
                 raise Malformed(f"it answers {kind!r} instead of events")
             self._following, self._error = server, None
-            self._take_events(server, _Events(answer, sock, self._event_bytes_max, self._silence))
+            self._take_events(_Events(answer, sock, self._event_bytes_max, self._silence), since)
         except _TROUBLE as error:
             raise _Broken(str(error) or type(error).__name__) from None
         finally:
             connection.close()
             sock.close()
 
-    def _take_events(self, server: str, events: _Events) -> None:
+    def _take_events(self, events: _Events, since: Tuple[int, int]) -> None:
         behind: Optional[Tuple[float, Tuple[int, int]]] = None
         """What others have said that it has not come to, and since when it has not."""
         # Of the stream: heartbeats name the version alone.
-        incarnation: Optional[int] = None if self._table is None else self._table.incarnation
+        incarnation: Optional[int] = since[0]
+        told = since
+        """The newest that the changes so far lead to."""
         while not self._closed.is_set():
             name, text = events.next()
             if name not in ("table", "delta", "heartbeat", "lifecycle", "dropped"):
@@ -1153,10 +1179,11 @@ class Router:
                 raise _Elsewhere(f"it gave up on this reader: {data.get('detail')}")
             incarnation = data.get("incarnation", incarnation)
             if name in ("table", "delta"):
-                self._take_change(name, data)
+                self._take_change(name, data, told)
             reached, table = (incarnation, data.get("version")), self._table
             if table is None or not all(isinstance(one, int) for one in reached):
                 continue
+            told = max(told, reached)
             if name == "heartbeat" and reached > table.age and incarnation == table.incarnation:
                 table = table.at(reached[1])  # nothing has changed up to there
                 self._install(table)
@@ -1172,7 +1199,7 @@ class Router:
                 self._named = table.age  # whoever named it may have been wrong
                 raise _Elsewhere("it is at %d.%d, behind %d.%d" % (*reached, *behind[1]))
 
-    def _take_change(self, name: str, data: Mapping[str, Any]) -> None:
+    def _take_change(self, name: str, data: Mapping[str, Any], told: Tuple[int, int]) -> None:
         if name == "table":
             if data.get("rows"):  # else the partitions have not been created yet
                 self._install(_Table.whole(data))
@@ -1183,6 +1210,9 @@ class Router:
                 raise _Gap("a change, and no table is known")
             after = self._table.after(data)
             if after is not None:
+                if self._table.age > told:  # what was undone between the two is in no change of this server
+                    raise _Gap("a change from %d.%d, past %d.%d that another server has told of"
+                               % (*told, *self._table.age))
                 self._install(after)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import threading
 import time
 import unittest
 from typing import Any, List, Optional
@@ -17,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import clusterkit
 from clusterkit import Malformed, NoTable, OutcomeUnknown, Refused, Router, partition_of, xxh3_64
-from fake import Server, delta, member, problem, table, wait_for
+from fake import BOUND, Server, delta, member, problem, table, wait_for
 
 KEY = "user:1001"
 
@@ -134,6 +135,32 @@ class Following(Case):
         self.version_is(router, 36)
         self.assertEqual(len(self.servers[0].streams), 2)
 
+    def test_a_change_past_what_another_server_has_told_is_a_gap(self) -> None:
+        first, other, _ = self.servers
+        router = self.router(self.servers[:2])
+        self.restricted_to(first)
+        router.route(KEY)
+        for stream in other.streams + self.servers[2].streams:
+            stream.end()
+        wait_for("it is followed", lambda: router.status().following == first.address)
+        stream = first.streams[-1]
+        # Partition 0 is elsewhere at 33, as the other one alone has seen, and back at 35.
+        first.table, other.table = None, table(33, [3] * 64, self.servers)
+        router.refresh()
+        self.version_is(router, 33)
+        stream.send("heartbeat", {"version": 33})
+        stream.send("delta", delta(33, 34, {1: (2, 3)}))
+        self.version_is(router, 34)
+        other.table = table(36, [3] * 64, self.servers)
+        router.refresh()
+        self.version_is(router, 36)
+        first.table = table(38, [2] * 64, self.servers)
+        before = len(first.streams)
+        stream.send("delta", delta(34, 38, {}))
+        self.assertIsNone(first.stream(before).last_event_id)
+        self.version_is(router, 38)
+        self.assertEqual(router.route_of(0).primary.id, "node-2")  # type: ignore[union-attr]
+
     def test_a_stream_that_ends_is_resumed_where_it_was(self) -> None:
         router = self.router()
         self.restricted_to(self.servers[0])
@@ -203,11 +230,31 @@ class Following(Case):
             ("delta", delta(30, 31, {}, gone=[2])), ("delta", {**delta(30, 31, {}), "version": None}),
             ("table", {**table(31, [1], self.servers), "hash_config": {"hash": "crc32"}}),
             ("table", {**table(31, [1], self.servers), "members": []}),
+            ("table", {**table(31, [1], self.servers), "version": float("inf")}),
+            ("table", {**table(31, [1], self.servers), "members": [{"member": 1, "id": "node-1", "http": ["h:1"]}]}),
+            ("delta", {**delta(30, 31, {}), "from": float("inf")}),
         ]):
             self.servers[0].stream(number).send(name, data)
             self.servers[0].stream(number + 1)
             self.assertEqual(router.route(KEY), route)
         self.assertEqual(router.status().version, 30)
+
+    def test_nothing_ends_the_following(self) -> None:
+        router = self.router()
+        self.restricted_to(self.servers[0])
+        stream = self.servers[0].stream()
+        taken, router._take_events = router._take_events, {}.__getitem__  # type: ignore[method-assign, assignment]
+        stream.end()
+        wait_for("it says why", lambda: "TypeError" in (router.status().error or ""))
+        router.refresh, refresh = {}.__getitem__, router.refresh  # type: ignore[method-assign, assignment]
+        router._poll_every = 0.0
+        self.servers[0].watch = lambda last: problem(503, "too-many-watchers")
+        wait_for("nor does asking", lambda: (router.status().error or "").startswith("TypeError"))
+        router._take_events, router.refresh = taken, refresh  # type: ignore[method-assign]
+        self.servers[0].watch = lambda last: None
+        before = len(self.servers[0].streams)
+        self.servers[0].stream(before).send("delta", delta(30, 31, {0: (2, 1)}))
+        self.version_is(router, 31)
 
     def test_an_event_over_the_limit_is_an_error_that_names_it(self) -> None:
         router = self.router(event_bytes_max=30_000)
@@ -262,6 +309,34 @@ class Following(Case):
         stream.end()
         self.assertEqual(self.servers[0].stream(1).last_event_id, "1.36")
 
+    def test_a_heartbeat_counts_for_the_incarnation_that_its_stream_resumes(self) -> None:
+        first, other, _ = self.servers
+        self.restricted_to(first)
+        asked, answer = threading.Event(), threading.Event()
+
+        def slowly(last: Optional[str]) -> None:
+            if last:
+                asked.set()
+                answer.wait(BOUND)
+
+        router = self.router(self.servers[:2])
+        router.route(KEY)
+        first.watch = slowly
+        stream = first.stream()
+        stream.end()
+        self.assertTrue(asked.wait(BOUND))
+        # Before it answers, somebody else tells of a later incarnation.
+        first.table, other.table = None, table(3, [1] * 64, self.servers, incarnation=2)
+        router.refresh()
+        self.version_is(router, 3, incarnation=2)
+        answer.set()
+        again = first.stream(1)
+        self.assertEqual(again.last_event_id, "1.30")
+        again.send("heartbeat", {"version": 40})
+        again.send("dropped", {"detail": "the end of it"})
+        wait_for("it is left", lambda: first.asked("/v1/watch") > 2 or "the end of it" in (router.status().error or ""))
+        self.assertEqual((router.status().incarnation, router.status().version), (2, 3))
+
     def test_a_server_of_another_cluster_teaches_nothing(self) -> None:
         router = self.router(self.servers[:1])
         router.route(KEY)
@@ -272,6 +347,34 @@ class Following(Case):
         with self.assertRaisesRegex(NoTable, "c-2.*c-1"):
             router.refresh()
         self.assertEqual(router.status().version, 30)
+
+    def test_a_server_that_is_another_cluster_s_by_now_teaches_nothing_newer(self) -> None:
+        server = self.servers[0]
+        self.restricted_to(server)
+        server.table = table(30, [1] * 64, [server])
+        router = self.router()
+        server.stream()
+        router.refresh()
+        server.table = table(31, [1] * 64, [server])
+        router.refresh()
+        self.assertEqual(router.status().version, 31)
+        # Neither its address nor the incarnation tells, and nothing has failed since it was asked.
+        self.assertIn(server.address, router._verified)
+        server.uuid, server.table = "c-2", table(99, [1] * 64, [server])
+        with self.assertRaisesRegex(NoTable, "c-2"):
+            router.refresh()
+        self.assertEqual(router.status().version, 31)
+
+    def test_whoever_is_followed_says_first_which_cluster_it_is_of(self) -> None:
+        server = self.servers[0]
+        self.restricted_to(server)
+        router = self.router()
+        stream = server.stream()
+        server.uuid = "c-2"
+        router._verified.add(server.address)
+        stream.send("delta", delta(31, 34, {0: (2, 1)}))  # a gap: the same server is asked again
+        wait_for("it is refused", lambda: "c-2" in (router.status().error or ""))
+        self.assertEqual(len(server.streams), 1)
 
     def test_a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not(self) -> None:
         old, new, other = self.servers
@@ -389,6 +492,16 @@ class Requests(Case):
         self.made.request("PUT", "/kv/a", KEY, b"v")
         self.assertEqual(self.fences(self.second), [f"1.{self.at}.1", f"1.{self.at}.9"])
 
+    def test_nothing_is_learned_of_a_node_or_an_incarnation_that_is_not_known(self) -> None:
+        router = self.router(attempts_max=1)
+        route = router.route(KEY)
+        for more in ({"primary_node": "node-9"}, {"incarnation": 2, "version": 1}):
+            self.second.answers = [problem(421, "not-owner", newest=self.newest(self.third, 2, **more))]
+            with self.assertRaises(Refused):
+                router.request("PUT", "/kv/a", KEY, b"v")
+            self.assertEqual(router.route(KEY), route)
+        self.assertEqual(router._named, (2, 1))  # the table is asked for
+
     def test_what_was_learned_gives_way_to_a_table_as_new(self) -> None:
         self.second.answers = [problem(421, "not-owner", newest=self.newest(self.third, 5))]
         self.made.request("PUT", "/kv/a", KEY, b"v")
@@ -426,8 +539,10 @@ class Requests(Case):
         for status, code in [(503, "no-leader"), (504, "outcome-unknown"), (409, "conflict")]:
             self.second.answers = [problem(status, code)]
             self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, status)
-        self.second.answers = [(503, {"Content-Type": "text/html"}, b"<html>")]
-        self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, 503)
+        for kind, body in [("text/html", b"<html>"), ("application/problem+json", b"["),
+                           ("application/problem+json", b"[" * 100_000)]:
+            self.second.answers = [(503, {"Content-Type": kind, "CK-Version": "1." + "9" * 5_000}, body)]
+            self.assertEqual(self.made.request("PUT", "/kv/a", KEY, b"v").status, 503)
 
     def test_attempts_have_an_end(self) -> None:
         router = self.router(attempts_max=3)

@@ -8,6 +8,7 @@ use ck_api::{Code, Role, Tokens};
 use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
 
 use crate::reply::{Refused, Reply};
 
@@ -22,23 +23,44 @@ use crate::reply::{Refused, Reply};
 /// # Ok::<(), ck_api::TokensError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct AcceptedTokens(Arc<ArcSwapOption<Tokens>>);
+pub struct AcceptedTokens(Arc<Accepted>);
+
+#[derive(Default)]
+struct Accepted {
+    tokens: ArcSwapOption<Tokens>,
+    /// Raised each time they are replaced.
+    replaced: watch::Sender<u64>,
+}
 
 impl AcceptedTokens {
     /// Accepts those.
     #[must_use]
     pub fn new(tokens: Tokens) -> Self {
-        Self(Arc::new(ArcSwapOption::from_pointee(tokens)))
+        Self(Arc::new(Accepted {
+            tokens: ArcSwapOption::from_pointee(tokens),
+            replaced: watch::Sender::default(),
+        }))
     }
 
-    /// Accepts those instead, from the next request on.
+    /// Accepts those instead, from the next request on. Streams of events end, so that whoever may
+    /// go on asks anew.
     pub fn replace(&self, tokens: Tokens) {
-        self.0.store(Some(Arc::new(tokens)));
+        self.0.tokens.store(Some(Arc::new(tokens)));
+        self.0.replaced.send_modify(|count| *count += 1);
+    }
+
+    /// As [`admit`](Self::admit), for an answer that has no end: what is given changes when the tokens
+    /// are no longer those that let the caller in.
+    pub(crate) fn admit_for_long(&self, head: &Parts, role: Role) -> Result<Replaced, Denied> {
+        // Before they are looked at, so that nothing falls in between.
+        let replaced = Replaced(self.0.replaced.subscribe());
+        self.admit(head, role)?;
+        Ok(replaced)
     }
 
     /// Refuses a caller that may not do what `role` does.
     pub(crate) fn admit(&self, head: &Parts, role: Role) -> Result<(), Denied> {
-        let tokens = self.0.load();
+        let tokens = self.0.tokens.load();
         let Some(tokens) = tokens.as_ref() else {
             return Ok(());
         };
@@ -63,8 +85,23 @@ impl AcceptedTokens {
 impl fmt::Debug for AcceptedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AcceptedTokens")
-            .field(&self.0.load().as_deref())
+            .field(&self.0.tokens.load().as_deref())
             .finish()
+    }
+}
+
+/// Tells when the tokens that let a caller in have been replaced.
+pub(crate) struct Replaced(watch::Receiver<u64>);
+
+impl Replaced {
+    /// Whether they have been.
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
+    /// Waits until they are, or nobody accepts anything any more.
+    pub(crate) async fn wait(&mut self) {
+        let _ = self.0.changed().await;
     }
 }
 

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::access::Replaced;
 use crate::table::Watcher;
 
 /// Longest silence in a stream of events: a connection in between that is dead is noticed.
@@ -62,12 +63,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Events from `queue`. A heartbeat comes at least three times in `idle`, after which a
+    /// Events from `queue`, until the tokens are replaced. A heartbeat comes at least three times in `idle`, after which a
     /// connection at rest is closed.
     pub(crate) fn new(
         queue: mpsc::Receiver<Bytes>,
         idle: Duration,
         mut closing: watch::Receiver<bool>,
+        mut tokens: Replaced,
     ) -> Self {
         let every = HEARTBEAT.min(idle / 3).max(Duration::from_millis(1));
         let mut heartbeat = tokio::time::interval(every);
@@ -76,8 +78,11 @@ impl Events {
             queue,
             heartbeat,
             closed: Box::pin(async move {
-                // A surface that is gone closes its streams as well.
-                let _ = closing.wait_for(|closing| *closing).await;
+                tokio::select! {
+                    // A surface that is gone closes its streams as well.
+                    _ = closing.wait_for(|closing| *closing) => {}
+                    () = tokens.wait() => {}
+                }
             }),
         }
     }

@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::Entry;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::answered::Way;
 use crate::backend::Backend;
@@ -27,6 +27,9 @@ use crate::routes::Routes;
 use crate::table::{Feed, Recorder};
 use crate::ui;
 use crate::view::View;
+
+/// Looks into the past at a time: each makes a whole table, from as many changes as are kept.
+pub(crate) const PAST_MAX: usize = 2;
 
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
 ///
@@ -57,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) orders: Option<Orders>,
     /// Plans that were previewed here.
     pub(crate) plans: Plans,
+    /// Looks into the past that are under way.
+    pub(crate) past: Arc<Semaphore>,
     /// Set once answers that never end by themselves are to end.
     pub(crate) closing: watch::Sender<bool>,
     router: Router,
@@ -97,6 +102,7 @@ impl Surface {
                 counters: Counters::default(),
                 orders,
                 plans: Plans::default(),
+                past: Arc::new(Semaphore::new(PAST_MAX)),
                 closing: watch::channel(false).0,
                 router: Router::new(),
                 view: ArcSwapOption::empty(),

@@ -131,7 +131,11 @@ impl Inner {
                         break;
                     }
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    // Whoever is there the next time may be somebody else.
+                    known.verified.remove(&server);
+                    failed = Some(error);
+                }
             }
         }
         if answers > 0 {
@@ -162,13 +166,13 @@ impl Inner {
         server: &str,
         time: Duration,
     ) -> Result<(), ClientError> {
-        self.check_cluster(known, server, time).await?;
+        let is_asked = self.check_cluster(known, server, time).await?;
         let (tag, tagged) = known.tag.clone().unzip();
         let call = Call::get("/v1/table").unless(tag);
         let answer = match self.one(server, &call, time).await {
             Ok(answer) => answer,
             Err(ClientError::Problem(problem)) if problem.status == 404 => {
-                return self.ask_for_list(known, server, time).await;
+                return self.ask_for_list(known, server, time, is_asked).await;
             }
             Err(error) => return Err(error),
         };
@@ -180,11 +184,12 @@ impl Inner {
         }
         let tag = answer.headers.get(ETAG).cloned();
         let table: TableAnswer = parse(&answer)?;
-        known.tag = tag.map(|tag| (tag, (table.incarnation, table.version)));
-        if table.incarnation > self.age().0 && self.age() != (0, 0) {
+        let age = (table.incarnation, table.version);
+        if age > self.age() && !is_asked {
             // It may be another cluster's by now that was started in its place.
             self.verify(server, time).await?;
         }
+        known.tag = tag.map(|tag| (tag, age));
         self.take(server, RouteTable::whole(&table))
     }
 
@@ -194,6 +199,7 @@ impl Inner {
         known: &mut Known,
         server: &str,
         time: Duration,
+        is_asked: bool,
     ) -> Result<(), ClientError> {
         let list = Call::get("/v1/partitions").unless(known.list_tag.clone());
         let answer = self.one(server, &list, time).await?;
@@ -206,6 +212,9 @@ impl Inner {
         let before = self.age();
         if (list.incarnation, list.version) <= before && before != (0, 0) {
             return Ok(());
+        }
+        if !is_asked {
+            self.verify(server, time).await?;
         }
         let (hash, nodes) = match known.hash {
             Some((incarnation, hash)) if incarnation == list.incarnation => {
@@ -230,19 +239,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks a server which cluster it is of, unless it has said so.
+    /// Asks a server which cluster it is of, unless it has said so. Gives whether it was asked.
     async fn check_cluster(
         &self,
         known: &mut Known,
         server: &str,
         time: Duration,
-    ) -> Result<(), ClientError> {
+    ) -> Result<bool, ClientError> {
         let id = self.identity.id();
         if known.cluster != id {
             (known.verified, known.tag) = (BTreeSet::new(), None);
         }
         if id.is_some() && known.verified.contains(server) {
-            return Ok(());
+            return Ok(false);
         }
         self.verify(server, time).await?;
         known.cluster = self.identity.id();
@@ -250,7 +259,7 @@ impl Inner {
             known.verified.clear();
         }
         known.verified.insert(server.to_owned());
-        Ok(())
+        Ok(true)
     }
 
     /// A server of another cluster teaches nothing, unless that is what this one was restored as.

@@ -222,10 +222,15 @@ impl RouteTable {
         addresses
     }
 
-    /// What was learned from an answer, when it is news. `None` when it is not, or does not fit in.
+    /// What was learned from an answer, when it is news. `None` when it is not, or does not fit in; nor is
+    /// anything believed of another incarnation or a node that is not known, which a whole table tells of.
     pub(super) fn with(&self, newest: &Newest) -> Option<Self> {
         let partition: PartitionId = newest.partition.as_deref()?.parse().ok()?;
         let node = newest.primary_node.as_deref()?;
+        let is_known = node.is_empty() || self.members.values().any(|one| one.id() == node);
+        if newest.incarnation != self.incarnation || !is_known {
+            return None;
+        }
         let address = newest.primary_address.as_deref().unwrap_or_default();
         let before = self.route(partition)?;
         let learned = Route {

@@ -98,6 +98,36 @@ async fn a_gap_is_filled_by_the_whole_table() {
 }
 
 #[tokio::test]
+async fn a_change_past_what_another_server_has_told_is_a_gap() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    server.says(|says| says.table = Some(table(30, 1, ["", ""])));
+    other.says(|says| says.refusal = Some((503, false)));
+    let router = router(&[&server, &other]).await;
+    let stream = server.stream(0).await;
+    // Partition 0 is elsewhere at 33, as the other one alone has seen, and back at 35.
+    server.says(|says| says.table = None);
+    other.says(|says| says.table = Some(table(33, 2, ["", ""])));
+    router.refresh().await.unwrap();
+    version_is(&router, 33).await;
+    // What it has told itself does not stand in the way of what follows.
+    stream.send("heartbeat", &Heartbeat { version: 33 }).await;
+    stream.send("delta", &delta(33, 34, 2)).await;
+    version_is(&router, 34).await;
+    other.says(|says| says.table = Some(table(36, 2, ["", ""])));
+    router.refresh().await.unwrap();
+    version_is(&router, 36).await;
+    server.says(|says| says.table = Some(table(38, 1, ["", ""])));
+    let nothing = TableDelta {
+        rows: Vec::new(),
+        ..delta(34, 38, 1)
+    };
+    stream.send("delta", &nothing).await;
+    assert_eq!(server.stream(1).await.last, None);
+    version_is(&router, 38).await;
+    assert_eq!(primary(&router, 0), "node-1");
+}
+
+#[tokio::test]
 async fn a_stream_that_ends_is_resumed_where_it_was() {
     let server = Server::with(table(30, 1, ["", ""])).await;
     let router = router(&[&server]).await;

@@ -115,8 +115,12 @@ pub(crate) struct Says {
     pub(crate) table: Option<TableAnswer>,
     /// Bodies of `/v1/partitions`, `/v1/cluster`.
     pub(crate) lists: Option<[String; 2]>,
+    /// Body of every page of `/v1/nodes`.
+    pub(crate) nodes: Option<String>,
     /// Answered to watchers instead of events, with whether to those that resume alone.
     pub(crate) refusal: Option<(u16, bool)>,
+    /// Whether watchers get no answer for now.
+    pub(crate) held: bool,
     /// Watchers so far; those whose stream a test has taken out to end it are none.
     pub(crate) streams: Vec<Option<Stream>>,
     /// Paths that were asked for.
@@ -137,7 +141,9 @@ impl Server {
             cluster: ["shop", "c-1"],
             table: None,
             lists: None,
+            nodes: None,
             refusal: None,
+            held: false,
             streams: Vec::new(),
             asked: Vec::new(),
         }));
@@ -251,6 +257,9 @@ fn plain(path: &str, says: &Says) -> (u16, String) {
                 (200, if path == "/v1/cluster" { cluster } else { list })
             })
         }
+        _ if path.starts_with("/v1/nodes") => {
+            says.nodes.clone().map_or(not_found, |nodes| (200, nodes))
+        }
         _ => not_found,
     }
 }
@@ -269,6 +278,9 @@ async fn answer(stream: &mut TcpStream, status: u16, body: &str) {
 }
 
 async fn watch(mut stream: TcpStream, last: Option<String>, says: &Mutex<Says>) {
+    while says.lock().unwrap().held {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let head =
         "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     if stream.write_all(head.as_bytes()).await.is_err() {

@@ -7,7 +7,7 @@ use ck_client::Router;
 use ck_core::PartitionId;
 use serde_json::json;
 
-use crate::server::{PARTITIONS, Server, Stream, delta, table, wait_for};
+use crate::server::{BOUND, PARTITIONS, Server, Stream, delta, table, wait_for};
 use crate::{age, config, primary, router, version_is};
 
 /// Sends that, and waits until the server is left for it. Gives the reason.
@@ -192,6 +192,36 @@ async fn a_server_of_another_cluster_teaches_nothing() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_counts_for_the_incarnation_that_its_stream_resumes() {
+    let (slow, other) = (Server::start().await, Server::start().await);
+    slow.says(|says| (says.table, says.held) = (Some(table(30, 1, ["", ""])), true));
+    other.says(|says| says.refusal = Some((503, false)));
+    let mut config = config(&[&slow, &other]);
+    config.attempt_timeout = BOUND;
+    let router = Router::connect(config).await.unwrap();
+    wait_for("it is asked", || {
+        (slow.asked("/v1/watch") > 0).then_some(())
+    })
+    .await;
+    // Before it answers, somebody else tells of a later incarnation.
+    slow.says(|says| says.table = None);
+    let restored = TableAnswer {
+        incarnation: 2,
+        ..table(3, 2, ["", ""])
+    };
+    other.says(|says| says.table = Some(restored));
+    router.refresh().await.unwrap();
+    assert_eq!(age(&router), (2, 3));
+    slow.says(|says| says.held = false);
+    let stream = slow.stream(0).await;
+    assert_eq!(stream.last.as_deref(), Some("1.30"));
+    stream.send("heartbeat", &Heartbeat { version: 40 }).await;
+    stream.send("dropped", &json!({})).await;
+    wait_for("it is left", || stream.is_closed().then_some(())).await;
+    assert_eq!(age(&router), (2, 3));
+}
+
+#[tokio::test]
 async fn a_server_that_ends_every_stream_is_not_hammered() {
     let server = Server::with(table(30, 1, ["", ""])).await;
     let router = router(&[&server]).await;
@@ -247,4 +277,60 @@ async fn a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not() {
     .await;
     assert!(router.refresh().await.is_err());
     assert_eq!((age(&router), other.asked("/v1/watch")), ((2, 3), 0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_another_cluster_s_by_now_teaches_nothing_newer() {
+    let list = |version: u64| {
+        let row = |at| {
+            json!({"id": format!("partition-{at}"), "primary_node": "node-1",
+            "replica_nodes": [], "epoch": version, "state": "stable"})
+        };
+        let rows: Vec<_> = (0..PARTITIONS).map(row).collect();
+        json!({"partitions": rows, "count": PARTITIONS, "incarnation": 1, "version": version})
+            .to_string()
+    };
+    let cluster = json!({"cluster": {"id": "c", "name": "c", "uuid": "c-1", "nodes": [],
+        "partition_map": {"partitions": {}}, "config": {"cluster_name": "c", "partition_count": 16,
+        "replication_factor": 2}}, "hash_config": {"algorithm": "md5", "encoding": "e", "format": "f",
+        "modulo": 16, "hash": "md5-mod"}});
+    let nodes = json!({"nodes": [], "total": 0, "limit": 1000, "offset": 0, "next_offset": 0, "has_more": false});
+    for has_table in [true, false] {
+        let server = Server::start().await;
+        let say = |version: u64| {
+            server.says(|says| {
+                says.table = has_table.then(|| table(version, 1, ["", ""]));
+                says.lists = (!has_table).then(|| [list(version), cluster.to_string()]);
+                says.nodes = Some(nodes.to_string());
+            });
+        };
+        say(30);
+        let mut config = config(&[&server]);
+        config.follow = false;
+        let router = Router::connect(config).await.unwrap();
+        say(31);
+        router.refresh().await.unwrap();
+        assert_eq!(age(&router), (1, 31), "it is still the one it was");
+        // The same address, the same incarnation, and nothing that failed in between.
+        server.says(|says| says.cluster = ["bank", "c-2"]);
+        say(99);
+        let refused = router.refresh().await.unwrap_err().to_string();
+        assert!(refused.contains("it is in cluster c-2"), "{refused}");
+        assert_eq!(age(&router), (1, 31), "with a table: {has_table}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_failed_is_asked_again_which_cluster_it_is_of() {
+    let server = Server::with(table(30, 1, ["", ""])).await;
+    let mut config = config(&[&server]);
+    config.follow = false;
+    let router = Router::connect(config).await.unwrap();
+    router.refresh().await.unwrap();
+    assert_eq!(server.asked("/v1/peer"), 1);
+    server.says(|says| says.table = None);
+    assert!(router.refresh().await.is_err());
+    server.says(|says| says.table = Some(table(30, 1, ["", ""])));
+    router.refresh().await.unwrap();
+    assert_eq!(server.asked("/v1/peer"), 2);
 }

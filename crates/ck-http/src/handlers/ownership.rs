@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ck_api as api;
-use ck_api::{Code, Problem};
+use ck_api::{Code, Problem, Role};
 use ck_core::PartitionId;
 use ck_node::{Operation, Owned};
 use hyper::header::HeaderValue;
@@ -56,6 +56,14 @@ pub(super) async fn orders(core: Arc<Core>, order: Order) -> Answer {
     if order.head.method == Method::HEAD {
         return Ok(plain_with(StatusCode::OK, EVENTS, ReplyBody::default()));
     }
+    let admitted = core
+        .config
+        .tokens
+        .admit_for_long(&order.head, Role::Operate);
+    let tokens = match admitted {
+        Ok(tokens) => tokens,
+        Err(denied) => return Ok(denied.reply()),
+    };
     // Whoever follows the orders was told what the node owns: that is written down first.
     let owned = answer(&core, core.backend.owned().await?);
     let view = formed(&core)?;
@@ -69,7 +77,7 @@ pub(super) async fn orders(core: Arc<Core>, order: Order) -> Answer {
     };
     let queue = book.subscribe(state)?;
     let idle = core.config.limits.idle_timeout;
-    let events = Events::new(queue, idle, core.closing.subscribe());
+    let events = Events::new(queue, idle, core.closing.subscribe(), tokens);
     Ok(plain_with(StatusCode::OK, EVENTS, events.into()))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_api::{Code, Problem};
+use ck_api::{Code, Problem, Role};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
@@ -11,12 +11,15 @@ use crate::handlers::formed;
 use crate::handlers::ownership::EVENTS;
 use crate::orders::newest;
 use crate::query;
-use crate::reply::{CK_VERSION_NAME, Refused, Reply, plain_with};
+use crate::reply::{CK_VERSION_NAME, Refused, plain_with};
 use crate::route::{Answer, Ask, Later};
 use crate::stream::ReplyBody;
-use crate::surface::Core;
+use crate::surface::{Core, PAST_MAX};
 use crate::table::{self, Coding, Form, Place, Refusal, Seat, Watcher};
 use crate::view::View;
+
+/// Longest wait for a turn to look into the past.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -30,7 +33,7 @@ pub(super) fn table(core: &Arc<Core>, ask: &Ask<'_>) -> Result<Later, Refused> {
     let view = formed(core)?;
     if let Some(at) = at {
         let Some(extra) = least.map(|_| "min_version").or(wait.map(|_| "wait")) else {
-            return past(core, &view, at, ask, form).map(Later::Now);
+            return past(core, &view, at, ask, form);
         };
         let what = "cannot stand beside `at`: what is past is not waited for";
         return Err(query::invalid(extra, "", what));
@@ -100,28 +103,50 @@ fn reached(view: &View, least: Place, asked: &HeaderMap, (form, coding): (Form, 
     Err(problem.with_retry_after_ms(100).into())
 }
 
-/// The table as it was.
+/// The table as it was. Made beside the runtime, by few at a time.
 fn past(
-    core: &Core,
+    core: &Arc<Core>,
     view: &View,
     at: (Option<u64>, u64),
     ask: &Ask<'_>,
     (form, coding): (Form, Coding),
-) -> Result<Reply, Refused> {
+) -> Result<Later, Refused> {
     let (at, now) = (placed(view, at), view.place());
     if at == now {
-        return Ok(view.table(form, coding).reply(&ask.head.headers));
+        let reply = view.table(form, coding).reply(&ask.head.headers);
+        return Ok(Later::Now(reply));
     }
     if at > now {
         return Err(refused(view, "at", at, Refusal::Ahead { newest: now }));
     }
     let feed = core.feed();
     let found = feed.at(at.min(feed.place()));
-    let table = found.map_err(|refusal| refused(view, "at", at, refusal))?;
-    let version = Place::of(&table).to_string();
-    let version = HeaderValue::from_str(&version).expect("digits and a dot are visible ASCII");
-    let rendered = table::rendered(&version, &table, form, coding);
-    Ok(rendered.reply(&ask.head.headers))
+    let found = found.map_err(|refusal| refused(view, "at", at, refusal))?;
+    let (looks, asked) = (Arc::clone(&core.past), ask.head.headers.clone());
+    Ok(Later::Later(Box::pin(async move {
+        let turn = tokio::time::timeout(TURN_WITHIN, looks.acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let detail = format!(
+                "{PAST_MAX} tables of the past are being made already; ask again in a moment"
+            );
+            let problem = Problem::new(Code::Overloaded, detail).with_field("at");
+            return Err(problem.with_retry_after_ms(1000).into());
+        };
+        let made = tokio::task::spawn_blocking(move || {
+            // Its turn lasts as long as the work, whether or not somebody waits for it.
+            let _turn = turn;
+            let table = found.table();
+            let version = Place::of(&table).to_string();
+            let version =
+                HeaderValue::from_str(&version).expect("digits and a dot are visible ASCII");
+            table::rendered(&version, &table, form, coding)
+        });
+        let rendered = made.await.map_err(|error| {
+            let detail = format!("the table could not be made: {error}; report this");
+            Refused::new(Code::Internal, detail)
+        })?;
+        Ok(rendered.reply(&asked))
+    })))
 }
 
 fn refused(view: &View, field: &str, asked: Place, refusal: Refusal) -> Refused {
@@ -160,13 +185,18 @@ pub(super) fn watch(core: &Arc<Core>, ask: &Ask<'_>) -> Result<Later, Refused> {
     let mut reply = if ask.head.method == Method::HEAD {
         plain_with(StatusCode::OK, EVENTS, ReplyBody::default())
     } else {
+        let admitted = core.config.tokens.admit_for_long(ask.head, Role::Read);
+        let tokens = match admitted {
+            Ok(tokens) => tokens,
+            Err(denied) => return Ok(Later::Now(denied.reply())),
+        };
         let seat = Seat::take(core)?;
         let feed = core.feed();
         let from = from.map(|from| placed(&view, from));
         let (cursor, first) = feed
             .begin(from)
             .map_err(|refusal| refused(&view, "from", from.unwrap_or_default(), refusal))?;
-        let watcher = Watcher::new(seat, Arc::clone(feed), cursor, first);
+        let watcher = Watcher::new((seat, tokens), Arc::clone(feed), (cursor, first));
         plain_with(StatusCode::OK, EVENTS, watcher.into())
     };
     reply.headers_mut().insert(CK_VERSION_NAME, view.version());
@@ -185,3 +215,6 @@ fn last_event(asked: &HeaderMap) -> Result<Option<(Option<u64>, u64)>, Refused> 
         .map(Some)
         .ok_or_else(|| query::no_version(LAST_EVENT_ID.as_str(), text))
 }
+
+#[cfg(test)]
+mod tests;

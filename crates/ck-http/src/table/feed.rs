@@ -50,7 +50,7 @@ enum What {
     /// that looked at another moment, is not told what was undone meanwhile.
     Delta {
         since: Place,
-        delta: TableDelta,
+        delta: Arc<TableDelta>,
     },
     Lifecycle,
 }
@@ -61,6 +61,13 @@ impl Item {
         match self.what {
             What::Delta { .. } => 2 * self.event.len(),
             _ => self.event.len(),
+        }
+    }
+
+    const fn delta(&self) -> Option<&Arc<TableDelta>> {
+        match &self.what {
+            What::Delta { delta, .. } => Some(delta),
+            What::Table | What::Lifecycle => None,
         }
     }
 }
@@ -93,9 +100,36 @@ pub(crate) enum Refusal {
     Ahead { newest: Place },
 }
 
+/// A table of the past, as what it is made from.
+pub(crate) struct Past {
+    from: Arc<TableAnswer>,
+    changes: Vec<Arc<TableDelta>>,
+    version: u64,
+}
+
+impl Past {
+    /// Makes it: takes as long as there are changes.
+    pub(crate) fn table(self) -> TableAnswer {
+        let mut table = Arc::unwrap_or_clone(self.from);
+        for change in &self.changes {
+            advance(&mut table, change);
+        }
+        table.version = self.version;
+        table
+    }
+}
+
+fn advance(table: &mut TableAnswer, delta: &TableDelta) {
+    let applied = table.apply(delta);
+    debug_assert!(
+        applied.is_ok(),
+        "each change begins where the one before ended"
+    );
+}
+
 struct Kept {
     /// The table before the oldest change that is kept.
-    base: TableAnswer,
+    base: Arc<TableAnswer>,
     now: Arc<TableAnswer>,
     /// `now` as an event, once somebody wanted it.
     whole: Option<Bytes>,
@@ -124,7 +158,7 @@ impl Feed {
         let place = Place::of(&now);
         Self {
             kept: Mutex::new(Kept {
-                base: now.clone(),
+                base: Arc::new(now.clone()),
                 now: Arc::new(now),
                 whole: None,
                 told: place,
@@ -257,7 +291,7 @@ impl Feed {
     }
 
     /// The newest table that is kept and no newer than that place.
-    pub(crate) fn at(&self, at: Place) -> Result<Arc<TableAnswer>, Refusal> {
+    pub(crate) fn at(&self, at: Place) -> Result<Past, Refusal> {
         let kept = self.kept();
         let newest = Place::of(&kept.now);
         if at > newest {
@@ -265,14 +299,21 @@ impl Feed {
         }
         kept.is_kept(at)?;
         if at >= kept.told {
-            return Ok(Arc::clone(&kept.now));
+            let place = if at == newest { newest } else { kept.told };
+            return Ok(Past {
+                from: Arc::clone(&kept.now),
+                changes: Vec::new(),
+                version: place.version,
+            });
         }
-        let mut table = kept.base.clone();
         let until = kept.items.iter().filter(|item| item.place <= at);
-        for item in until {
-            kept.advance(&mut table, item);
-        }
-        Ok(Arc::new(table))
+        let changes: Vec<_> = until.filter_map(Item::delta).map(Arc::clone).collect();
+        let last = changes.last().map(|delta| delta.version);
+        Ok(Past {
+            version: last.unwrap_or(kept.base.version),
+            from: Arc::clone(&kept.base),
+            changes,
+        })
     }
 }
 
@@ -282,7 +323,8 @@ impl Kept {
         self.first + self.items.len() as u64
     }
 
-    /// What a new table changes, as an event; none when it differs in its version alone.
+    /// What a new table changes, as an event; none when it is the next one and differs in its version alone.
+    /// Where versions were skipped, a reader may have one at which something was what it is no more.
     fn change(&mut self, table: &TableAnswer) -> Option<Item> {
         let place = Place::of(table);
         if table.incarnation != self.now.incarnation || table.rows.len() < self.now.rows.len() {
@@ -290,19 +332,20 @@ impl Kept {
             self.first = self.end();
             self.items.clear();
             self.weight = 0;
-            self.base = table.clone();
+            self.base = Arc::new(table.clone());
             let event = event(name::TABLE, Some(place), table);
             let what = What::Table;
             return Some(Item { place, what, event });
         }
         let mut delta = TableDelta::between(&self.now, table);
-        if delta.is_empty() {
+        if delta.is_empty() && table.version == self.now.version + 1 {
             return None;
         }
         // From the last one that was told of: those in between differ in nothing.
         delta.from = self.told.version;
         let event = event(name::DELTA, Some(place), &delta);
         let since = Place::of(&self.now);
+        let delta = Arc::new(delta);
         let what = What::Delta { since, delta };
         Some(Item { place, what, event })
     }
@@ -314,18 +357,8 @@ impl Kept {
         };
         self.first += 1;
         self.weight -= item.weight();
-        let mut base = std::mem::take(&mut self.base);
-        self.advance(&mut base, &item);
-        self.base = base;
-    }
-
-    fn advance(&self, table: &mut TableAnswer, item: &Item) {
-        if let What::Delta { delta, .. } = &item.what {
-            let applied = table.apply(delta);
-            debug_assert!(
-                applied.is_ok(),
-                "each change begins where the one before ended"
-            );
+        if let Some(delta) = item.delta() {
+            advance(Arc::make_mut(&mut self.base), delta);
         }
     }
 

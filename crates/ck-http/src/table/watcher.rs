@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::feed::{Cursor, Taken};
 use super::{Feed, event};
+use crate::access::Replaced;
 use crate::reply::Refused;
 use crate::surface::Core;
 
@@ -58,13 +59,18 @@ pub(crate) struct Watcher {
     ready: VecDeque<Bytes>,
     news: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
+    tokens: Replaced,
     heartbeat: Duration,
     ended: bool,
 }
 
 impl Watcher {
-    /// A stream from `cursor` on, after `first`.
-    pub(crate) fn new(seat: Seat, feed: Arc<Feed>, cursor: Cursor, first: Option<Bytes>) -> Self {
+    /// A stream from `cursor` on, after `first`, until the tokens are replaced.
+    pub(crate) fn new(
+        (seat, tokens): (Seat, Replaced),
+        feed: Arc<Feed>,
+        (cursor, first): (Cursor, Option<Bytes>),
+    ) -> Self {
         let core = &seat.0;
         // A connection at rest is closed: the stream is heard of three times before.
         let idle = core.config.limits.idle_timeout / 3;
@@ -74,6 +80,7 @@ impl Watcher {
             news: feed.news(),
             ready: std::iter::once(OPENING).chain(first).collect(),
             ended: false,
+            tokens,
             seat,
             feed,
             cursor,
@@ -83,6 +90,9 @@ impl Watcher {
     /// The next bytes to send; none at the end.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.tokens.is_so() {
+                return None;
+            }
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
@@ -96,6 +106,7 @@ impl Watcher {
                     let is_quiet = tokio::select! {
                         biased;
                         () = closed(&mut self.closing) => return None,
+                        () = self.tokens.wait() => return None,
                         news = self.news.changed() => {
                             if news.is_err() {
                                 return None;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use ck_http::fake::Fake;
 use ck_http::{
-    AcceptedTokens, BoxFuture, Incoming, Method, Reply, Request, Role, RouteInfo, Routes,
+    AcceptedTokens, BoxFuture, Incoming, Method, Orders, Reply, Request, Role, RouteInfo, Routes,
     SurfaceConfig,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::support::{Got, Live, captured};
+use crate::support::{Got, Live, PATIENCE, captured};
 
 const ROLES: [Role; 3] = [Role::Read, Role::Operate, Role::Admin];
 
@@ -138,6 +140,55 @@ async fn replaced_tokens_count_from_the_next_request_on() {
     tokens.replace("admin an0ther".parse().unwrap());
     assert_eq!(ask(&old).await, 401);
     assert_eq!(ask(&[("authorization", "Bearer an0ther")]).await, 200);
+}
+
+/// Reads until the bytes end with that; whether they do before the connection is closed.
+async fn reads_until(stream: &mut TcpStream, end: &[u8]) -> bool {
+    let mut read = Vec::new();
+    let reading = async {
+        while !read.windows(end.len()).any(|at| at == end) {
+            if stream.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(PATIENCE, reading).await.unwrap()
+}
+
+#[tokio::test]
+async fn streams_end_when_the_tokens_are_replaced() {
+    let tokens = accepted(&ROLES);
+    let config = SurfaceConfig {
+        tokens: tokens.clone(),
+        orders: Some(Orders::default()),
+        ..SurfaceConfig::default()
+    };
+    let live = Live::start_with(Fake::with_partitions(captured(), 3), config).await;
+    let open = async |path: &str| {
+        let mut stream = live.connect().await;
+        let shown = token(Role::Operate);
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {shown}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let (mut table, mut orders) = (open("/v1/watch").await, open("/v1/orders").await);
+    for stream in [&mut table, &mut orders] {
+        assert!(reads_until(stream, b"event: ").await);
+    }
+    tokens.replace("admin an0ther\nread l00k".parse().unwrap());
+    for stream in [&mut table, &mut orders] {
+        assert!(
+            reads_until(stream, b"\r\n0\r\n\r\n").await,
+            "the last chunk"
+        );
+    }
+    // Whoever comes back is not let in with the one that is gone.
+    for path in ["/v1/watch", "/v1/orders"] {
+        let mut refused = open(path).await;
+        assert!(reads_until(&mut refused, b"HTTP/1.1 401 ").await, "{path}");
+    }
 }
 
 /// An application that says of some paths who may call them.

@@ -47,7 +47,7 @@ fn only_news_is_learned() {
     let known = table(2, 10, &[3, 3]);
     for (incarnation, version, epoch, news) in [
         (2, 11, 4, true),
-        (3, 1, 1, true),
+        (3, 1, 1, false),
         (2, 11, 3, true),
         (2, 10, 3, false),
         (2, 12, 2, false),
@@ -63,6 +63,19 @@ fn only_news_is_learned() {
     let other = learned.route(PartitionId(0)).unwrap();
     assert_eq!(other.primary().unwrap().id(), "node-1");
     assert!(learned.with(&newest(2, 11, 4)).is_none(), "not twice");
+}
+
+#[test]
+fn nothing_is_learned_of_a_node_that_is_not_known() {
+    let known = table(2, 10, &[3, 3]);
+    let of = |node: &str| Newest {
+        primary_node: Some(node.into()),
+        ..newest(2, 11, 4)
+    };
+    assert!(known.with(&of("node-3")).is_none());
+    assert!(known.with(&of("node-1")).is_some());
+    let nobody = known.with(&of("")).unwrap();
+    assert!(nobody.route(PartitionId(1)).unwrap().primary().is_none());
 }
 
 #[test]

@@ -47,6 +47,9 @@ enum Left {
     NoTable(#[from] NoTable),
     #[error("a change, and no table is known")]
     Unknown,
+    /// What was undone between the two is in none of its changes.
+    #[error("a change from {}.{}, past {}.{} that another server has told of", .told.0, .told.1, .known.0, .known.1)]
+    Skipped { told: (u64, u64), known: (u64, u64) },
     #[error("it gave up on this reader: {detail}")]
     Dropped { detail: String },
     #[error("it is at {}.{}, behind {}.{}", .at.0, .at.1, .newest.0, .newest.1)]
@@ -60,7 +63,10 @@ impl Left {
     const fn wants_whole(&self) -> bool {
         matches!(
             self,
-            Self::Compacted | Self::Unknown | Self::NoTable(NoTable::Gap { .. })
+            Self::Compacted
+                | Self::Unknown
+                | Self::Skipped { .. }
+                | Self::NoTable(NoTable::Gap { .. })
         )
     }
 }
@@ -100,7 +106,7 @@ pub(super) async fn follow(router: Weak<Inner>) {
         }
         drop(inner);
         let left = match opened {
-            Ok(events) => listen(&router, &server, events).await,
+            Ok((events, from)) => listen(&router, &server, events, from).await,
             Err(left) => left,
         };
         let Some(inner) = router.upgrade() else {
@@ -135,15 +141,13 @@ impl Course {
     }
 }
 
-/// Takes in what a server tells, until it is of no use any more.
-async fn listen(router: &Weak<Inner>, server: &str, mut events: Events) -> Left {
+/// Takes in what a server tells from there on, until it is of no use any more.
+async fn listen(router: &Weak<Inner>, server: &str, mut events: Events, from: (u64, u64)) -> Left {
     let mut stream = Stream {
-        at: (0, 0),
+        at: from,
+        told: from,
         behind: None,
     };
-    if let Some(inner) = router.upgrade() {
-        stream.at = inner.age();
-    }
     loop {
         // The router may be dropped meanwhile: nothing here keeps it.
         let event = match events.next().await {
@@ -163,6 +167,8 @@ async fn listen(router: &Weak<Inner>, server: &str, mut events: Events) -> Left 
 struct Stream {
     /// Incarnation and version it has named last. Heartbeats name the version alone.
     at: (u64, u64),
+    /// The newest that the changes so far lead to.
+    told: (u64, u64),
     /// What others have said that it has not come to, and since when it has not.
     behind: Option<(Instant, (u64, u64))>,
 }
@@ -181,7 +187,7 @@ impl Stream {
             }
             event::DELTA => {
                 let delta: TableDelta = read(event)?;
-                inner.change(&delta)?;
+                inner.change(&delta, self.told)?;
                 self.at = (delta.incarnation, delta.version);
             }
             event::HEARTBEAT => {
@@ -202,6 +208,7 @@ impl Stream {
             // Of a server that knows more than this router.
             _ => return Ok(()),
         }
+        self.told = self.told.max(self.at);
         let age = inner.age();
         inner.heard.told(server, self.at == age && age != (0, 0));
         self.look(inner, age)
@@ -238,12 +245,17 @@ fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Left> {
 }
 
 impl Inner {
-    /// Takes a change in, when the table it begins at is the one that is known.
-    fn change(&self, delta: &TableDelta) -> Result<(), Left> {
+    /// Takes a change in, when the table it begins at is the one that is known. `told` is what its server
+    /// told of before.
+    fn change(&self, delta: &TableDelta, told: (u64, u64)) -> Result<(), Left> {
         let writing = self.writing();
         let before = self.current.load();
         let before = before.as_ref().ok_or(Left::Unknown)?;
         if let Some(table) = before.changed(delta)? {
+            let known = before.age();
+            if known > told {
+                return Err(Left::Skipped { told, known });
+            }
             self.publish(&writing, table);
             self.counters.changes.add();
         }

@@ -18,12 +18,18 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 impl Inner {
-    /// The events of a server, from the table that is known on; or from the whole table.
-    pub(super) async fn open(&self, server: &str, whole: bool) -> Result<Events, Left> {
+    /// The events of a server, from the table that is known on, whose age is given; or from the whole
+    /// table.
+    pub(super) async fn open(
+        &self,
+        server: &str,
+        whole: bool,
+    ) -> Result<(Events, (u64, u64)), Left> {
         let until = Instant::now() + self.config.attempt_timeout;
         let time = until.saturating_duration_since(Instant::now());
         self.verify(server, time).await?;
-        let answer = tokio::time::timeout_at(until, self.ask_for_events(server, whole)).await;
+        let from = if whole { (0, 0) } else { self.age() };
+        let answer = tokio::time::timeout_at(until, self.ask_for_events(server, from)).await;
         let late = |_| Left::NoAnswer {
             reason: format!("not within {:?}", self.config.attempt_timeout),
         };
@@ -49,18 +55,21 @@ impl Inner {
         }
         self.counters.streams.add();
         let (most, silence) = (self.config.event_bytes_max, self.config.silence);
-        Ok(Events::new(answer.into_body(), most, silence))
+        Ok((Events::new(answer.into_body(), most, silence), from))
     }
 
-    async fn ask_for_events(&self, server: &str, whole: bool) -> Result<Response<Incoming>, Left> {
+    async fn ask_for_events(
+        &self,
+        server: &str,
+        (incarnation, version): (u64, u64),
+    ) -> Result<Response<Incoming>, Left> {
         let scheme = &self.client.inner.scheme;
         let mut request =
             Request::get(format!("{scheme}://{server}/v1/watch")).header(ACCEPT, EVENTS);
         if let Some(authorization) = &self.client.inner.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let (incarnation, version) = self.age();
-        if !whole && (incarnation, version) != (0, 0) {
+        if (incarnation, version) != (0, 0) {
             request = request.header("last-event-id", format!("{incarnation}.{version}"));
         }
         let request = request.body(Full::<Bytes>::default());
