@@ -1,7 +1,6 @@
 //! What this node answers to its peers.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 use ck_control::{Answer, MemberNumber, Rejection, Renewal};
 use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
@@ -15,9 +14,6 @@ use crate::operation::{Operation, OperationError};
 use crate::relay;
 use crate::shared::Shared;
 use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
-
-/// Silence of the members known here after which one that is not known yet is heard.
-const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// Handed to the transport before the node exists, so that no peer is turned away for long.
 #[derive(Default)]
@@ -84,17 +80,11 @@ async fn answer(
             wire::reply(&renew(node, from, wire::request(&request.payload)?).await?)
         }
         kind::APPEND | kind::VOTE | kind::SNAPSHOT => {
-            let member = check_sender(node, from)?;
+            check_sender(node, from)?;
             let consensus = node.consensus.get().ok_or_else(|| {
                 ServiceError::new(refusal::NOT_RUNNING, "consensus is not running here yet")
             })?;
-            let reply = consensus
-                .serve(member, request.kind, &request.payload)
-                .await?;
-            if request.kind != kind::VOTE && is_known(node, member) {
-                *node.heard.lock() = Some(Instant::now());
-            }
-            Ok(reply)
+            consensus.serve(request.kind, &request.payload).await
         }
         unknown => Err(ServiceError::new(
             refusal::KIND,
@@ -148,11 +138,13 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
     if let Some(member) = was_removed(node, from) {
         return Err(Rejection::MemberRemoved { member }.into());
     }
-    if !may_ask(node, from, &forward) {
-        let reason = format!(
-            "{} is not known here as a member that may ask for this",
-            from.node
-        );
+    // Who is no member may ask to become one, and nothing else.
+    let admission = matches!(
+        forward.operation,
+        Operation::Join(_) | Operation::Register(_)
+    );
+    if !admission && !is_member(node, from) {
+        let reason = format!("{} is not known as a member here", from.node);
         return Err(OperationError::NoLeader { reason, voters: 0 });
     }
     // A member ends its own session, and speaks for its own grants, not for another's; it asks the
@@ -179,17 +171,6 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
     }
 }
 
-/// Who is no member may ask to become one, for itself and nobody else, and nothing else; members pass
-/// that on.
-fn may_ask(node: &Shared, from: &PeerId, forward: &Forward) -> bool {
-    match &forward.operation {
-        Operation::Join(request) | Operation::Register(request) if request.itself.is_some() => {
-            request.node == from.node || (forward.relayed && is_member(node, from))
-        }
-        _ => is_member(node, from),
-    }
-}
-
 /// Whether `from` is a member, with the store it registered.
 fn is_member(node: &Shared, from: &PeerId) -> bool {
     let published = node.publisher.current();
@@ -207,65 +188,24 @@ fn was_removed(node: &Shared, from: &PeerId) -> Option<MemberNumber> {
     (same && node.publisher.current().state.is_removed(member)).then_some(member)
 }
 
-/// Whether the state or the log has that member.
-fn is_known(node: &Shared, member: MemberNumber) -> bool {
-    let in_state = node.publisher.current().state.member(member).is_some();
-    in_state || node.status().members.contains(&member)
-}
-
-/// Which member that is, if it is to be heard.
-///
-/// A number stands for one node and one store: a disk that was wiped has forgotten what it promised. Who
-/// was removed is heard while the log still has it, so that a leader can hand over. Who lags may not
-/// know its leader's number yet, and hears it once those it knows are silent.
-fn check_sender(node: &Shared, from: &PeerId) -> Result<MemberNumber, ServiceError> {
-    let stranger = |what: String| Err(ServiceError::new(refusal::STRANGER, what));
-    let Some(number) = from.member.map(MemberNumber) else {
-        return stranger(format!("{} is no member", from.node));
+/// A disk that was wiped comes back with another store id; under the old member number it has
+/// forgotten what it promised, so it must not be heard.
+fn check_sender(node: &Shared, from: &PeerId) -> Result<(), ServiceError> {
+    let Some(number) = from.member else {
+        return Err(ServiceError::new(
+            refusal::STRANGER,
+            format_args!("{} is no member", from.node),
+        ));
     };
     let published = node.publisher.current();
-    if let Some(member) = published.state.member(number) {
-        if member.node != from.node {
-            let is = &member.node;
-            return stranger(format!(
-                "{} is not member {number}, which is {is}",
-                from.node
-            ));
-        }
-        if member.store.0 != from.store {
-            return stranger(format!(
+    match published.state.member(MemberNumber(number)) {
+        Some(member) if member.store.0 != from.store => Err(ServiceError::new(
+            refusal::STRANGER,
+            format_args!(
                 "{} has lost the store of member {number}; take it out with `ck remove {}`",
                 from.node, from.node
-            ));
-        }
-        return Ok(number);
+            ),
+        )),
+        _ => Ok(()),
     }
-    if node.status().members.contains(&number) {
-        return Ok(number);
-    }
-    if published.state.is_removed(number) {
-        return stranger(format!(
-            "member {number}, as which {} speaks, was removed; it joins again with an empty data \
-             directory",
-            from.node
-        ));
-    }
-    if is_in_contact(node) {
-        return stranger(format!(
-            "{} speaks as member {number}, which is not known here",
-            from.node
-        ));
-    }
-    Ok(number)
 }
-
-/// Whether this node leads with a majority, or follows a member it knows.
-fn is_in_contact(node: &Shared) -> bool {
-    let status = node.status();
-    let heard = *node.heard.lock();
-    (status.leads() && !status.majority_silent)
-        || heard.is_some_and(|heard| heard.elapsed() < SILENT_AFTER)
-}
-
-#[cfg(test)]
-mod tests;

@@ -82,8 +82,6 @@ pub(crate) struct Shared {
     /// Whether that is written down already.
     served: OnceCell<()>,
     pub(crate) election: Mutex<Election>,
-    /// When a member that is known here last sent the log.
-    pub(crate) heard: Mutex<Option<Instant>>,
     pub(crate) invitation: Mutex<Option<Invitation>>,
     /// Something changed that the driver should look at.
     pub(crate) wake: Notify,
@@ -120,7 +118,6 @@ impl Shared {
             before,
             served: OnceCell::new(),
             election: Mutex::new(Election::default()),
-            heard: Mutex::new(None),
             invitation: Mutex::new(None),
             wake: Notify::new(),
             operations: Semaphore::new(OPERATIONS_MAX),

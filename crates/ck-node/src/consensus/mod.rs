@@ -15,7 +15,7 @@ mod network;
 mod raft;
 mod status;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod ties;
 mod types;
 

@@ -15,7 +15,7 @@ use super::log_store::{LogStore, Progress};
 use super::machine::Machine;
 use super::network::Network;
 use super::ties::Ties;
-use super::types::{LogId, PeerNode, Raft, RaftError, TypeConfig, Vote};
+use super::types::{LogId, PeerNode, Raft, RaftError};
 use super::{Committed, Confirmed, MemberChange, ProposeError, Substrate, SubstrateStatus};
 use crate::codec;
 use crate::published::Publisher;
@@ -153,27 +153,20 @@ impl Consensus {
             .map_err(|source| refused(source.to_string()))
     }
 
-    /// Answers a consensus message of member `from`, which speaks for itself alone.
-    pub(crate) async fn serve(
-        &self,
-        from: MemberNumber,
-        kind: u16,
-        payload: &[u8],
-    ) -> Result<Reply, ServiceError> {
+    /// Answers a peer's consensus message.
+    pub(crate) async fn serve(&self, kind: u16, payload: &[u8]) -> Result<Reply, ServiceError> {
         let answer = match kind {
             kind::APPEND => {
-                let rpc: openraft::raft::AppendEntriesRequest<TypeConfig> = request(payload)?;
-                is_of(&rpc.vote, from)?;
+                let rpc = request(payload)?;
                 codec::encode(&self.raft.append_entries(rpc).await)
             }
             kind::VOTE => {
-                let rpc: openraft::raft::VoteRequest<u64> = request(payload)?;
-                is_of(&rpc.vote, from)?;
+                let rpc = request(payload)?;
                 codec::encode(&self.raft.vote(rpc).await)
             }
             kind::SNAPSHOT => {
-                let rpc: openraft::raft::InstallSnapshotRequest<TypeConfig> = request(payload)?;
-                is_of(&rpc.vote, from)?;
+                let rpc: openraft::raft::InstallSnapshotRequest<super::types::TypeConfig> =
+                    request(payload)?;
                 let end = rpc.offset.saturating_add(rpc.data.len() as u64);
                 if end > SNAPSHOT_BYTES_MAX {
                     let what = format!(
@@ -214,17 +207,6 @@ impl Consensus {
         if let Err(source) = self.raft.shutdown().await {
             tracing::warn!(%source, "consensus ended badly");
         }
-    }
-}
-
-/// Refuses a message in the name of another member than the one that sent it.
-fn is_of(vote: &Vote, from: MemberNumber) -> Result<(), ServiceError> {
-    match vote.leader_id.voted_for() {
-        Some(member) if member == from.0 => Ok(()),
-        other => Err(ServiceError::new(
-            refusal::STRANGER,
-            format_args!("member {from} speaks for {other:?}"),
-        )),
     }
 }
 

@@ -12,12 +12,6 @@ use super::types::{LogEntry, LogId, StorageError, TypeConfig};
 use crate::published::Publisher;
 use crate::store::{Store, StoreError};
 
-/// What a member asks for votes with.
-pub(crate) fn candidacy(member: u64, term: u64) -> Vec<u8> {
-    let rpc = openraft::raft::VoteRequest::new(openraft::Vote::new(term, member), None);
-    crate::codec::encode(&rpc).unwrap()
-}
-
 struct Builder;
 
 impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Builder {
