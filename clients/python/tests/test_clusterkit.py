@@ -320,9 +320,8 @@ class Following(Case):
                 answer.wait(BOUND)
 
         router = self.router(self.servers[:2])
-        router.route(KEY)
-        first.watch = slowly
         stream = first.stream()
+        first.watch = slowly
         stream.end()
         self.assertTrue(asked.wait(BOUND))
         # Before it answers, somebody else tells of a later incarnation.
