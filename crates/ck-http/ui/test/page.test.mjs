@@ -160,6 +160,8 @@ test("a node is drained only after it was confirmed, and with the token that was
   const status = () => fixture.members[1].status;
   await page.locator('[data-node="node-2"] .node-row').click();
   await page.getByRole("button", { name: "Drain…" }).click();
+  // A key that is pressed before the dialog is there is not the dialog's.
+  await page.waitForFunction(() => document.activeElement?.closest("dialog[open]"));
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog", { state: "detached" });
   assert.equal(status(), "active", "nothing was asked for");
