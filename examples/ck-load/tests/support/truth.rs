@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ck_api::{
-    Cluster, ClusterAnswer, HashConfig, MayStop, Node, NodeAnswer, NodePage, Owned, OwnedPartition,
-    Partition, PartitionList, Ready, Removed, TransferList,
+    Cluster, ClusterAnswer, Code, HashConfig, MayStop, Node, NodeAnswer, NodePage, Owned,
+    OwnedPartition, Partition, PartitionList, Peer, Problem, Ready, Removed, TransferList,
 };
 use ck_core::KeyHash;
 use http_body_util::{BodyExt, Collected, Full};
@@ -196,6 +196,13 @@ impl State {
         }
         match path {
             "/v1/ready" | "/ready" => json(&Ready::default()),
+            "/v1/peer" => json(&Peer {
+                node: id.to_owned(),
+                cluster: "fake".to_owned(),
+                uuid: Some("00000000-0000-0000-0000-00000000000a".to_owned()),
+                formed: true,
+                ..Peer::default()
+            }),
             "/v1/owned" => json(&self.owned(id)),
             "/v1/nodes" => json(&self.nodes()),
             "/v1/transfers" => json(&TransferList::default()),
@@ -225,7 +232,15 @@ impl State {
                 })
             }
             path if path.starts_with("/v1/nodes/") => json(&NodeAnswer::default()),
-            _ => plain(StatusCode::NOT_FOUND),
+            // As a server says of the paths that it does not have, `/v1/table` among them.
+            path => {
+                let problem = Problem::new(Code::NotFound, format!("there is no path {path:?}"));
+                let mut response = json(&problem);
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                let kind = "application/problem+json".parse().unwrap();
+                response.headers_mut().insert("content-type", kind);
+                response
+            }
         }
     }
 
