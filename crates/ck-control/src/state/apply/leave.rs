@@ -86,12 +86,7 @@ impl State {
             .iter()
             .filter_map(|id| self.session(*id).map(|one| one.member))
             .collect();
-        let member = |id: &SessionId| self.member(self.session(*id)?.member);
-        let only = open.first().filter(|_| open.len() == 1).and_then(member);
-        step.summary = match only {
-            Some(only) => format!("the session of {} expired", only.node),
-            None => format!("{} sessions expired", open.len()),
-        };
+        step.summary = format!("{} sessions expired", open.len());
         let open: Vec<SessionId> = open.into_iter().collect();
         self.end_sessions(step, &open, EndReason::Expired);
         self.fail_over(step, &lost, ChangeReason::Failover);
