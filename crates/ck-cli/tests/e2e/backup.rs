@@ -1,29 +1,11 @@
 //! `ck backup` of a running cluster, and `ck restore` of another incarnation of it.
 
 use std::path::Path;
-use std::process::Output;
-
-use serde_json::Value;
 
 use crate::support::owners::wait_for_owners;
-use crate::support::{BOUND, Cluster, Server, run};
+use crate::support::{BOUND, Cluster, Server, argument, json, run, said};
 
 const PARTITIONS: usize = 64;
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[track_caller]
-fn json(args: &[&str]) -> Value {
-    let output = run(&[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 #[track_caller]
 fn refused(args: &[&str], code: i32, part: &str) {
@@ -57,7 +39,7 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     put(&cluster.servers[0], "before");
     let rows = cluster.servers[0].copies();
     let (file, addresses) = (cluster.directory.path().join("kept"), cluster.addresses());
-    let take = ["backup", path(&file), "--server", &addresses];
+    let take = ["backup", argument(&file), "--server", &addresses];
     let taken = json(&take);
     assert_eq!(
         (&taken["members"], &taken["partitions"]),
@@ -70,8 +52,8 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     cluster.servers.iter_mut().for_each(Server::kill);
     let data = [0, 1].map(|at: usize| cluster.servers[at].data.clone());
     // The founder is not the one that begins: it must not form the cluster a second time.
-    let restore = ["restore", path(&file), "--id", "node-2", "--data"];
-    let restore = [&restore[..], &[path(&data[1]), "--trust-copies"]].concat();
+    let restore = ["restore", argument(&file), "--id", "node-2", "--data"];
+    let restore = [&restore[..], &[argument(&data[1]), "--trust-copies"]].concat();
     refused(&restore, 4, "is there already");
     for data in &data {
         std::fs::remove_dir_all(data).unwrap();
@@ -80,8 +62,8 @@ fn a_restored_cluster_goes_on_from_its_backup_and_refuses_its_past() {
     let uuid = restored["uuid"].as_str().unwrap();
     assert_ne!(taken["uuid"], uuid);
     assert!(restored["incarnation"].as_u64() > taken["incarnation"].as_u64());
-    let other = ["restore", path(&file), "--id", "node-1", "--data"];
-    json(&[&other[..], &[path(&data[0]), "--into", uuid]].concat());
+    let other = ["restore", argument(&file), "--id", "node-1", "--data"];
+    json(&[&other[..], &[argument(&data[0]), "--into", uuid]].concat());
     for server in &mut cluster.servers[..2] {
         server.start();
     }
@@ -111,9 +93,9 @@ fn a_file_that_is_no_whole_backup_makes_no_directory() {
     let cluster = Cluster::ready(1, &["--replication-factor", "1"]);
     let directory = cluster.directory.path();
     let (file, data) = (directory.join("kept"), directory.join("restored"));
-    json(&["backup", path(&file), "--server", &cluster.addresses()]);
+    json(&["backup", argument(&file), "--server", &cluster.addresses()]);
     let whole = std::fs::read(&file).unwrap();
-    let (file, data) = (path(&file), path(&data));
+    let (file, data) = (argument(&file), argument(&data));
     let restore = ["restore", file, "--data", data, "--id", "node-1"];
     let middle = whole.len() / 2;
     let changed = |at: usize| {
@@ -140,7 +122,12 @@ fn a_file_that_is_no_whole_backup_makes_no_directory() {
     assert!(!Path::new(data).exists());
     let nowhere = cluster.directory.path().join("no-such-folder").join("kept");
     refused(
-        &["backup", path(&nowhere), "--server", &cluster.addresses()],
+        &[
+            "backup",
+            argument(&nowhere),
+            "--server",
+            &cluster.addresses(),
+        ],
         1,
         "cannot write",
     );

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::go_node::{Answers, GoNode};
-use crate::support::{BOUND, Cluster, Server, ports, run, wait_for};
+use crate::support::{BOUND, Cluster, Server, json, ports, run, wait_for};
 
 /// Keys with the partition each falls into, of 64, by the Go library's hash.
 const KEYS: [(&str, usize); 8] = [
@@ -18,11 +18,8 @@ const KEYS: [(&str, usize); 8] = [
 ];
 
 #[track_caller]
-fn json(args: &[&str]) -> Value {
-    let output = run(&[&["migrate", "--json"], args].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
-    serde_json::from_slice(&output.stdout).unwrap()
+fn migrated(args: &[&str]) -> Value {
+    json(&[&["migrate"], args].concat())
 }
 
 #[track_caller]
@@ -46,7 +43,7 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
     let answers = Answers::captured();
     let go = GoNode::start(answers.clone());
     let from = go.url();
-    let look = json(&["--from", &from, "--look"]);
+    let look = migrated(&["--from", &from, "--look"]);
     assert_eq!(
         (&look["partitions"], &look["nodes"][2]["primaries"]),
         (&64.into(), &22.into())
@@ -61,14 +58,14 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
     let here = cluster.addresses();
     let args = ["--from", &from, "--server", &here];
 
-    let dry = json(&[&args[..], &["--dry-run"]].concat());
+    let dry = migrated(&[&args[..], &["--dry-run"]].concat());
     assert_eq!(
         (&dry["taken_over"], &dry["partitions"]),
         (&false.into(), &64.into())
     );
     assert_eq!(cluster.servers[0].get("/partitions").json()["count"], 0);
 
-    let done = json(&args);
+    let done = migrated(&args);
     assert_eq!(
         (&done["taken_over"], &done["warnings"]),
         (&true.into(), &Value::Array(vec![]))
@@ -89,7 +86,7 @@ fn a_running_cluster_of_the_go_library_is_taken_over_key_for_key() {
         }
     }
 
-    let again = json(&args);
+    let again = migrated(&args);
     assert_eq!(
         (&again["taken_over"], &again["version"]),
         (&false.into(), &done["version"])

@@ -2,30 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Output;
 
 use ck_node::{Fence, FencingToken};
 use serde_json::Value;
 
 use crate::support::owners::{claims, wait_for_owners};
-use crate::support::{BOUND, Cluster, Server, run, wait_for};
+use crate::support::{BOUND, Cluster, Server, argument, json, run, said, wait_for};
 
 const PARTITIONS: usize = 64;
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[track_caller]
-fn json(args: &[&str]) -> Value {
-    let output = run(&[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Partition → copies and epoch.
 type Table = BTreeMap<String, (BTreeSet<String>, u64)>;
@@ -85,7 +69,7 @@ fn ends(server: &mut Server) -> String {
 #[track_caller]
 fn recover(cluster: &Cluster, lost: &BTreeSet<&String>) -> Value {
     let data = [0, 1].map(|at: usize| cluster.servers[at].data.clone());
-    let here = ["recover", "--data", path(&data[0]), "--keep", "node-2"];
+    let here = ["recover", "--data", argument(&data[0]), "--keep", "node-2"];
     let look = || json(&[&here[..], &["--dry-run"]].concat());
     let dry = look();
     let named = |field: &str| dry[field].as_array().unwrap().len();
@@ -103,7 +87,7 @@ fn recover(cluster: &Cluster, lost: &BTreeSet<&String>) -> Value {
     assert!(Path::new(done["kept"].as_str().unwrap()).is_file());
     assert!(done["incarnation"].as_u64() > done["incarnation_before"].as_u64());
     let uuid = done["uuid"].as_str().unwrap();
-    let into = ["recover", "--data", path(&data[1]), "--into", uuid];
+    let into = ["recover", "--data", argument(&data[1]), "--into", uuid];
     let into = [&into[..], &["--yes-i-accept-data-loss"]].concat();
     json(&into);
     let again = run(&into);
@@ -191,20 +175,20 @@ fn what_is_no_survivor_is_left_alone() {
         assert!(said(&output).contains(part), "{part:?}: {}", said(&output));
     };
     refused(
-        &[path(&data), "--yes-i-accept-data-loss"],
+        &[argument(&data), "--yes-i-accept-data-loss"],
         1,
         "in use by another process",
     );
     cluster.servers[0].kill();
     let empty = cluster.directory.path().join("empty");
-    refused(&[path(&empty), "--dry-run"], 4, "no data of a node");
+    refused(&[argument(&empty), "--dry-run"], 4, "no data of a node");
     assert!(!empty.exists(), "looking made a directory");
     refused(
-        &[path(&data), "--keep", "node-9", "--dry-run"],
+        &[argument(&data), "--keep", "node-9", "--dry-run"],
         4,
         "the members are node-1",
     );
-    refused(&[path(&data), "--into", "not-a-uuid"], 2, "not-a-uuid");
+    refused(&[argument(&data), "--into", "not-a-uuid"], 2, "not-a-uuid");
     cluster.servers[0].start();
     cluster.wait_until_ready();
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ck_api::{DeltaRow, HashConfig, TableAnswer, TableDelta, TableMember, TableRow};
 use serde::Serialize;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -311,4 +312,20 @@ async fn watch(mut stream: TcpStream, last: Option<String>, says: &Mutex<Says>) 
             return;
         }
     }
+}
+
+/// The list of partitions at a version, and the cluster, of a server that has no tables.
+pub(crate) fn lists(version: u64, replicas: &[&str]) -> [String; 2] {
+    let row = |at| {
+        json!({"id": format!("partition-{at}"), "primary_node": "node-1",
+            "replica_nodes": replicas, "epoch": version, "state": "stable"})
+    };
+    let rows: Vec<_> = (0..PARTITIONS).map(row).collect();
+    let list =
+        json!({"partitions": rows, "count": PARTITIONS, "incarnation": 1, "version": version});
+    let cluster = json!({"cluster": {"id": "c", "name": "c", "uuid": "c-1", "nodes": [],
+        "partition_map": {"partitions": {}}, "config": {"cluster_name": "c", "partition_count": 16,
+        "replication_factor": 2}}, "hash_config": {"algorithm": "md5", "encoding": "e", "format": "f",
+        "modulo": 16, "hash": "md5-mod"}});
+    [list.to_string(), cluster.to_string()]
 }

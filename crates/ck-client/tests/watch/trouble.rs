@@ -7,7 +7,7 @@ use ck_client::Router;
 use ck_core::PartitionId;
 use serde_json::json;
 
-use crate::server::{BOUND, PARTITIONS, Server, Stream, delta, table, wait_for};
+use crate::server::{BOUND, PARTITIONS, Server, Stream, delta, lists, table, wait_for};
 use crate::{age, config, primary, router, version_is};
 
 /// Sends that, and waits until the server is left for it. Gives the reason.
@@ -281,26 +281,13 @@ async fn a_cluster_that_was_restored_is_taken_and_what_is_left_of_it_is_not() {
 
 #[tokio::test]
 async fn a_server_that_is_another_cluster_s_by_now_teaches_nothing_newer() {
-    let list = |version: u64| {
-        let row = |at| {
-            json!({"id": format!("partition-{at}"), "primary_node": "node-1",
-            "replica_nodes": [], "epoch": version, "state": "stable"})
-        };
-        let rows: Vec<_> = (0..PARTITIONS).map(row).collect();
-        json!({"partitions": rows, "count": PARTITIONS, "incarnation": 1, "version": version})
-            .to_string()
-    };
-    let cluster = json!({"cluster": {"id": "c", "name": "c", "uuid": "c-1", "nodes": [],
-        "partition_map": {"partitions": {}}, "config": {"cluster_name": "c", "partition_count": 16,
-        "replication_factor": 2}}, "hash_config": {"algorithm": "md5", "encoding": "e", "format": "f",
-        "modulo": 16, "hash": "md5-mod"}});
     let nodes = json!({"nodes": [], "total": 0, "limit": 1000, "offset": 0, "next_offset": 0, "has_more": false});
     for has_table in [true, false] {
         let server = Server::start().await;
         let say = |version: u64| {
             server.says(|says| {
                 says.table = has_table.then(|| table(version, 1, ["", ""]));
-                says.lists = (!has_table).then(|| [list(version), cluster.to_string()]);
+                says.lists = (!has_table).then(|| lists(version, &[]));
                 says.nodes = Some(nodes.to_string());
             });
         };

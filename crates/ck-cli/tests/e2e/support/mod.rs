@@ -20,5 +20,5 @@ pub(crate) use cluster::{BOUND, Cluster, Server};
 #[cfg(target_os = "linux")]
 pub(crate) use compiled::{compiled, preloaded};
 pub(crate) use http::{Reply, answer, request, send};
-pub(crate) use process::{Process, ck, ck_by, is_alive, run, run_with};
+pub(crate) use process::{Process, argument, ck, ck_by, is_alive, json, run, run_with, said};
 pub(crate) use wait::wait_for;

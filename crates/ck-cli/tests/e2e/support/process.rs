@@ -88,6 +88,24 @@ pub(crate) fn run(args: &[&str]) -> Output {
     run_with(args, b"")
 }
 
+/// What a command has said on standard error.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The JSON of a command that succeeds.
+#[track_caller]
+pub(crate) fn json(args: &[&str]) -> serde_json::Value {
+    let output = run(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A path as an argument.
+pub(crate) fn argument(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 /// A process that runs on beside the test.
 pub(crate) struct Process {
     child: Child,
