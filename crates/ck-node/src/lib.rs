@@ -30,6 +30,7 @@ mod relay;
 mod removal;
 mod reports;
 mod secret;
+mod senders;
 mod service;
 mod shared;
 pub mod status;
