@@ -20,6 +20,7 @@ pub mod events;
 mod execute;
 mod forming;
 mod handle;
+mod incarnation;
 mod node;
 pub mod offline;
 pub mod operation;
