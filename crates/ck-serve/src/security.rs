@@ -2,12 +2,14 @@
 
 use std::io;
 
-use ck_http::ServerTls;
+use ck_client::Courier;
+use ck_http::{ServerFiles, ServerTls};
 use ck_node::PeerTls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 
 use crate::asking::Asking;
+use crate::calling::Calling;
 use crate::error::ServeError;
 use crate::renewal::{NodeTokens, Renewals, Sources};
 use crate::settings::Protection;
@@ -21,6 +23,8 @@ pub(crate) struct Security {
     pub(crate) peers: Option<PeerTls>,
     /// How the HTTP addresses of other nodes are asked.
     pub(crate) asking: Asking,
+    /// What the application asks the other nodes with.
+    pub(crate) courier: Courier,
     renewals: Option<Renewals>,
 }
 
@@ -28,17 +32,31 @@ pub(crate) struct Security {
 pub(crate) struct Renewing(Option<AbortHandle>);
 
 impl Security {
-    /// Reads every file that is named.
-    pub(crate) fn read(files: &Protection) -> Result<Self, ServeError> {
+    /// Reads every file that is named. Where there is an application `inside`, callers of the HTTP
+    /// surface may prove which node they are, as those do that this one asks.
+    pub(crate) fn read(files: &Protection, inside: bool) -> Result<Self, ServeError> {
         let mut sources = Sources::default();
         let asking = sources.asking.clone();
+        let courier = sources.courier.clone();
         if let Some(file) = &files.tokens {
             let (tokens, shown) = NodeTokens::read(file)?;
+            courier.show(&shown);
             asking.show(shown);
             sources.tokens = Some((file.clone(), tokens));
         }
-        if let Some(files) = &files.server {
-            sources.server = Some((files.clone(), ServerTls::read(files)?));
+        if let Some(server) = &files.server {
+            let authority = files.peers.as_ref().map(|peers| peers.authority.clone());
+            let server = ServerFiles {
+                callers: authority.filter(|_| inside),
+                ..server.clone()
+            };
+            sources.server = Some((server.clone(), ServerTls::read(&server)?));
+        }
+        // All nodes of a cluster speak the same.
+        if inside && (files.server.is_some() || files.asks_encrypted) {
+            let calling = Calling::new(files);
+            courier.encrypt(&calling.read()?);
+            sources.calling = Some(calling);
         }
         if let Some(files) = &files.peers {
             sources.peers = Some((files.clone(), PeerTls::read(files)?));
@@ -55,6 +73,7 @@ impl Security {
             server: sources.server.as_ref().map(|(_, tls)| tls.clone()),
             peers: sources.peers.as_ref().map(|(_, tls)| tls.clone()),
             asking,
+            courier,
             renewals: any.then(|| Renewals::new(sources)),
         })
     }
@@ -89,9 +108,9 @@ mod tests {
             authority: Some("absent.pem".into()),
             ..Protection::default()
         };
-        assert!(Security::read(&files).is_ok());
+        assert!(Security::read(&files, true).is_ok());
         files.asks_encrypted = true;
-        let refused = Security::read(&files).map(drop).unwrap_err();
+        let refused = Security::read(&files, false).map(drop).unwrap_err();
         assert!(refused.to_string().contains("absent.pem"), "{refused}");
     }
 }
