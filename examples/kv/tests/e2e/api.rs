@@ -72,6 +72,17 @@ fn conditions_hold_or_nothing_is_done(one: &Node, two: &Node) {
         412,
         "precondition-failed",
     );
+    // The same record's tag in another incarnation is of nothing that is here.
+    let table = one.get("/v1/partitions").json();
+    let incarnation = table["incarnation"].as_u64().expect("a number");
+    let tag = etag(&first);
+    let rest = tag.strip_prefix(&format!("\"{incarnation}.")).expect(&tag);
+    let other = format!("\"{}.{rest}", incarnation - 1);
+    refused(
+        &put(two, ("If-Match", &other), b"2"),
+        412,
+        "precondition-failed",
+    );
     let second = put(two, ("If-Match", &etag(&first)), b"2");
     assert_eq!(second.status, 204);
     refused(
