@@ -228,7 +228,7 @@ impl Renewals {
     }
 
     /// Reads again when asked to, or when a file is another one than before.
-    fn renew(&mut self, asked: bool) {
+    pub(crate) fn renew(&mut self, asked: bool) {
         let now = self.look();
         if !asked && self.failed.is_none() && same(&self.stamps, &now) {
             return;

@@ -73,6 +73,12 @@ impl ServerTls {
         Ok(())
     }
 
+    /// Whether callers are asked for a certificate.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        self.asks
+    }
+
     /// Shakes hands with who has connected, and tells who that is. It takes as long as the other side
     /// likes: bound it.
     ///
