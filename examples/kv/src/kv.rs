@@ -14,7 +14,7 @@ use crate::pace::{COPY_RATE_DEFAULT, Pace};
 use crate::part::Part;
 use crate::peer::{FRAME_BYTES_MAX, Peer};
 use crate::stamp::Grant;
-use crate::store::{OnFatal, RESERVE_DEFAULT, Sink, Store, StoreError};
+use crate::store::{MarkedBy, OnFatal, RESERVE_DEFAULT, Sink, Store, StoreError};
 use crate::wire::Refused;
 
 /// Exit code of a process whose disk failed under it.
@@ -42,6 +42,8 @@ pub struct KvConfig {
     /// Bytes a second that a node takes while it makes copies, of all partitions together, so that
     /// requests hardly notice; 0 for as many as it can. Default 8 MiB.
     pub copy_rate: u64,
+    /// By what a service that embeds the store finds its records beside their keys. Default nothing.
+    pub marked_by: Option<MarkedBy>,
     /// What asks the other nodes: [`Opening::courier`](ck_serve::Opening::courier). Default one that
     /// encrypts nothing and shows no token.
     pub courier: Courier,
@@ -53,6 +55,7 @@ impl Default for KvConfig {
             replication: Replication::default(),
             reserve: RESERVE_DEFAULT,
             copy_rate: COPY_RATE_DEFAULT,
+            marked_by: None,
             courier: Courier::default(),
         }
     }
@@ -105,7 +108,7 @@ impl Kv {
         config: KvConfig,
         on_fatal: OnFatal,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(directory, config.reserve, on_fatal)?;
+        let store = Store::open(directory, config.reserve, config.marked_by, on_fatal)?;
         let courier = config.courier.with_answer_bytes_max(FRAME_BYTES_MAX);
         let config = KvConfig { courier, ..config };
         let core = Arc::new(Core {

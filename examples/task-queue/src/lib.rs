@@ -14,6 +14,7 @@ mod handler;
 mod http;
 mod index;
 mod lease;
+mod marks;
 mod name;
 mod record;
 mod serve;

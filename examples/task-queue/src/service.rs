@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::bells::Bells;
 use crate::handler::Roles;
+use crate::marks::MARKED_BY;
 use crate::slots::Slot;
 
 /// Between two looks at whose time is up. Who leases looks by itself, so this delays only who waits,
@@ -106,11 +107,12 @@ impl TaskQueue {
     ///
     /// # Errors
     /// [`StoreError`] when the store's file cannot be used.
-    pub fn open(directory: &Path, config: KvConfig) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, mut config: KvConfig) -> Result<Self, StoreError> {
         let courier = config
             .courier
             .clone()
             .with_answer_bytes_max(ANSWER_BYTES_MAX);
+        config.marked_by = Some(MARKED_BY);
         let core = Arc::new(Core {
             kv: Kv::open(directory, config)?,
             node: OnceLock::new(),

@@ -87,7 +87,7 @@ pub(super) async fn dead(core: &Arc<Core>, head: &Parts, queue: &str) -> Answer 
     let query = Query::read(head.uri.query(), &["limit"])?;
     let most = query.number("limit", &ask::DEAD, ask::DEAD_DEFAULT)?;
     let queue = ask::name(queue)?;
-    let mut all = dead_here(core, &queue, most);
+    let mut all = dead_here(core, &queue, most).await;
     if ck_serve::hops(&head.headers)? == 0 {
         let name = remote::encoded(queue.as_str().as_bytes());
         let target = format!("/queues/{name}/dead?limit={most}");
@@ -102,7 +102,7 @@ pub(super) async fn dead(core: &Arc<Core>, head: &Parts, queue: &str) -> Answer 
     Ok(json_reply(StatusCode::OK, &all))
 }
 
-fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
+async fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
     let mut all = DeadTasks {
         tasks: Vec::new(),
         partitions_counted: 0,
@@ -112,8 +112,11 @@ fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
         let Ok(held) = core.held(partition) else {
             continue;
         };
+        // One that cannot be read just now is not counted.
+        let Ok(dead) = held.shard.dead(queue, most - all.tasks.len()).await else {
+            continue;
+        };
         all.partitions_counted += 1;
-        let dead = held.shard.dead(queue, most - all.tasks.len());
         all.tasks
             .extend(dead.into_iter().map(|(task, one)| DeadTask {
                 task: task.to_string(),
