@@ -17,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(3_600);
 
 /// Tasks from before, of one queue and state.
-const MANY: u64 = 700;
+const MANY: u64 = 300;
 
 /// Far fewer than there are.
 const FEW: u64 = 150;
@@ -171,7 +171,7 @@ async fn taking_over_reads_what_is_due_and_not_what_there_is() {
         payload: Bytes::new(),
         delay: Duration::ZERO,
         attempts_max: 1,
-        idempotency: Some(Bytes::from_static(b"key-600")),
+        idempotency: Some(Bytes::from_static(b"key-200")),
     };
     assert!(shard.enqueue(again).await.unwrap().repeated);
     let dead = shard.dead(&queue("dead"), 5).await.unwrap();
