@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_api::{Code, Problem};
+use ck_api::{Code, Problem, Token};
 use http_body_util::Full;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Scheme;
@@ -48,6 +48,14 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
 }
 
+/// How a token is shown.
+pub(crate) fn authorization(token: &Token) -> HeaderValue {
+    let text = format!("Bearer {}", token.expose());
+    let mut value = HeaderValue::from_str(&text).expect("a token is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
 impl Client {
     /// A client of those servers. Connects to none of them yet.
     ///
@@ -82,12 +90,7 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(config.idle_connections_max)
             .build(connector);
-        let authorization = config.token.map(|token| {
-            let text = format!("Bearer {}", token.expose());
-            let mut value = HeaderValue::from_str(&text).expect("a token is visible ASCII");
-            value.set_sensitive(true);
-            value
-        });
+        let authorization = config.token.map(|token| authorization(&token));
         Ok(Self {
             inner: Arc::new(Inner {
                 scheme,

@@ -16,6 +16,8 @@
 //! are answered locally, and requests of a data plane go to the primary of their key, wherever it
 //! moves. It goes by the last table when no server is left.
 //!
+//! A [`Courier`] asks servers by their address, for whoever knows it: the nodes of a service one another.
+//!
 //! What it does *not* do: trust an authority it was not given, repeat a change that may have taken effect.
 #![deny(missing_docs)]
 
@@ -23,6 +25,7 @@ mod attempt;
 mod client;
 mod config;
 mod connect;
+mod courier;
 mod encode;
 mod error;
 mod events;
@@ -37,6 +40,7 @@ mod watch;
 
 pub use client::Client;
 pub use config::{ClientConfig, ConfigError, SERVERS_MAX};
+pub use courier::{Courier, CourierConfig, CourierError};
 pub use error::ClientError;
 pub use operate::Created;
 pub use ownership::{NodeOrder, PlanOrder};

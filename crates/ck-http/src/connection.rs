@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ck_tls::Caller;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -115,6 +118,7 @@ impl Age {
 /// Serves one connection until it ends, rests too long, or is told to stop.
 pub(crate) async fn serve<S>(
     stream: S,
+    caller: Caller,
     surface: Surface,
     routes: Option<Arc<dyn Routes>>,
     mut stop: watch::Receiver<bool>,
@@ -128,7 +132,10 @@ pub(crate) async fn serve<S>(
         activity: Arc::clone(&activity),
     });
     let noted = Arc::clone(&activity);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if caller != Caller::NotAsked {
+            request.extensions_mut().insert(caller.clone());
+        }
         let (surface, noted) = (surface.clone(), Arc::clone(&noted));
         let routes = routes.clone();
         async move {

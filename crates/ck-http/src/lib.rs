@@ -19,6 +19,7 @@ mod access;
 mod answered;
 mod backend;
 mod body;
+mod callers;
 mod config;
 mod connection;
 mod counters;
@@ -52,6 +53,7 @@ mod view;
 pub use access::AcceptedTokens;
 pub use backend::{Backend, BoxFuture, Follow, Observed};
 pub use body::read_body;
+pub use callers::calling_node;
 pub use config::{Limits, LimitsError, SurfaceConfig, loopback_hosts};
 pub use orders::{OrderError, Orders};
 pub use owner::{admit, fence, not_owner, partition_of};
@@ -69,5 +71,7 @@ pub use bytes::Bytes;
 pub use ck_api::{Code, Newest, Problem, Role};
 #[doc(no_inline)]
 pub use ck_tls::{ServerFiles, ServerTls};
+#[doc(no_inline)]
+pub use hyper::http::{Error as HttpError, request::Parts};
 #[doc(no_inline)]
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header};

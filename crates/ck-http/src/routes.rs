@@ -37,6 +37,18 @@ pub trait Routes: Send + Sync + 'static {
         })
     }
 
+    /// Whether a path is for the cluster's nodes among themselves. [`role`](Self::role) is not asked then:
+    /// the caller has to be a member by its certificate ([`calling_node`](crate::calling_node) says which),
+    /// and where the server asks for no certificates, show a token for [`Role::Admin`], as nodes do.
+    /// Asked before `role`, and before the body is read. Default none.
+    ///
+    /// A member is let in to all other paths, too: a node that passes a request on has asked for its
+    /// caller's token.
+    fn is_between_nodes(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
     /// Answers a request, whose body [`read_body`](crate::read_body) reads. Default 404.
     ///
     /// The future is dropped when its caller goes away or its time is over: what has to be finished

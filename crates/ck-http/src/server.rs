@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_tls::{ServerStream, ServerTls};
+use ck_tls::{Caller, ServerStream, ServerTls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -216,24 +216,31 @@ impl Serving {
             return;
         }
         match self.tls.take() {
-            None => connection::serve(stream, self.surface, self.routes, self.stop).await,
+            None => {
+                let caller = Caller::NotAsked;
+                connection::serve(stream, caller, self.surface, self.routes, self.stop).await;
+            }
             // On the heap, or every connection would be as large as an encrypted one.
             Some(tls) => Box::pin(self.serve_encrypted(tls, stream)).await,
         }
     }
 
     async fn serve_encrypted(mut self, tls: ServerTls, stream: TcpStream) {
-        if let Some(stream) = self.shake_hands(&tls, stream).await {
-            connection::serve(stream, self.surface, self.routes, self.stop).await;
+        if let Some((stream, caller)) = self.shake_hands(&tls, stream).await {
+            connection::serve(stream, caller, self.surface, self.routes, self.stop).await;
         }
     }
 
     /// An encrypted stream, unless the caller speaks something else, is too slow, or the server stops.
-    async fn shake_hands(&mut self, tls: &ServerTls, stream: TcpStream) -> Option<ServerStream> {
+    async fn shake_hands(
+        &mut self,
+        tls: &ServerTls,
+        stream: TcpStream,
+    ) -> Option<(ServerStream, Caller)> {
         let within = self.surface.core.config.limits.handshake_timeout;
         tokio::select! {
             shaken = tokio::time::timeout(within, tls.accept(stream)) => match shaken {
-                Ok(Ok(stream)) => Some(stream),
+                Ok(Ok(shaken)) => Some(shaken),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "no handshake");
                     None

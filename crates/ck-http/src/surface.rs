@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::answered::Way;
 use crate::backend::Backend;
 use crate::body;
+use crate::callers;
 use crate::config::{LimitsError, SurfaceConfig};
 use crate::counters::{Counters, Slot};
 use crate::failovers::Failovers;
@@ -187,10 +188,8 @@ impl Surface {
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let acts = if is_look { Role::Read } else { Role::Operate };
         guard::origin(&head, acts)?;
-        if let Some(role) = routes.role(&head.method, head.uri.path())
-            && let Err(denied) = core.config.tokens.admit(&head, role)
-        {
-            return Ok(denied.reply());
+        if let Err(denied) = self.admit(routes, &head) {
+            return Ok(*denied);
         }
         let within = limits.body_timeout + limits.request_timeout;
         let answering = routes.answer(Request::from_parts(head, body));
@@ -201,6 +200,24 @@ impl Surface {
             );
             Refused::new(Code::OutcomeUnknown, detail)
         })
+    }
+
+    /// Refuses a caller that may not ask for what is the application's.
+    fn admit(&self, routes: &dyn Routes, head: &Parts) -> Result<(), Box<Reply>> {
+        let (core, path) = (&self.core, head.uri.path());
+        let tokens = &core.config.tokens;
+        if routes.is_between_nodes(path) {
+            return callers::admit_node(head, &core.backend.state(), tokens);
+        }
+        let Some(role) = routes.role(&head.method, path) else {
+            return Ok(());
+        };
+        match tokens.admit(head, role) {
+            Err(denied) if !callers::is_member(head, &core.backend.state()) => {
+                Err(Box::new(denied.reply()))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn answer<B>(&self, request: Request<B>, way: &mut Way) -> Result<Reply, Refused>

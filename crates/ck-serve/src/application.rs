@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ck_client::Courier;
 use ck_core::NodeId;
 use ck_http::{BoxFuture, Routes};
 use ck_node::{Handle, Handler, NoHandler};
@@ -74,6 +75,9 @@ pub struct Opening<'a> {
     pub data: &'a Path,
     /// The HTTP address that others are told, `host:port`. It is listened on already.
     pub http: &'a str,
+    /// What asks the other nodes, as this one is set up: over TLS, with its certificate, with its token,
+    /// also after those were renewed. Keep a clone.
+    pub courier: &'a Courier,
 }
 
 /// An application that is open.

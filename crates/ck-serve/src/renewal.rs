@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ck_api::{Role, Token, Tokens};
-use ck_client::{TokenFileError, read_tokens};
+use ck_client::{Courier, TokenFileError, read_tokens};
 use ck_http::{AcceptedTokens, ServerFiles, ServerTls};
 use ck_node::{PeerFiles, PeerTls, Secret, Secrets, TlsError};
 use tokio::signal::unix::Signal;
 use tokio::time::MissedTickBehavior;
 
 use crate::asking::Asking;
+use crate::calling::Calling;
 
 /// Between two looks at whether a file is another one than before.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -54,8 +55,14 @@ impl NodeTokens {
         Ok((tokens, shown))
     }
 
-    fn read_again(&self, file: &Path, asking: &Asking) -> Result<String, NodeTokensError> {
+    fn read_again(
+        &self,
+        file: &Path,
+        asking: &Asking,
+        courier: &Courier,
+    ) -> Result<String, NodeTokensError> {
         let tokens = usable(file)?;
+        courier.show(tokens.strongest());
         asking.show(tokens.strongest().clone());
         let read = format!("{tokens:?}");
         self.secrets.replace(secrets(&tokens));
@@ -113,6 +120,10 @@ pub(crate) struct Sources {
     pub(crate) authority: Option<PathBuf>,
     /// What asks other nodes.
     pub(crate) asking: Asking,
+    /// How the application asks them, where it does over TLS.
+    pub(crate) calling: Option<Calling>,
+    /// What it asks them with.
+    pub(crate) courier: Courier,
 }
 
 /// Why something could not be read again.
@@ -128,17 +139,22 @@ impl Sources {
     fn files(&self) -> Vec<&Path> {
         let tokens = self.tokens.iter().map(|(file, _)| file);
         let server = self.server.iter();
-        let server = server.flat_map(|(files, _)| [&files.certificate, &files.key]);
+        let server = server.flat_map(|(files, _)| {
+            let own = [&files.certificate, &files.key];
+            own.into_iter().chain(&files.callers)
+        });
         let peers = self.peers.iter();
         let peers = peers.flat_map(|(files, _)| [&files.certificate, &files.key, &files.authority]);
+        let calling = self.calling.iter().filter_map(|one| one.authority());
         let all = tokens.chain(server).chain(peers).chain(&self.authority);
+        let all = all.chain(calling);
         all.map(PathBuf::as_path).collect()
     }
 
     /// Reads everything again; each of it counts at once, whatever comes of the others.
     fn read(&self) -> Result<Vec<String>, RenewalError> {
         let tokens = self.tokens.as_ref().map(|(file, tokens)| {
-            let read = tokens.read_again(file, &self.asking)?;
+            let read = tokens.read_again(file, &self.asking, &self.courier)?;
             Ok::<_, RenewalError>(format!("{read} of {}", file.display()))
         });
         let server = self.server.as_ref().map(|(files, tls)| {
@@ -156,7 +172,11 @@ impl Sources {
             self.asking.trust(file)?;
             Ok(format!("authority {}", file.display()))
         });
-        [tokens, server, peers, authority]
+        let calling = self.calling.as_ref().map(|calling| {
+            self.courier.encrypt(&calling.read()?);
+            Ok("what other nodes are asked with".to_owned())
+        });
+        [tokens, server, peers, authority, calling]
             .into_iter()
             .flatten()
             .collect()
@@ -208,7 +228,7 @@ impl Renewals {
     }
 
     /// Reads again when asked to, or when a file is another one than before.
-    fn renew(&mut self, asked: bool) {
+    pub(crate) fn renew(&mut self, asked: bool) {
         let now = self.look();
         if !asked && self.failed.is_none() && same(&self.stamps, &now) {
             return;

@@ -80,12 +80,18 @@ async fn serve(
         .await
         .map_err(ServeError::Bind)?;
     let http = settings.advertised(server.local_address().port());
-    let mut security = Security::read(&settings.protection)?;
+    let mut security = Security::read(&settings.protection, application.is_some())?;
     let _renewing = security.follow().map_err(ServeError::System)?;
     let surface = surface_config(settings, &security, application.is_some());
     let mut config = node_config(settings, &security, &surface, http.clone());
     if let Some(application) = &application {
-        let opened = open(&**application, &config, &http).await?;
+        let opening = Opening {
+            node: &config.node,
+            data: &config.data,
+            http: &http,
+            courier: &security.courier,
+        };
+        let opened = application.open(opening).await.map_err(ServeError::Open)?;
         config = with_application(config, opened);
     }
     let node = Node::start(config).await?;
@@ -143,19 +149,6 @@ async fn failed(application: Option<&dyn Application>) -> ServeError {
         Some(application) => ServeError::Failed(application.failed().await),
         None => std::future::pending().await,
     }
-}
-
-async fn open(
-    application: &dyn Application,
-    config: &Config,
-    http: &str,
-) -> Result<Opened, ServeError> {
-    let opening = Opening {
-        node: &config.node,
-        data: &config.data,
-        http,
-    };
-    application.open(opening).await.map_err(ServeError::Open)
 }
 
 fn with_application(mut config: Config, opened: Opened) -> Config {

@@ -21,11 +21,11 @@ mod name;
 mod peer;
 mod server;
 
-pub use client::ClientTls;
+pub use client::{ClientStream, ClientTls};
 pub use error::TlsError;
 pub use name::{PEER_NAME, node_uri};
 pub use peer::{PeerFiles, PeerStream, PeerTls};
-pub use server::{ServerFiles, ServerStream, ServerTls};
+pub use server::{Caller, ServerFiles, ServerStream, ServerTls};
 
 use std::sync::Arc;
 

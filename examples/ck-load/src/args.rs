@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   ck-load --servers 127.0.0.1:8080,127.0.0.1:8081 --clients 64 --mix get:90,put:10
   ck-load --rate 5000 --mix put:1 --value-bytes 1000 --plot throughput.svg
+  ck-load --servers 127.0.0.1:8080 --ca certs/ca.pem --token-file tokens
   ck-load --clients 8 --keys 16 --mix get:5,put:3,cas:2 --history history.jsonl && ck check history.jsonl
 
 Exit codes: 0 done, 1 failed, 2 usage.";
@@ -148,6 +149,12 @@ pub(crate) struct LoadArgs {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) servers: Vec<String>,
+    /// The authority of the servers' certificates: they are asked over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// A file with the token to show; of several, the first of the highest role.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Which service they are.
     #[arg(long, value_enum, default_value_t = Target::Kv)]
     pub(crate) target: Target,

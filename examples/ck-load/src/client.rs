@@ -240,9 +240,9 @@ impl Client {
         let reply = match (built, way) {
             (Ok(request), Way::Client(router)) => routed(router, &key, request).await,
             (Ok(request), Way::Any(spread)) => {
-                let address = spread.place(self.number, self.failures);
-                let connected = || Connection::new(address);
-                let connection = self.connections.entry(address).or_insert_with(connected);
+                let server = spread.place(self.number, self.failures);
+                let known = self.connections.entry(server.address);
+                let connection = known.or_insert_with(|| spread.connection(server));
                 connection.exchange(request, plan.timeout).await
             }
             (Err(_), _) => Err(Broken::NotSent),

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use ck_client::{Client, ClientConfig, Router, RouterConfig};
+use ck_client::{Client, ClientConfig, ClientTls, Router, RouterConfig, read_token};
 use ck_load::torture::Sum;
 use ck_load::{
-    Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, Way, plot, run,
+    Access, Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Server, Setting,
+    Spread, Way, plot, run,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::time::{ClockId, clock_gettime};
@@ -53,7 +54,8 @@ fn told(error: &dyn Error) -> String {
 fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
     let plan = cli.plan();
     plan.validate().map_err(LoadError::from)?;
-    let servers = resolved(&cli.servers)?;
+    let access = access(cli)?;
+    let servers = resolved(&cli.servers, access.tls.is_some())?;
     let recorder = cli.history.as_deref().map(Recorder::create).transpose()?;
     let marks = cli.marks.then(marks);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -62,12 +64,12 @@ fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
     let (own, since) = (processor_time(), Instant::now());
     let summary = runtime.block_on(async {
         let partitions = match &recorder {
-            Some(_) => partitions(&cli.servers).await,
+            Some(_) => partitions(&cli.servers, &access).await,
             None => None,
         };
         let way = match cli.route {
-            RouteBy::Any => Way::Any(Spread::new(servers)),
-            RouteBy::Client => Way::Client(router(cli).await?),
+            RouteBy::Any => Way::Any(Spread::new(servers, access)),
+            RouteBy::Client => Way::Client(router(cli, access).await?),
         };
         let setting = Setting {
             ways: vec![way],
@@ -218,13 +220,14 @@ fn folder(keep: Option<&Path>, seed: u64) -> Result<Folder, Box<dyn Error>> {
     Ok(Folder::Kept(path))
 }
 
-async fn router(cli: &LoadArgs) -> Result<Router, Box<dyn Error>> {
+async fn router(cli: &LoadArgs, access: Access) -> Result<Router, Box<dyn Error>> {
     if cli.target == Target::Etcd {
         return Err("etcd has no table to route by; leave out --route client".into());
     }
     let seeds = cli.servers.iter().cloned();
     let mut config = RouterConfig::new(seeds).with_timeout(cli.timeout);
     config.attempt_timeout = config.attempt_timeout.min(cli.timeout);
+    (config.tls, config.token) = (access.tls, access.token);
     Ok(Router::connect(config).await?)
 }
 
@@ -232,16 +235,34 @@ fn report_title(report: &Report) -> String {
     format!("{:.0} operations a second", report.per_second)
 }
 
-fn resolved(servers: &[String]) -> Result<Vec<SocketAddr>, Box<dyn Error>> {
+/// What the flags say of how servers are spoken to.
+fn access(cli: &LoadArgs) -> Result<Access, Box<dyn Error>> {
+    let tls = cli.ca.as_deref().map(ClientTls::trusting).transpose()?;
+    let token = cli.token_file.as_deref().map(read_token).transpose()?;
+    Ok(Access { tls, token })
+}
+
+fn resolved(servers: &[String], encrypted: bool) -> Result<Vec<Server>, Box<dyn Error>> {
     let mut addresses = Vec::new();
     for server in servers {
-        let server = server.strip_prefix("http://").unwrap_or(server);
+        let (plain, over_tls) = ("http://", "https://");
+        if server.starts_with(if encrypted { plain } else { over_tls }) {
+            let message = "is asked over TLS with --ca FILE, and only then";
+            return Err(format!("{server:?}: a server {message}").into());
+        }
+        let bare = server.strip_prefix(plain);
+        let server = bare.or(server.strip_prefix(over_tls)).unwrap_or(server);
+        let host = server.rsplit_once(':').map_or(server, |pair| pair.0);
+        let host = host.trim_matches(['[', ']']);
         let found = server.to_socket_addrs();
         let found = found.map_err(|error| format!("{server:?} is no HOST:PORT: {error}"))?;
         let mut found: Vec<SocketAddr> = found.collect();
         // Names often have an address of each family; services listen on the older one.
         found.sort_by_key(SocketAddr::is_ipv6);
-        addresses.extend(found.first());
+        addresses.extend(found.first().map(|address| Server {
+            host: host.to_owned(),
+            address: *address,
+        }));
     }
     if addresses.is_empty() {
         return Err("no server is named; write --servers HOST:PORT".into());
@@ -250,8 +271,11 @@ fn resolved(servers: &[String]) -> Result<Vec<SocketAddr>, Box<dyn Error>> {
 }
 
 /// How the cluster maps keys, or nothing where it is none of ours.
-async fn partitions(servers: &[String]) -> Option<Partitions> {
-    let client = Client::new(ClientConfig::new(servers)).ok()?;
+async fn partitions(servers: &[String], access: &Access) -> Option<Partitions> {
+    let mut config = ClientConfig::new(servers);
+    config.tls.clone_from(&access.tls);
+    config.token.clone_from(&access.token);
+    let client = Client::new(config).ok()?;
     let cluster = client.cluster().await.ok()?;
     Partitions::told(&cluster.hash_config)
 }

@@ -1,15 +1,19 @@
 //! One connection to one server, one request at a time.
 
-use std::net::SocketAddr;
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::access::Access;
+use crate::route::Server;
 
 /// Most bytes of an answer: the largest value, and room for what a gateway makes of it.
 const ANSWER_BYTES_MAX: usize = 12 << 20;
@@ -17,9 +21,11 @@ const ANSWER_BYTES_MAX: usize = 12 << 20;
 /// A connection that is made when it is needed and dropped when it fails.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    address: SocketAddr,
+    server: Server,
+    access: Access,
     host: Option<HeaderValue>,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    authorization: Option<HeaderValue>,
+    sender: Option<Sender>,
 }
 
 /// What came back.
@@ -40,11 +46,14 @@ pub(crate) enum Broken {
 }
 
 impl Connection {
-    /// To that address, not made yet.
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// To that server, not made yet.
+    pub(crate) fn new(server: Server, access: Access) -> Self {
+        let host = format!("{}:{}", server.host, server.address.port());
         Self {
-            address,
-            host: HeaderValue::try_from(address.to_string()).ok(),
+            host: HeaderValue::try_from(host).ok(),
+            authorization: access.authorization(),
+            server,
+            access,
             sender: None,
         }
     }
@@ -58,6 +67,9 @@ impl Connection {
         let mut request = request.map(Full::new);
         if let Some(host) = self.host.clone() {
             request.headers_mut().insert(HOST, host);
+        }
+        if let Some(shown) = self.authorization.clone() {
+            request.headers_mut().insert(AUTHORIZATION, shown);
         }
         let mut sent = false;
         let all = async {
@@ -93,24 +105,34 @@ impl Connection {
     }
 
     /// The sender of a connection that is ready for a request.
-    async fn connected(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, Broken> {
+    async fn connected(&mut self) -> Result<&mut Sender, Broken> {
         let is_ready = match &mut self.sender {
             // Closed by the server since, where it errs.
             Some(sender) => sender.ready().await.is_ok(),
             None => false,
         };
         if !is_ready {
-            self.sender = Some(connect(self.address).await.map_err(|_| Broken::NotSent)?);
+            let connected = connect(&self.server, &self.access).await;
+            self.sender = Some(connected.map_err(|_| Broken::NotSent)?);
         }
         self.sender.as_mut().ok_or(Broken::NotSent)
     }
 }
 
-async fn connect(
-    address: SocketAddr,
-) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
+type Sender = SendRequest<Full<Bytes>>;
+
+async fn connect(server: &Server, access: &Access) -> Result<Sender, Box<dyn Error + Send + Sync>> {
+    let stream = TcpStream::connect(server.address).await?;
     stream.set_nodelay(true)?;
+    Ok(match &access.tls {
+        Some(tls) => ready(tls.connect(&server.host, stream).await?).await?,
+        None => ready(stream).await?,
+    })
+}
+
+async fn ready(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Sender, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its errors reach whoever sends.
     tokio::spawn(connection);

@@ -6,10 +6,11 @@
 //! ([`Plan::rate`]) operations are due at fixed times, and latency counts from then, so that a service that
 //! stalls is not asked less gently than it was meant to be (no coordinated omission).
 //!
-//! What it does *not* do: pipeline, speak TLS, repeat an operation, or judge what it saw. The torture
+//! What it does *not* do: pipeline, repeat an operation, or judge what it saw. The torture
 //! run judges ([`torture`]).
 #![deny(missing_docs)]
 
+mod access;
 mod answer;
 mod client;
 mod connection;
@@ -26,8 +27,8 @@ mod route;
 pub mod torture;
 mod values;
 
+pub use access::Access;
 pub use answer::{Answer, Condition, Request};
-
 pub use drive::{LoadError, Progress, Setting, Summary, run};
 pub use keys::{Distribution, DistributionError, Keys};
 pub use measure::{Latency, Mark, Measured};
@@ -36,5 +37,5 @@ pub use plot::plot;
 pub use protocol::{Consistency, ConsistencyError, Protocol};
 pub use recorder::{Clock, Recorder, RecorderError};
 pub use report::{Kind, Report};
-pub use route::{Partitions, Spread, Way};
+pub use route::{Partitions, Server, Spread, Way};
 pub use values::Values;

@@ -6,6 +6,9 @@ use ck_api::HashConfig;
 use ck_client::Router;
 use ck_core::{KeyHash, PartitionId};
 
+use crate::access::Access;
+use crate::connection::Connection;
+
 /// How a client's requests reach the one who may answer them.
 #[derive(Debug, Clone)]
 pub enum Way {
@@ -15,10 +18,27 @@ pub enum Way {
     Client(Router),
 }
 
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name or address that its certificate is for.
+    pub host: String,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+impl From<SocketAddr> for Server {
+    fn from(address: SocketAddr) -> Self {
+        let host = address.ip().to_string();
+        Self { host, address }
+    }
+}
+
 /// Each client asks one server, the next one once that has failed it; servers pass requests on.
 #[derive(Debug, Clone)]
 pub struct Spread {
-    servers: Vec<SocketAddr>,
+    servers: Vec<Server>,
+    access: Access,
 }
 
 impl Spread {
@@ -27,14 +47,19 @@ impl Spread {
     /// # Panics
     /// When there are none.
     #[must_use]
-    pub fn new(servers: Vec<SocketAddr>) -> Self {
+    pub fn new(servers: Vec<Server>, access: Access) -> Self {
         assert!(!servers.is_empty(), "there is a server");
-        Self { servers }
+        Self { servers, access }
     }
 
     /// The server of a client, which servers have failed so many times so far.
-    pub(crate) fn place(&self, client: usize, failures: usize) -> SocketAddr {
-        self.servers[client.wrapping_add(failures) % self.servers.len()]
+    pub(crate) fn place(&self, client: usize, failures: usize) -> &Server {
+        &self.servers[client.wrapping_add(failures) % self.servers.len()]
+    }
+
+    /// A connection to a server.
+    pub(crate) fn connection(&self, server: &Server) -> Connection {
+        Connection::new(server.clone(), self.access.clone())
     }
 }
 

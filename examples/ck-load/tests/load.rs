@@ -1,6 +1,8 @@
 //! The program against a service of one map behind one fake node.
 #![allow(missing_docs, reason = "tests, nothing to call")]
 
+#[path = "support/relay.rs"]
+mod relay;
 mod support;
 
 use std::io::Write;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use ck_sim::history::{Limits, check};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use relay::Relay;
 use serde_json::Value;
 use support::truth::{Planted, Truth};
 
@@ -274,5 +277,51 @@ fn plans_that_prove_nothing_are_refused() {
     ] {
         let (_, errors) = ends(&load(free(), flags).output().unwrap(), 2);
         assert!(errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn a_service_is_asked_over_tls_with_a_token() {
+    let service = Service::start(Planted::Nothing);
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path(), service.http);
+    let run = |server: String, files: &[(&str, &Path)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ck-load"));
+        let flags = [
+            "--warmup",
+            "0ms",
+            "--duration",
+            "300ms",
+            "--no-preload",
+            "--json",
+        ];
+        command.args(["--servers", &server]).args(flags);
+        for (flag, file) in files {
+            command.arg(flag).arg(file);
+        }
+        command.output().unwrap()
+    };
+    let named = format!("localhost:{}", relay.http.port());
+    let both = [
+        ("--ca", &*relay.authority),
+        ("--token-file", &*relay.tokens),
+    ];
+    let report = figures(&run(named.clone(), &both));
+    assert!(report["served"].as_u64().unwrap() > 0, "{report}");
+    // Its certificate is for the name, and for no address.
+    for (server, files) in [
+        (named.clone(), &both[..1]),
+        (named.clone(), &both[1..]),
+        (relay.http.to_string(), &both),
+    ] {
+        let (_, errors) = ends(&run(server, files), 1);
+        assert!(errors.contains("nothing was served"), "{errors}");
+    }
+    for (server, files) in [
+        (format!("http://{named}"), &both[..]),
+        (format!("https://{named}"), &[]),
+    ] {
+        let (_, errors) = ends(&run(server, files), 1);
+        assert!(errors.contains("--ca FILE"), "{errors}");
     }
 }

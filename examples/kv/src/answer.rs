@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_node::{MemberNumber, PartitionId, TransferId};
+use ck_node::{MemberNumber, NodeId, PartitionId, TransferId};
 
 use crate::kv::Core;
 use crate::part::Attachment;
@@ -35,6 +35,9 @@ pub(crate) enum AnswerError {
         "the question is meant for member {to} of another cluster or start; this node is member {me}"
     )]
     NotMeant { to: u64, me: u64 },
+    /// Its sender writes another member's number than the one of the node it proved to be.
+    #[error("{caller} asks as member {from}, whose number that is not")]
+    NotItsNumber { caller: NodeId, from: MemberNumber },
     /// This node belongs to no cluster yet.
     #[error("the node belongs to no cluster yet")]
     NoNode,
@@ -44,15 +47,16 @@ pub(crate) enum AnswerError {
 }
 
 impl Core {
-    /// Answers a frame that came to a path.
+    /// Answers a frame that came to a path, from whoever `caller` proved to be, if it is known.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         path: &str,
+        caller: Option<&NodeId>,
         body: Bytes,
     ) -> Result<Bytes, AnswerError> {
         match path {
             Append::PATH => {
-                let (_, question) = self.meant::<Append>(body)?;
+                let (_, question) = self.meant::<Append>(caller, body)?;
                 let verdicts = self.store.run(|reply| Job::Receive {
                     sections: question.sections,
                     reply,
@@ -61,7 +65,7 @@ impl Core {
                 Ok(frame(&Sections { verdicts }))
             }
             Fenced::PATH => {
-                let (from, question) = self.meant::<Fenced>(body)?;
+                let (from, question) = self.meant::<Fenced>(caller, body)?;
                 let Fenced { partition, grant } = question;
                 if let Err(refused) = self.granted(from, PartitionId(partition), grant) {
                     return Ok(frame(&Verdict::<Standing>::Err(refused)));
@@ -74,25 +78,25 @@ impl Core {
                 Ok(frame(&standing.await?))
             }
             Covered::PATH => {
-                let (_, question) = self.meant::<Covered>(body)?;
+                let (_, question) = self.meant::<Covered>(caller, body)?;
                 Ok(frame(&self.covered(&question).await?))
             }
             Recent::PATH => {
-                let (_, question) = self.meant::<Recent>(body)?;
+                let (_, question) = self.meant::<Recent>(caller, body)?;
                 let recent =
                     self.reading(move |store| store.recent(question.partition, question.after));
                 Ok(frame(&recent.await?))
             }
             Attach::PATH => {
-                let (from, question) = self.meant::<Attach>(body)?;
+                let (from, question) = self.meant::<Attach>(caller, body)?;
                 Ok(frame(&self.attach(from, &question).await))
             }
             Resume::PATH => {
-                let (from, question) = self.meant::<Resume>(body)?;
+                let (from, question) = self.meant::<Resume>(caller, body)?;
                 Ok(frame(&self.resume(from, &question).await))
             }
             Chunk::PATH => {
-                let (_, question) = self.meant::<Chunk>(body)?;
+                let (_, question) = self.meant::<Chunk>(caller, body)?;
                 Ok(frame(&self.chunk(question).await?))
             }
             _ => Err(AnswerError::Unknown),
@@ -100,7 +104,11 @@ impl Core {
     }
 
     /// What a frame says, if it is meant for this node, and who says it.
-    fn meant<M: Message>(&self, body: Bytes) -> Result<(MemberNumber, M), AnswerError> {
+    fn meant<M: Message>(
+        &self,
+        caller: Option<&NodeId>,
+        body: Bytes,
+    ) -> Result<(MemberNumber, M), AnswerError> {
         let envelope: Envelope<M> = unframe(body)?;
         let node = self.node().ok_or(AnswerError::NoNode)?;
         let state = node.state();
@@ -112,7 +120,15 @@ impl Core {
             let (to, me) = (envelope.to, me.0);
             return Err(AnswerError::NotMeant { to, me });
         }
-        Ok((MemberNumber(envelope.from), envelope.content))
+        let from = MemberNumber(envelope.from);
+        let is_its = |caller: &NodeId| state.member(from).is_some_and(|one| one.node == *caller);
+        match caller {
+            Some(caller) if !is_its(caller) => Err(AnswerError::NotItsNumber {
+                caller: caller.clone(),
+                from,
+            }),
+            _ => Ok((from, envelope.content)),
+        }
     }
 
     /// Whether a grant may be the sender's, by the table that is known here.

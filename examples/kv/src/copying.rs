@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ck_node::{Copying, Handle, HandlerContext, HandlerError, MemberNumber, PartitionId};
 
 use crate::kv::Core;
-use crate::peer::CourierError;
+use crate::peer::AskError;
 use crate::stamp::Grant;
 use crate::store::{Fill, Job, StoreError};
 use crate::wire::{Attach, Chunk, Refused, Resume};
@@ -50,7 +50,7 @@ pub(crate) enum CopyError {
     #[error("the copy of {partition} broke off: {source}")]
     Broken {
         partition: PartitionId,
-        source: CourierError,
+        source: AskError,
     },
     /// The source, or this node's own copy, refuses.
     #[error("the copy of {partition} was given up: {source}")]
@@ -249,10 +249,7 @@ impl Copy<'_> {
         T: crate::wire::Wire,
         M: crate::wire::Message<Reply = Result<T, Refused>>,
     {
-        let answer = self
-            .core
-            .courier
-            .ask(self.core, self.source, question, within);
+        let answer = self.core.ask(self.source, question, within);
         let partition = self.partition;
         let answer = answer
             .await

@@ -12,8 +12,9 @@ use ck_node::{FencingToken, NotOwner, PartitionId};
 use crate::error::KvError;
 use crate::kv::Kv;
 use crate::ops::{Condition, Consistency};
-use crate::record::{Effect, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::record::{Effect, Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::stamp::{Grant, Stamp};
+use crate::store::{Store, StoreError};
 
 /// Time that what was under way before a scan has to come to its end.
 const SETTLES: Duration = Duration::from_secs(5);
@@ -67,6 +68,26 @@ pub struct Scanned {
     pub head: Bytes,
     /// Bytes of the whole value.
     pub value_bytes: usize,
+}
+
+impl From<(Entry, usize)> for Scanned {
+    fn from((entry, value_bytes): (Entry, usize)) -> Self {
+        Self {
+            key: entry.key,
+            stamp: entry.stamp,
+            head: entry.value,
+            value_bytes,
+        }
+    }
+}
+
+/// A member of a group of marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Its place in the group.
+    pub member: Bytes,
+    /// The record.
+    pub record: Scanned,
 }
 
 /// How much one call of [`Kv::scan`] reads.
@@ -139,37 +160,94 @@ impl Kv {
         page: Page,
     ) -> Result<Vec<Scanned>, EmbedError> {
         let partition = token.partition;
-        let (grant, mut progress, newest) = {
+        self.settled(token).await?;
+        let (keys, head_bytes) = (page.keys, page.head_bytes);
+        let after = after.map(Bytes::copy_from_slice);
+        let found = self.reading_at(token, move |store| {
+            store.scan(partition.0, after.as_deref(), keys, head_bytes)
+        });
+        Ok(found.await?.into_iter().map(Scanned::from).collect())
+    }
+
+    /// How many members each group of marks has ([`KvConfig::marked_by`](crate::KvConfig)), as
+    /// [`Kv::scan`] finds keys: once what was written before the call is certain.
+    ///
+    /// # Errors
+    /// As [`Kv::scan`].
+    pub async fn mark_counts(&self, token: FencingToken) -> Result<Vec<(Bytes, u64)>, EmbedError> {
+        let partition = token.partition.0;
+        self.settled(token).await?;
+        self.reading_at(token, move |store| store.mark_counts(partition))
+            .await
+    }
+
+    /// The members of a group of marks from `from` on, in order of their bytes, as this node's copy has
+    /// them now: what is being written may be there or not.
+    ///
+    /// # Errors
+    /// As [`Kv::scan`], but that nothing is waited for.
+    pub async fn marked(
+        &self,
+        token: FencingToken,
+        group: Bytes,
+        from: Bytes,
+        page: Page,
+    ) -> Result<Vec<Marked>, EmbedError> {
+        let partition = token.partition.0;
+        let found = self.reading_at(token, move |store| {
+            let (keys, head_bytes) = (page.keys, page.head_bytes);
+            store.marked(partition, &group, &from, keys, head_bytes)
+        });
+        let marked = found
+            .await?
+            .into_iter()
+            .map(|(member, entry, bytes)| Marked {
+                member,
+                record: Scanned::from((entry, bytes)),
+            });
+        Ok(marked.collect())
+    }
+
+    /// Waits until what was written before is certain.
+    async fn settled(&self, token: FencingToken) -> Result<(), EmbedError> {
+        let partition = token.partition;
+        let (mut progress, newest) = {
             let part = self.core.part(partition);
             let serving = part.lock();
             let serving = serving
                 .as_ref()
                 .filter(|now| is_of(now.grant, token))
                 .ok_or(NotOwner::Moving { partition })?;
-            (serving.grant, serving.progress(), serving.newest_assigned())
+            (serving.progress(), serving.newest_assigned())
         };
         let settled = progress.wait_for(|now| !now.open || now.committed >= newest);
         if tokio::time::timeout(SETTLES, settled).await.is_err() {
             return Err(KvError::Busy { partition }.into());
         }
-        let (keys, head_bytes) = (page.keys, page.head_bytes);
-        let after = after.map(Bytes::copy_from_slice);
-        let found = self
-            .core
-            .reading(move |store| store.scan(partition.0, after.as_deref(), keys, head_bytes));
-        let found = found.await.map_err(KvError::from)?;
+        Ok(())
+    }
+
+    /// Reads the store while this node serves the partition at `token`, and says so afterwards.
+    async fn reading_at<T: Send + 'static>(
+        &self,
+        token: FencingToken,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, EmbedError> {
+        let partition = token.partition;
         let part = self.core.part(partition);
-        let serves = part.lock().as_ref().is_some_and(|now| now.grant == grant);
-        if !serves {
+        let grant = || {
+            let serving = part.lock();
+            let now = serving.as_ref().map(|now| now.grant);
+            let now = now.filter(|grant| is_of(*grant, token));
+            now.ok_or(NotOwner::Moving { partition })
+        };
+        let before = grant()?;
+        let found = self.core.reading(read).await.map_err(KvError::from)?;
+        // A round that has begun since might have brought what was not read.
+        if grant()? != before {
             return Err(NotOwner::Moving { partition }.into());
         }
-        let scanned = found.into_iter().map(|(entry, value_bytes)| Scanned {
-            key: entry.key,
-            stamp: entry.stamp,
-            head: entry.value,
-            value_bytes,
-        });
-        Ok(scanned.collect())
+        Ok(found)
     }
 }
 

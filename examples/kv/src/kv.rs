@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ck_node::{Handle, MemberNumber, PartitionId, State};
+use ck_serve::{Bodies, Courier};
 use parking_lot::{Mutex, RwLock};
 
 use crate::pace::{COPY_RATE_DEFAULT, Pace};
 use crate::part::Part;
-use crate::peer::{Courier, Peer};
+use crate::peer::{FRAME_BYTES_MAX, Peer};
 use crate::stamp::Grant;
-use crate::store::{OnFatal, RESERVE_DEFAULT, Sink, Store, StoreError};
+use crate::store::{MarkedBy, OnFatal, RESERVE_DEFAULT, Sink, Store, StoreError};
 use crate::wire::Refused;
 
 /// Exit code of a process whose disk failed under it.
@@ -41,6 +42,11 @@ pub struct KvConfig {
     /// Bytes a second that a node takes while it makes copies, of all partitions together, so that
     /// requests hardly notice; 0 for as many as it can. Default 8 MiB.
     pub copy_rate: u64,
+    /// By what a service that embeds the store finds its records beside their keys. Default nothing.
+    pub marked_by: Option<MarkedBy>,
+    /// What asks the other nodes: [`Opening::courier`](ck_serve::Opening::courier). Default one that
+    /// encrypts nothing and shows no token.
+    pub courier: Courier,
 }
 
 impl Default for KvConfig {
@@ -49,6 +55,8 @@ impl Default for KvConfig {
             replication: Replication::default(),
             reserve: RESERVE_DEFAULT,
             copy_rate: COPY_RATE_DEFAULT,
+            marked_by: None,
+            courier: Courier::default(),
         }
     }
 }
@@ -68,10 +76,16 @@ pub(crate) struct Core {
     node: OnceLock<Handle>,
     parts: RwLock<BTreeMap<u32, Arc<Part>>>,
     peers: Mutex<BTreeMap<MemberNumber, Arc<Peer>>>,
-    pub(crate) courier: Courier,
+    /// Of clients.
+    pub(crate) bodies: Bodies,
+    /// Of other nodes, which get on while clients fill theirs, and wait for them.
+    pub(crate) peer_bodies: Bodies,
     rounds: AtomicU32,
     attempts: AtomicU64,
 }
+
+/// Memory that bodies may take up at a time.
+const BODIES: usize = 256 << 20;
 
 /// Between two looks for replicas that do not get on.
 const STALLED_EVERY: Duration = Duration::from_millis(250);
@@ -94,7 +108,9 @@ impl Kv {
         config: KvConfig,
         on_fatal: OnFatal,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(directory, config.reserve, on_fatal)?;
+        let store = Store::open(directory, config.reserve, config.marked_by, on_fatal)?;
+        let courier = config.courier.with_answer_bytes_max(FRAME_BYTES_MAX);
+        let config = KvConfig { courier, ..config };
         let core = Arc::new(Core {
             pace: Pace::new(config.copy_rate),
             config,
@@ -102,7 +118,8 @@ impl Kv {
             node: OnceLock::new(),
             parts: RwLock::default(),
             peers: Mutex::default(),
-            courier: Courier::new(),
+            bodies: Bodies::new(BODIES),
+            peer_bodies: Bodies::new(BODIES),
             rounds: AtomicU32::new(0),
             attempts: AtomicU64::new(0),
         });

@@ -48,12 +48,12 @@ mod store;
 mod wire;
 
 pub use dev::{Dev, DevError, run as dev};
-pub use embed::{EmbedError, Page, Scanned};
+pub use embed::{EmbedError, Marked, Page, Scanned};
 pub use error::{Interruption, KvError};
 pub use kv::{EXIT_FATAL, Kv, KvConfig, Replication};
 pub use ops::{Condition, Consistency};
 pub use record::{Effect, Entry, KEY_BYTES_MAX, Record, Trace, VALUE_BYTES_MAX};
-pub use serve::{Args, Service};
+pub use serve::Args;
 pub use stamp::{Grant, Stamp};
-pub use store::{Admitted, Permit, StoreError};
+pub use store::{Admitted, Mark, MarkedBy, Permit, StoreError};
 pub use wire::WireError;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ck_kv::{Args, Dev, Service};
-use ck_serve::Announce;
+use ck_kv::{Args, Dev, Kv};
+use ck_serve::{Announce, Mounted};
 use clap::{Parser, Subcommand};
 
 /// One node of a replicated key-value store.
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    let service = Arc::new(Service::new(&cli.node));
+    let service = Arc::new(Mounted::<Kv>::new(cli.node.config()));
     let done = ck_serve::run(cli.node.node(), Announce::Text, service);
     ck_serve::report(done, Announce::Text)
 }

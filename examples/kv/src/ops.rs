@@ -274,7 +274,7 @@ impl Core {
             asking.spawn(async move {
                 let partition = partition.0;
                 let question = Covered { partition, grant };
-                core.courier.ask(&core, member, question, CONFIRM).await
+                core.ask(member, question, CONFIRM).await
             });
         }
         while let Some(answer) = asking.join_next().await {

@@ -1,10 +1,7 @@
 //! The service as an application of its node, and its flags.
 
-use std::sync::OnceLock;
-
-use ck_http::{Incoming, Method, Reply, Request, Role, Routes};
 use ck_node::{BoxFuture, Handle};
-use ck_serve::{Application, ApplicationError, Opened, Opening, ServeArgs};
+use ck_serve::{ApplicationError, Opened, Opening, ServeArgs, Service};
 
 use crate::kv::{Kv, KvConfig, Replication};
 
@@ -38,7 +35,9 @@ impl Args {
         &self.serve
     }
 
-    fn config(&self) -> KvConfig {
+    /// What the service is opened with.
+    #[must_use]
+    pub fn config(&self) -> KvConfig {
         let mut config = KvConfig {
             replication: self.replication,
             ..KvConfig::default()
@@ -53,55 +52,25 @@ impl Args {
     }
 }
 
-/// The service, opened with its node's data directory.
-#[derive(Debug)]
-pub struct Service {
-    config: KvConfig,
-    kv: OnceLock<Kv>,
-}
+impl Service for Kv {
+    type Config = KvConfig;
 
-impl Service {
-    /// A service that is opened when its node starts.
-    #[must_use]
-    pub fn new(args: &Args) -> Self {
-        Self {
-            config: args.config(),
-            kv: OnceLock::new(),
-        }
-    }
-}
-
-impl Routes for Service {
-    fn role(&self, method: &Method, path: &str) -> Option<Role> {
-        self.kv.get()?.role(method, path)
-    }
-
-    fn serves(&self, path: &str) -> bool {
-        self.kv.get().is_some_and(|kv| kv.serves(path))
-    }
-
-    fn answer(&self, request: Request<Incoming>) -> BoxFuture<'_, Reply> {
-        match self.kv.get() {
-            Some(kv) => kv.answer(request),
-            None => Box::pin(async { Reply::default() }),
-        }
-    }
-}
-
-impl Application for Service {
-    fn open<'a>(&'a self, opening: Opening<'a>) -> BoxFuture<'a, Result<Opened, ApplicationError>> {
+    fn open<'a>(
+        config: &'a KvConfig,
+        opening: Opening<'a>,
+    ) -> BoxFuture<'a, Result<(Self, Opened), ApplicationError>> {
         Box::pin(async move {
-            let (data, config) = (opening.data.to_owned(), self.config.clone());
-            let opened = tokio::task::spawn_blocking(move || Kv::open(&data, config)).await??;
-            let kv = self.kv.get_or_init(|| opened);
-            Ok(Opened::new(kv.handler()).with_service("kv", opening.http))
+            let mut config = config.clone();
+            config.courier = opening.courier.clone();
+            let data = opening.data.to_owned();
+            let kv = tokio::task::spawn_blocking(move || Self::open(&data, config)).await??;
+            let opened = Opened::new(kv.handler()).with_service("kv", opening.http);
+            Ok((kv, opened))
         })
     }
 
     fn started(&self, node: Handle) -> BoxFuture<'_, Result<(), ApplicationError>> {
-        if let Some(kv) = self.kv.get() {
-            kv.attach(node);
-        }
+        self.attach(node);
         Box::pin(async { Ok(()) })
     }
 }

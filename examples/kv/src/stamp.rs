@@ -62,15 +62,43 @@ impl Stamp {
         seq: 0,
     };
 
-    /// What stands in an `ETag`, in quotes.
+    /// What stands in an `ETag`, in quotes: incarnation, epoch and number. A number that was lost, or
+    /// taken back by a restore, is given again; never in the same incarnation and epoch.
     #[must_use]
     pub fn etag(&self) -> String {
-        format!("\"{}.{}\"", self.grant.epoch, self.seq)
+        let Grant {
+            incarnation, epoch, ..
+        } = self.grant;
+        format!("\"{incarnation}.{epoch}.{}\"", self.seq)
     }
 }
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.grant, self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a restore, or a forced recovery, epochs and numbers may be given once more.
+    #[test]
+    fn a_tag_of_another_incarnation_is_another_tag() {
+        let stamp = |incarnation| Stamp {
+            grant: Grant {
+                incarnation,
+                epoch: 4,
+                round: 1,
+            },
+            seq: 7,
+        };
+        assert_eq!(stamp(1).etag(), "\"1.4.7\"");
+        assert_ne!(stamp(1).etag(), stamp(2).etag());
+        // It is of the record, whatever the round it was written in.
+        let mut later = stamp(1);
+        later.grant.round = 2;
+        assert_eq!(stamp(1).etag(), later.etag());
     }
 }

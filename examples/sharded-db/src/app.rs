@@ -1,51 +1,34 @@
 //! The service, as its node runs it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ck_http::{BoxFuture, Incoming, Method, Reply, Request, Role, Routes};
 use ck_node::Handle;
-use ck_serve::{Application, ApplicationError, Opened, Opening};
+use ck_serve::{ApplicationError, Opened, Opening, Service};
 
 use crate::config::SqlConfig;
 use crate::handler::Roles;
 use crate::routes;
 use crate::store::Store;
 
-/// A sharded SQL database on one node.
+/// A sharded SQL database on one node: [`Mounted`](ck_serve::Mounted) with a [`SqlConfig`].
 pub struct Sql {
-    config: SqlConfig,
-    store: OnceLock<Arc<Store>>,
-}
-
-impl Sql {
-    /// A database that takes on as much as `config` says.
-    #[must_use]
-    pub const fn new(config: SqlConfig) -> Self {
-        Self {
-            config,
-            store: OnceLock::new(),
-        }
-    }
-
-    /// Files that are open at present.
-    #[must_use]
-    pub fn files_open(&self) -> usize {
-        self.store.get().map_or(0, |store| store.files_open())
-    }
+    store: Arc<Store>,
 }
 
 impl std::fmt::Debug for Sql {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sql")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Sql").finish_non_exhaustive()
     }
 }
 
 impl Routes for Sql {
-    /// Open to whoever reaches the port: nodes forward and copy on these paths, and show no token.
-    fn role(&self, _: &Method, _: &str) -> Option<Role> {
-        None
+    fn role(&self, method: &Method, path: &str) -> Option<Role> {
+        Some(routes::role(method, path))
+    }
+
+    fn is_between_nodes(&self, path: &str) -> bool {
+        routes::is_between_nodes(path)
     }
 
     fn serves(&self, path: &str) -> bool {
@@ -53,34 +36,26 @@ impl Routes for Sql {
     }
 
     fn answer(&self, request: Request<Incoming>) -> BoxFuture<'_, Reply> {
-        Box::pin(async move {
-            match self.store.get() {
-                Some(store) => routes::answer(Arc::clone(store), request).await,
-                None => ck_http::problem(&ck_http::Problem::new(
-                    ck_http::Code::NotFormed,
-                    "the node is starting",
-                )),
-            }
-        })
+        Box::pin(routes::answer(Arc::clone(&self.store), request))
     }
 }
 
-impl Application for Sql {
-    fn open<'a>(&'a self, opening: Opening<'a>) -> BoxFuture<'a, Result<Opened, ApplicationError>> {
+impl Service for Sql {
+    type Config = SqlConfig;
+
+    fn open<'a>(
+        config: &'a SqlConfig,
+        opening: Opening<'a>,
+    ) -> BoxFuture<'a, Result<(Self, Opened), ApplicationError>> {
         Box::pin(async move {
-            let store = Store::open(opening.data, self.config.clone())?;
+            let store = Store::open(opening.data, config.clone(), opening.courier.clone())?;
             let roles = Arc::new(Roles(Arc::clone(&store)));
-            let _ = self.store.set(store);
-            Ok(Opened::new(roles))
+            Ok((Self { store }, Opened::new(roles)))
         })
     }
 
     fn started(&self, node: Handle) -> BoxFuture<'_, Result<(), ApplicationError>> {
-        Box::pin(async move {
-            if let Some(store) = self.store.get() {
-                store.starts(node);
-            }
-            Ok(())
-        })
+        self.store.starts(node);
+        Box::pin(async { Ok(()) })
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_http::{Method, Problem, StatusCode};
+use ck_http::{HeaderMap, Method, Problem, Request, Response, StatusCode};
 use ck_node::{Copying, FencingToken, HandlerContext, HandlerError, PartitionId};
+use ck_serve::{address_of_node, problem_of};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::file::{FileError, Follower, Mark, Record, Taken};
 use crate::line::{Line, Role};
-use crate::peers::{Received, Sent};
 use crate::problems;
 use crate::shipping::{FENCED, MARK};
 use crate::store::{Store, uncut};
@@ -100,16 +100,17 @@ impl Store {
                 "/sql-peer/{}/snapshot?transfer={}&offset={offset}",
                 copying.partition.0, copying.transfer.0
             );
-            let received = self.ask(copying, Method::GET, target, Vec::new()).await?;
-            if received.status == StatusCode::ACCEPTED {
+            let received = self.ask(copying, Method::GET, target, None).await?;
+            let (head, body) = received.clone().into_parts();
+            if head.status == StatusCode::ACCEPTED {
                 context.sleep(ASK_AGAIN).await;
                 continue;
             }
-            let id = received.header(SNAPSHOT).unwrap_or_default().to_owned();
-            let Some(taken) = taken(&received) else {
+            let id = told(&head.headers, SNAPSHOT).unwrap_or_default().to_owned();
+            let Some(taken) = taken(&head.headers) else {
                 return Err(self.answered(copying, &received));
             };
-            if received.header(PIECE_SUM) != Some(&format!("{:016x}", xxh3_64(&received.body))) {
+            if told(&head.headers, PIECE_SUM) != Some(&format!("{:016x}", xxh3_64(&body))) {
                 let address = self.source(copying)?;
                 return Err(CopyError::Damaged { address }.into());
             }
@@ -119,8 +120,8 @@ impl Store {
                 held = Held::default();
                 continue;
             }
-            let last = received.body.is_empty();
-            let (to, body) = (path.clone(), received.body);
+            let last = body.is_empty();
+            let to = path.clone();
             let begun = fresh.then(|| id.clone());
             let written = self
                 .blocking(move |_| put(&to, begun.as_deref(), offset, &body).map(|()| body.len()))
@@ -161,12 +162,12 @@ impl Store {
                         "/sql-peer/{}/attach?transfer={}&member={}",
                         copying.partition.0, copying.transfer.0, member.0
                     );
-                    let headers = vec![(MARK, mark.to_string())];
-                    Some(self.ask(copying, Method::POST, target, headers).await?)
+                    let mark = Some(mark);
+                    Some(self.ask(copying, Method::POST, target, mark).await?)
                 }
                 None => None,
             };
-            let received = received.filter(|received| received.header(ANEW).is_none());
+            let received = received.filter(|received| !received.headers().contains_key(ANEW));
             let Some(received) = received else {
                 anew += 1;
                 if anew > ANEW_MAX {
@@ -175,16 +176,14 @@ impl Store {
                 self.copy_in(context, copying).await?;
                 continue;
             };
-            let token = received
-                .header("ck-fence")
-                .and_then(|text| text.parse().ok());
-            let Some(token) = token else {
+            let token = told(received.headers(), "ck-fence");
+            let Some(token) = token.and_then(|text| text.parse().ok()) else {
                 return Err(self.answered(copying, &received));
             };
-            let upto = received
-                .header(UPTO)
-                .and_then(|text| text.parse::<u64>().ok());
-            let applied = self.apply(copying.partition, token, received.body).await;
+            let upto = told(received.headers(), UPTO);
+            let upto = upto.and_then(|text| text.parse::<u64>().ok());
+            let applied = self.apply(copying.partition, token, received.into_body());
+            let applied = applied.await;
             let mark = applied.map_err(|problem| here(&problem))?;
             if upto.is_some_and(|upto| mark.seq >= upto) {
                 return Ok(());
@@ -249,7 +248,8 @@ impl Store {
     }
 
     fn source(&self, copying: &Copying) -> Result<String, HandlerError> {
-        self.address(&copying.source).ok_or_else(|| {
+        let node = self.node().map_err(|problem| here(&problem))?;
+        address_of_node(node, &copying.source).ok_or_else(|| {
             let node = copying.source.to_string();
             CopyError::NoAddress { node }.into()
         })
@@ -260,30 +260,29 @@ impl Store {
         copying: &Copying,
         method: Method,
         target: String,
-        headers: Vec<(&'static str, String)>,
-    ) -> Result<Received, HandlerError> {
-        let sent = Sent {
-            method,
-            target,
-            headers,
-            body: Bytes::new(),
-        };
+        mark: Option<Mark>,
+    ) -> Result<Response<Bytes>, HandlerError> {
+        let mut request = Request::builder().method(method).uri(target);
+        if let Some(mark) = mark {
+            request = request.header(MARK, mark.to_string());
+        }
+        let request = request.body(Bytes::new())?;
         let address = self.source(copying)?;
-        let received = self.peers.send(&address, sent, PIECE_TIMEOUT).await?;
-        if received.status.is_success() {
+        let received = self.courier.send(&address, request, PIECE_TIMEOUT).await?;
+        if received.status().is_success() {
             return Ok(received);
         }
         Err(self.answered(copying, &received))
     }
 
     /// The other side answered something else than was asked for.
-    fn answered(&self, copying: &Copying, received: &Received) -> HandlerError {
-        let address = self.address(&copying.source).unwrap_or_default();
-        let detail = received.problem().map_or_else(
+    fn answered(&self, copying: &Copying, received: &Response<Bytes>) -> HandlerError {
+        let address = self.source(copying).unwrap_or_default();
+        let detail = problem_of(received).map_or_else(
             || "it is not an answer to this".to_owned(),
             |problem| problem.detail,
         );
-        let status = received.status;
+        let status = received.status();
         CopyError::Answer {
             address,
             status,
@@ -291,6 +290,11 @@ impl Store {
         }
         .into()
     }
+}
+
+/// A header's text.
+pub(crate) fn told<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 fn here(problem: &Problem) -> HandlerError {
@@ -356,11 +360,11 @@ fn put(
     file.write_all(bytes)
 }
 
-fn taken(received: &Received) -> Option<Taken> {
+fn taken(headers: &HeaderMap) -> Option<Taken> {
     Some(Taken {
-        mark: received.header(MARK)?.parse().ok()?,
-        bytes: received.header(LENGTH)?.parse().ok()?,
-        sum: u64::from_str_radix(received.header(SUM)?, 16).ok()?,
+        mark: told(headers, MARK)?.parse().ok()?,
+        bytes: told(headers, LENGTH)?.parse().ok()?,
+        sum: u64::from_str_radix(told(headers, SUM)?, 16).ok()?,
     })
 }
 

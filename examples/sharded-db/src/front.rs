@@ -1,25 +1,17 @@
 //! From a request to the partition's primary, wherever it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use ck_http::{Code, Method, Problem};
-use ck_node::{FencingToken, NotOwner, PartitionId};
+use ck_http::{Code, Problem, Request, Response};
+use ck_node::{FencingToken, PartitionId};
+use ck_serve::{Errand, Errands, Missed, problem_of};
 use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::file::{Answer, Statement};
-use crate::peers::{PeerError, Received, Sent};
 use crate::problems;
 use crate::store::Store;
-
-/// Between two tries, when nobody says when to come back.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// Longest pause between two tries, whatever is asked for.
-const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// What is to be done on one partition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,33 +25,59 @@ pub(crate) struct Work {
 
 /// What one partition is asked, by the path that another node is asked at.
 struct Task<'a> {
+    store: &'a Arc<Store>,
+    partition: PartitionId,
     what: &'static str,
     body: Bytes,
     /// The work, unless it is something that nodes ask one another.
     run: Option<&'a Work>,
 }
 
-/// How one try ended that gave no answer.
-struct Missed {
-    problem: Box<Problem>,
-    /// Whether it certainly changed nothing and may succeed in a moment.
-    later: bool,
-}
+impl Errand for Task<'_> {
+    type Done = Bytes;
 
-impl Missed {
-    fn of(problem: Box<Problem>) -> Self {
-        let later = matches!(
-            problem.known_code(),
-            Some(
-                Code::Moving
-                    | Code::NotOwner
-                    | Code::Unavailable
-                    | Code::Overloaded
-                    | Code::Stopping
-                    | Code::NotFormed
-            )
-        );
-        Self { problem, later }
+    fn partition(&self) -> Result<PartitionId, Box<Problem>> {
+        Ok(self.partition)
+    }
+
+    async fn here(&self, partition: PartitionId) -> Result<Bytes, Missed> {
+        let store = self.store;
+        let node = store.node().map_err(Missed::of)?;
+        if let Err(refused) = node.acquire(partition) {
+            return Err(Missed::not_owner(node, &refused));
+        }
+        let Some(work) = self.run else {
+            let done = store.order(partition, self.what, &self.body).await;
+            return done.map_err(Missed::of);
+        };
+        let done = store.run_here(partition, None, work.clone()).await;
+        let done = done.map_err(Missed::of)?;
+        Ok(serde_json::to_vec(&done).unwrap_or_default().into())
+    }
+
+    fn request(&self, partition: PartitionId) -> Result<Request<Bytes>, Box<Problem>> {
+        let target = format!("/sql-peer/{}/{}", partition.0, self.what);
+        let request = Request::post(target).header("content-type", "application/json");
+        let request = request.body(self.body.clone());
+        Ok(request.expect("a number and a word make a path"))
+    }
+
+    fn answered(&self, answer: Response<Bytes>) -> Result<Bytes, Missed> {
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
+        }
+        Err(match problem_of(&answer) {
+            Some(problem) => Missed::of(problem),
+            None => Missed::at_last(problems::unknown(format!(
+                "the primary of {} answers {}",
+                self.partition,
+                answer.status()
+            ))),
+        })
+    }
+
+    fn is_safe(&self) -> bool {
+        self.run.is_none_or(|work| work.read)
     }
 }
 
@@ -77,11 +95,13 @@ impl Store {
         }
         let body = Bytes::from(serde_json::to_vec(work).unwrap_or_default());
         let task = Task {
+            store: self,
+            partition,
             what: "run",
             body,
             run: Some(work),
         };
-        let done = self.reach(partition, &task).await?;
+        let done = self.reach(&task).await?;
         serde_json::from_slice(&done).map_err(|error| {
             problems::unknown(format!(
                 "the answer of {partition} is not understood: {error}"
@@ -128,11 +148,13 @@ impl Store {
         body: &Bytes,
     ) -> Result<Bytes, Box<Problem>> {
         let task = Task {
+            store: self,
+            partition,
             what,
             body: body.clone(),
             run: None,
         };
-        self.reach(partition, &task).await
+        self.reach(&task).await
     }
 
     /// All partitions there are.
@@ -152,106 +174,16 @@ impl Store {
             .ok_or_else(no_partitions)
     }
 
-    /// Where the primary answers, when it is another node.
-    fn elsewhere(&self, partition: PartitionId) -> Result<Option<String>, Missed> {
-        let node = self.node().map_err(Missed::of)?;
-        let refused = match node.acquire(partition) {
-            Ok(_) => return Ok(None),
-            Err(refused) => refused,
-        };
-        if let NotOwner::Elsewhere {
-            primary: Some(primary),
-            ..
-        } = &refused
-            && let Some(address) = self.address(primary)
-        {
-            return Ok(Some(address));
-        }
-        Err(Missed::of(problems::not_owner(node, &refused)))
-    }
-
-    async fn try_once(
-        self: &Arc<Self>,
-        partition: PartitionId,
-        task: &Task<'_>,
-    ) -> Result<Bytes, Missed> {
-        if let Some(address) = self.elsewhere(partition)? {
-            return self.pass_on(partition, &address, task).await;
-        }
-        let Some(work) = task.run else {
-            let done = self.order(partition, task.what, &task.body).await;
-            return done.map_err(Missed::of);
-        };
-        let done = self.run_here(partition, None, work.clone()).await;
-        let done = done.map_err(Missed::of)?;
-        Ok(serde_json::to_vec(&done).unwrap_or_default().into())
-    }
-
-    async fn pass_on(
-        &self,
-        partition: PartitionId,
-        address: &str,
-        task: &Task<'_>,
-    ) -> Result<Bytes, Missed> {
-        let sent = Sent {
-            method: Method::POST,
-            target: format!("/sql-peer/{}/{}", partition.0, task.what),
-            headers: vec![("content-type", "application/json".to_owned())],
-            body: task.body.clone(),
-        };
-        // What SQLite may take, and a moment for the way.
-        let time = self.config.limits.time + self.config.patience;
-        let safe = task.run.is_none_or(|work| work.read);
-        match self.peers.send(address, sent, time).await {
-            Ok(received) if received.status.is_success() => Ok(received.body),
-            Ok(received) => Err(refusal(address, &received)),
-            Err(error) => {
-                let not_sent = matches!(error, PeerError::NotSent { .. });
-                let problem = if not_sent || safe {
-                    let problem = Problem::new(Code::Unavailable, error.to_string());
-                    Box::new(problem.with_retry_after_ms(100))
-                } else {
-                    problems::unknown(format!(
-                        "{error}; what was asked for may have been carried out, look before \
-                         repeating it"
-                    ))
-                };
-                let later = not_sent || safe;
-                Err(Missed { problem, later })
-            }
-        }
-    }
-
     /// Tries until there is an answer, the time is over, or trying again might do harm.
-    async fn reach(
-        self: &Arc<Self>,
-        partition: PartitionId,
-        task: &Task<'_>,
-    ) -> Result<Bytes, Box<Problem>> {
-        let deadline = Instant::now() + self.config.patience;
-        loop {
-            let missed = match self.try_once(partition, task).await {
-                Ok(done) => return Ok(done),
-                Err(missed) => missed,
-            };
-            let after = missed.problem.retry_after_ms.map(Duration::from_millis);
-            let pause = after.unwrap_or(PAUSE).clamp(PAUSE / 4, PAUSE_MAX);
-            if !missed.later || Instant::now() + pause >= deadline {
-                tracing::debug!(%partition, problem = %missed.problem, "a request is refused");
-                return Err(missed.problem);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-}
-
-fn refusal(address: &str, received: &Received) -> Missed {
-    match received.problem() {
-        Some(problem) => Missed::of(problem),
-        None => Missed {
-            problem: problems::unknown(format!("{address} answers {}", received.status)),
-            later: false,
-        },
+    async fn reach(&self, task: &Task<'_>) -> Result<Bytes, Box<Problem>> {
+        let mut errands = Errands::new(self.node()?, &self.courier, 0);
+        errands.patience = self.config.patience;
+        // What SQLite may take, and a moment for the way.
+        errands.within = self.config.limits.time + self.config.patience;
+        let done = errands.run(task).await;
+        done.inspect_err(|problem| {
+            tracing::debug!(partition = %task.partition, %problem, "a request is refused");
+        })
     }
 }
 

@@ -17,7 +17,6 @@ pub mod file;
 mod front;
 mod handler;
 mod line;
-mod peers;
 mod problems;
 mod query;
 mod routes;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_serve::{Announce, ServeArgs};
+use ck_serve::{Announce, Mounted, ServeArgs};
 use ck_sql::{Sql, SqlConfig};
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         return dev::run(args);
     }
     let announce = Announce::json(args.json);
-    let sql = Arc::new(Sql::new(SqlConfig {
+    let sql = Arc::new(Mounted::<Sql>::new(SqlConfig {
         patience: args.patience,
         ..SqlConfig::default()
     }));

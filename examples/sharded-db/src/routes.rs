@@ -1,40 +1,33 @@
 //! The service's paths beside those of its node.
 
+mod peers;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use ck_http::{
-    Bytes, Code, HeaderMap, Incoming, Method, Problem, Reply, ReplyBody, Request, Response,
-    StatusCode, fence, header, json_reply, problem, read_body,
+    Code, HeaderMap, Incoming, Method, Parts, Problem, Reply, Request, Role, StatusCode, fence,
+    json_reply, problem,
 };
-use ck_node::{MemberNumber, PartitionId, TransferId};
+use ck_serve::Taken;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::copying_in::{ANEW, LENGTH, PIECE_SUM, SNAPSHOT, SUM, UPTO};
-use crate::copying_out::{Attached, Piece};
 use crate::file::{Answer, Statement};
 use crate::front::Work;
-use crate::shipping::{MARK, PART_BYTES_MAX};
 use crate::store::Store;
 
-/// Time a body has to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below it, what nodes ask one another.
+const PEER: &str = "/sql-peer/";
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
-
-/// One transaction may be as long as this when another node sends it.
-const RECORD_BYTES_MAX: usize = 72 << 20;
 
 type Answered = Result<Reply, Box<Problem>>;
 
 /// Whether a path is one of ours.
 pub(crate) fn serves(path: &str) -> bool {
-    ["/sql/", "/sql-peer/"]
-        .iter()
-        .any(|start| path.starts_with(start))
+    ["/sql/", PEER].iter().any(|start| path.starts_with(start))
         || ["/query", "/schema"].contains(&path)
 }
 
@@ -42,6 +35,19 @@ pub(crate) fn serves(path: &str) -> bool {
 pub(crate) async fn answer(store: Arc<Store>, request: Request<Incoming>) -> Reply {
     let answered = route(&store, request).await;
     answered.unwrap_or_else(|refused| problem(&refused))
+}
+
+/// What a caller must be allowed to do: a query of all partitions looks, however it is sent.
+pub(crate) fn role(method: &Method, path: &str) -> Role {
+    match (path, method) {
+        ("/query", _) | (_, &Method::GET) => Role::Read,
+        _ => Role::Operate,
+    }
+}
+
+/// Whether a path is for nodes among themselves.
+pub(crate) fn is_between_nodes(path: &str) -> bool {
+    path.starts_with(PEER)
 }
 
 async fn route(store: &Arc<Store>, request: Request<Incoming>) -> Answered {
@@ -53,14 +59,14 @@ async fn route(store: &Arc<Store>, request: Request<Incoming>) -> Answered {
         return match head.method {
             Method::GET => read_by_key(store, &key, query, &head.headers).await,
             Method::POST => {
-                let body = read_body(body, store.config.body_bytes_max, BODY_TIMEOUT).await?;
-                by_key(store, &key, &body, &head.headers).await
+                let body = taken(store, &head, body).await?;
+                by_key(store, &key, &body.bytes, &head.headers).await
             }
             _ => Err(method(&head.method, "GET, POST")),
         };
     }
-    if let Some(rest) = path.strip_prefix("/sql-peer/") {
-        return peer(store, &head.method, rest, query, &head.headers, body).await;
+    if path.starts_with(PEER) {
+        return peers::answer(store, &head, body).await;
     }
     match (path, &head.method) {
         ("/schema", &Method::GET) => {
@@ -71,23 +77,33 @@ async fn route(store: &Arc<Store>, request: Request<Incoming>) -> Answered {
             ))
         }
         ("/schema", &Method::POST) => {
-            let body = read_body(body, store.config.body_bytes_max, BODY_TIMEOUT).await?;
-            let version = store.change_schema(parse(&body)?).await?;
+            let body = taken(store, &head, body).await?;
+            let version = store.change_schema(parse(&body.bytes)?).await?;
             Ok(json_reply(
                 StatusCode::OK,
                 &store.spread_schema(version).await?,
             ))
         }
         ("/query", &Method::POST) => {
-            let body = read_body(body, store.config.body_bytes_max, BODY_TIMEOUT).await?;
+            let body = taken(store, &head, body).await?;
             Ok(json_reply(
                 StatusCode::OK,
-                &store.query(parse(&body)?).await?,
+                &store.query(parse(&body.bytes)?).await?,
             ))
         }
         ("/schema", other) => Err(method(other, "GET, POST")),
         (_, other) => Err(method(other, "POST")),
     }
+}
+
+/// A client's body.
+async fn taken<'a>(
+    store: &'a Store,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Taken<'a>, Box<Problem>> {
+    let most = store.config.body_bytes_max;
+    store.bodies.read(&head.headers, body, most, 0).await
 }
 
 /// The body of `POST /sql/{key}`.
@@ -157,113 +173,6 @@ async fn read_by_key(store: &Arc<Store>, key: &[u8], query: &str, headers: &Head
     let mut answers = store.run(partition, fence(headers)?, &work).await?;
     let answer: Answer = answers.pop().unwrap_or_default();
     Ok(json_reply(StatusCode::OK, &answer))
-}
-
-/// What nodes ask one another.
-async fn peer(
-    store: &Arc<Store>,
-    asked: &Method,
-    rest: &str,
-    query: &str,
-    headers: &HeaderMap,
-    body: Incoming,
-) -> Answered {
-    let (number, what) = rest.split_once('/').unwrap_or((rest, ""));
-    let partition = PartitionId(number.parse().map_err(|_| invalid("partition", number))?);
-    let limit = match what {
-        "apply" => RECORD_BYTES_MAX.max(PART_BYTES_MAX),
-        _ => 2 * store.config.body_bytes_max,
-    };
-    let body = read_body(body, limit, BODY_TIMEOUT).await?;
-    match (what, asked) {
-        ("run", &Method::POST) => {
-            let work: Work = parse(&body)?;
-            let answers = store.run_here(partition, fence(headers)?, work).await?;
-            Ok(json_reply(StatusCode::OK, &answers))
-        }
-        ("apply", &Method::POST) => {
-            let token = fence(headers)?.ok_or_else(|| missing("ck-fence"))?;
-            let mark = store.apply(partition, token, body).await?;
-            Ok(with(Bytes::new(), &[(MARK, mark.to_string())]))
-        }
-        ("snapshot", &Method::GET) => {
-            let transfer = TransferId(number_of(query, "transfer")?);
-            let offset = number_of(query, "offset")?;
-            Ok(piece(store.piece(partition, transfer, offset).await?))
-        }
-        ("attach", &Method::POST) => {
-            let transfer = TransferId(number_of(query, "transfer")?);
-            let member = MemberNumber(number_of(query, "member")?);
-            let mark = headers.get(MARK).and_then(|mark| mark.to_str().ok());
-            let mark = mark.and_then(|mark| mark.parse().ok());
-            let mark = mark.ok_or_else(|| missing(MARK))?;
-            attached(store, partition, transfer, member, mark).await
-        }
-        (what @ ("try-schema" | "apply-schema"), &Method::POST) => {
-            let done = store.order(partition, what, &body).await?;
-            Ok(with(done, &[]))
-        }
-        _ => {
-            let detail = format!("there is no path {rest:?} for {asked} below /sql-peer/");
-            Err(Box::new(Problem::new(Code::NotFound, detail)))
-        }
-    }
-}
-
-fn piece(piece: Piece) -> Reply {
-    match piece {
-        Piece::NotYet => {
-            let mut reply = with(Bytes::new(), &[]);
-            *reply.status_mut() = StatusCode::ACCEPTED;
-            reply
-        }
-        Piece::Chunk {
-            id,
-            taken,
-            bytes,
-            sum,
-        } => with(
-            bytes,
-            &[
-                (SNAPSHOT, id),
-                (MARK, taken.mark.to_string()),
-                (LENGTH, taken.bytes.to_string()),
-                (SUM, format!("{:016x}", taken.sum)),
-                (PIECE_SUM, format!("{sum:016x}")),
-            ],
-        ),
-    }
-}
-
-async fn attached(
-    store: &Arc<Store>,
-    partition: PartitionId,
-    transfer: TransferId,
-    member: MemberNumber,
-    mark: crate::file::Mark,
-) -> Answered {
-    let token = store.acquire(partition)?.token();
-    Ok(
-        match store.attach(partition, transfer, member, mark).await? {
-            Attached::Anew => with(Bytes::new(), &[(ANEW, "1".to_owned())]),
-            Attached::Next { records, upto } => {
-                let mut headers = vec![("ck-fence", token.to_string())];
-                headers.extend(upto.map(|upto| (UPTO, upto.to_string())));
-                with(records, &headers)
-            }
-        },
-    )
-}
-
-/// An answer of bytes with headers of ours.
-fn with(body: Bytes, headers: &[(&'static str, String)]) -> Reply {
-    let mut reply = Response::new(ReplyBody::from(body));
-    for (name, value) in headers {
-        if let Ok(value) = header::HeaderValue::from_str(value) {
-            reply.headers_mut().insert(*name, value);
-        }
-    }
-    reply
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Problem>> {

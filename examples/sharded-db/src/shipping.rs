@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ck_http::{Code, Method, Problem, StatusCode};
+use ck_http::{Code, Problem, Request, StatusCode};
 use ck_node::{FencingToken, MemberNumber, MoveRejection, OperationError, PartitionId, Rejection};
+use ck_serve::problem_of;
 
+use crate::copying_in::told;
 use crate::file::Mark;
 use crate::line::{Line, Part, Role};
-use crate::peers::Sent;
 use crate::problems;
 use crate::store::Store;
 
@@ -101,27 +102,25 @@ impl Store {
             let Some(news) = line.after(target.have, PART_BYTES_MAX) else {
                 return Shipped::Lost("it lacks more than is kept".to_owned());
             };
-            let sent = Sent {
-                method: Method::POST,
-                target: format!("/sql-peer/{}/apply", partition.0),
-                headers: vec![("ck-fence", token.to_string())],
-                body: joined(&news),
-            };
+            let request = Request::post(format!("/sql-peer/{}/apply", partition.0))
+                .header("ck-fence", token.to_string())
+                .body(joined(&news))
+                .expect("a number makes a path, and a token a header");
             let address = target.address.clone();
             let time = self.config.ship_timeout;
-            let received = match self.peers.send(&address, sent, time).await {
+            let received = match self.courier.send(&address, request, time).await {
                 Ok(received) => received,
                 Err(error) => return Shipped::Lost(error.to_string()),
             };
-            let problem = received.problem();
+            let problem = problem_of(&received);
             if let Some(problem) = problem.as_ref().filter(|one| one.code == FENCED) {
                 return Shipped::Deposed(problem.detail.clone());
             }
-            let mark = received
-                .header(MARK)
-                .and_then(|mark| mark.parse::<Mark>().ok());
-            let Some(mark) = mark.filter(|_| received.status == StatusCode::OK) else {
-                let why = problem.map_or_else(|| received.status.to_string(), |one| one.detail);
+            let mark = told(received.headers(), MARK);
+            let mark = mark.and_then(|mark| mark.parse::<Mark>().ok());
+            let status = received.status();
+            let Some(mark) = mark.filter(|_| status == StatusCode::OK) else {
+                let why = problem.map_or_else(|| status.to_string(), |one| one.detail);
                 return Shipped::Lost(why);
             };
             let Some(target) = line.targets.get_mut(&member) else {

@@ -6,19 +6,31 @@ use std::sync::{Arc, OnceLock};
 
 use ck_http::Problem;
 use ck_node::{Handle, Ownership, PartitionId, Version};
+use ck_serve::{Bodies, Courier};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::SqlConfig;
 use crate::file::{FileError, PartitionFile, die, sync_folder};
 use crate::line::Part;
-use crate::peers::Peers;
 use crate::problems;
+
+/// Longest answer of another node that is read.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Memory that bodies of clients may take up at a time, and those of other nodes.
+const BODIES: usize = 128 << 20;
+const PEER_BODIES: usize = 256 << 20;
 
 /// One node's databases.
 pub(crate) struct Store {
     pub(crate) config: SqlConfig,
-    pub(crate) peers: Peers,
+    /// What asks the other nodes.
+    pub(crate) courier: Courier,
+    /// Bodies of clients.
+    pub(crate) bodies: Bodies,
+    /// Those of other nodes, which get on while clients fill theirs, and wait for them.
+    pub(crate) peer_bodies: Bodies,
     folder: PathBuf,
     node: OnceLock<Handle>,
     parts: Mutex<BTreeMap<PartitionId, Arc<Part>>>,
@@ -30,7 +42,11 @@ pub(crate) struct Store {
 
 impl Store {
     /// Makes the folders under `data`, and clears what an earlier process left half done.
-    pub(crate) fn open(data: &Path, config: SqlConfig) -> Result<Arc<Self>, FileError> {
+    pub(crate) fn open(
+        data: &Path,
+        config: SqlConfig,
+        courier: Courier,
+    ) -> Result<Arc<Self>, FileError> {
         let folder = data.join("sql");
         for passing in [folder.join("incoming"), folder.join("outgoing")] {
             match std::fs::remove_dir_all(&passing) {
@@ -47,7 +63,9 @@ impl Store {
         Ok(Arc::new(Self {
             blocking: Arc::new(Semaphore::new(config.blocking_max)),
             config,
-            peers: Peers::new(),
+            courier: courier.with_answer_bytes_max(ANSWER_BYTES_MAX),
+            bodies: Bodies::new(BODIES),
+            peer_bodies: Bodies::new(PEER_BODIES),
             folder,
             node: OnceLock::new(),
             parts: Mutex::default(),
@@ -168,6 +186,7 @@ impl Store {
     }
 
     /// Files that are open.
+    #[cfg(test)]
     pub(crate) fn files_open(&self) -> usize {
         self.open.lock().len()
     }
@@ -177,14 +196,6 @@ impl Store {
         let node = self.node()?;
         node.acquire(id)
             .map_err(|refused| problems::not_owner(node, &refused))
-    }
-
-    /// The HTTP address of a member.
-    pub(crate) fn address(&self, node: &ck_node::NodeId) -> Option<String> {
-        let published = self.node.get()?.published();
-        let mut members = published.state.members();
-        let member = members.find(|member| member.node == *node)?;
-        Some(member.http_address.clone()).filter(|address| !address.is_empty())
     }
 }
 
@@ -207,7 +218,7 @@ mod tests {
             files_open_max,
             ..SqlConfig::default()
         };
-        let store = Store::open(folder.path(), config).unwrap();
+        let store = Store::open(folder.path(), config, Courier::default()).unwrap();
         (folder, store)
     }
 
@@ -242,7 +253,7 @@ mod tests {
         std::fs::write(store.outgoing(PartitionId(3), "id"), b"half").unwrap();
         let (incoming, file) = (store.incoming(PartitionId(4)), store.path(PartitionId(3)));
         drop(store);
-        let store = Store::open(folder.path(), SqlConfig::default()).unwrap();
+        let store = Store::open(folder.path(), SqlConfig::default(), Courier::default()).unwrap();
         assert!(!incoming.exists() && file.exists());
         assert_eq!(store.file(PartitionId(3)).unwrap().mark().seq, 0);
         assert!(store.file(PartitionId(9)).is_err());

@@ -8,6 +8,7 @@ use ck_node::{
     BoxFuture, Config, ConfigChoices, Copying, FencingToken, Handle, Handler, HandlerContext,
     HandlerError, Node, OnFatal, PartitionId, Profile,
 };
+use ck_serve::Courier;
 use serde_json::json;
 
 use crate::config::SqlConfig;
@@ -78,7 +79,7 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_is_counted_on_and_not_fed_is_taken_out_first() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), SqlConfig::default()).unwrap();
+    let store = Store::open(folder.path(), SqlConfig::default(), Courier::default()).unwrap();
     let honest = start(&folder, "node-1", &[], Arc::new(Roles(Arc::clone(&store)))).await;
     store.starts(honest.clone());
     let all: Vec<_> = (0..2).map(PartitionId).collect();

@@ -9,12 +9,12 @@
 #![deny(missing_docs)]
 
 mod bells;
-mod courier;
 mod error;
 mod handler;
 mod http;
 mod index;
 mod lease;
+mod marks;
 mod name;
 mod record;
 mod serve;
@@ -26,4 +26,4 @@ pub use crate::service::TaskQueue;
 pub use error::QueueError;
 pub use name::{IDEMPOTENCY_BYTES_MAX, NameError, QUEUE_BYTES_MAX, QueueName, Receipt, TaskId};
 pub use record::RecordError;
-pub use serve::{Args, Service};
+pub use serve::Args;

@@ -1,11 +1,8 @@
 //! The service as an application of its node, and its flags.
 
-use std::sync::OnceLock;
-
-use ck_http::{Incoming, Method, Reply, Request, Role, Routes};
 use ck_kv::KvConfig;
 use ck_node::{BoxFuture, Handle};
-use ck_serve::{Application, ApplicationError, Opened, Opening, ServeArgs};
+use ck_serve::{ApplicationError, Opened, Opening, ServeArgs, Service};
 
 use crate::service::TaskQueue;
 
@@ -30,7 +27,9 @@ impl Args {
         &self.serve
     }
 
-    fn config(&self) -> KvConfig {
+    /// What the service is opened with.
+    #[must_use]
+    pub fn config(&self) -> KvConfig {
         let mut config = KvConfig::default();
         if let Some(reserve) = self.reserve {
             config.reserve = reserve;
@@ -39,63 +38,30 @@ impl Args {
     }
 }
 
-/// The service, opened with its node's data directory.
-#[derive(Debug)]
-pub struct Service {
-    config: KvConfig,
-    queue: OnceLock<TaskQueue>,
-}
+impl Service for TaskQueue {
+    type Config = KvConfig;
 
-impl Service {
-    /// A service that is opened when its node starts.
-    #[must_use]
-    pub fn new(args: &Args) -> Self {
-        Self {
-            config: args.config(),
-            queue: OnceLock::new(),
-        }
-    }
-}
-
-impl Routes for Service {
-    fn role(&self, method: &Method, path: &str) -> Option<Role> {
-        self.queue.get()?.role(method, path)
-    }
-
-    fn serves(&self, path: &str) -> bool {
-        self.queue.get().is_some_and(|queue| queue.serves(path))
-    }
-
-    fn answer(&self, request: Request<Incoming>) -> BoxFuture<'_, Reply> {
-        match self.queue.get() {
-            Some(queue) => queue.answer(request),
-            None => Box::pin(async { Reply::default() }),
-        }
-    }
-}
-
-impl Application for Service {
-    fn open<'a>(&'a self, opening: Opening<'a>) -> BoxFuture<'a, Result<Opened, ApplicationError>> {
+    fn open<'a>(
+        config: &'a KvConfig,
+        opening: Opening<'a>,
+    ) -> BoxFuture<'a, Result<(Self, Opened), ApplicationError>> {
         Box::pin(async move {
-            let (data, config) = (opening.data.to_owned(), self.config.clone());
-            let opened = tokio::task::spawn_blocking(move || TaskQueue::open(&data, config));
-            let opened = opened.await??;
-            let queue = self.queue.get_or_init(|| opened);
-            Ok(Opened::new(queue.handler()).with_service("queue", opening.http))
+            let mut config = config.clone();
+            config.courier = opening.courier.clone();
+            let data = opening.data.to_owned();
+            let queue = tokio::task::spawn_blocking(move || Self::open(&data, config)).await??;
+            let opened = Opened::new(queue.handler()).with_service("queue", opening.http);
+            Ok((queue, opened))
         })
     }
 
     fn started(&self, node: Handle) -> BoxFuture<'_, Result<(), ApplicationError>> {
-        if let Some(queue) = self.queue.get() {
-            queue.attach(node);
-        }
+        self.attach(node);
         Box::pin(async { Ok(()) })
     }
 
     fn stopping(&self) -> BoxFuture<'_, ()> {
-        if let Some(queue) = self.queue.get() {
-            queue.close();
-        }
+        self.close();
         Box::pin(async {})
     }
 }

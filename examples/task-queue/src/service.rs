@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use ck_kv::{Kv, KvConfig, StoreError};
 use ck_node::{Handle, Handler, NodeId, PartitionId};
+use ck_serve::{Bodies, Courier};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
 use crate::bells::Bells;
-use crate::courier::Courier;
 use crate::handler::Roles;
+use crate::marks::MARKED_BY;
 use crate::slots::Slot;
 
 /// Between two looks at whose time is up. Who leases looks by itself, so this delays only who waits,
 /// and the death of a task.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Largest answer of another node that is read: as many payloads as one lease gives, in base64, and some.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// A node's share of the task queue. Clones are the same.
 #[derive(Debug, Clone)]
@@ -69,8 +73,8 @@ pub(crate) struct Limits {
     pub(crate) peer_leases: Semaphore,
     /// Other nodes that wait.
     pub(crate) peer_waits: Semaphore,
-    /// Memory for payloads that come in, in units of [`Limits::UNIT`].
-    pub(crate) bodies: Semaphore,
+    /// Memory for payloads that come in.
+    pub(crate) bodies: Bodies,
 }
 
 impl Limits {
@@ -78,16 +82,14 @@ impl Limits {
     pub(crate) const LEASES: usize = 64;
     /// Nodes that wait at one node, for each of their workers.
     pub(crate) const PEER_WAITS: usize = 384;
-    /// Bytes of one unit of memory.
-    pub(crate) const UNIT: usize = 64 << 10;
 
     fn new() -> Self {
-        const BODIES: usize = 2_048;
+        const BODIES: usize = 128 << 20;
         Self {
             leases: Semaphore::new(Self::LEASES),
             peer_leases: Semaphore::new(Self::LEASES),
             peer_waits: Semaphore::new(Self::PEER_WAITS),
-            bodies: Semaphore::new(BODIES),
+            bodies: Bodies::new(BODIES),
         }
     }
 }
@@ -105,13 +107,18 @@ impl TaskQueue {
     ///
     /// # Errors
     /// [`StoreError`] when the store's file cannot be used.
-    pub fn open(directory: &Path, config: KvConfig) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, mut config: KvConfig) -> Result<Self, StoreError> {
+        let courier = config
+            .courier
+            .clone()
+            .with_answer_bytes_max(ANSWER_BYTES_MAX);
+        config.marked_by = Some(MARKED_BY);
         let core = Arc::new(Core {
             kv: Kv::open(directory, config)?,
             node: OnceLock::new(),
             slots: RwLock::default(),
             bells: Bells::default(),
-            courier: Courier::new(),
+            courier,
             limits: Limits::new(),
             turns: Turns::default(),
             closing: watch::Sender::new(false),

@@ -40,6 +40,7 @@ impl Kept {
         let files = ServerFiles {
             certificate: self.put("node-1.pem", &issued.certificate),
             key: self.put("node-1-key.pem", &issued.key),
+            callers: None,
         };
         ServerTls::read(&files).unwrap()
     }
@@ -110,6 +111,7 @@ async fn a_certificate_for_other_hosts_is_refused() {
     let files = ServerFiles {
         certificate: kept.put("node-1.pem", &issued.certificate),
         key: kept.put("node-1-key.pem", &issued.key),
+        callers: None,
     };
     let tls = ServerTls::read(&files).unwrap();
     let live = Live::encrypted(SurfaceConfig::default(), tls).await;

@@ -47,8 +47,11 @@ impl Protection {
             authority,
         });
         let authority = of(&flags.ca, &file.ca);
-        let server =
-            all_or_none(server)?.map(|[certificate, key]| ServerFiles { certificate, key });
+        let server = all_or_none(server)?.map(|[certificate, key]| ServerFiles {
+            certificate,
+            key,
+            callers: None,
+        });
         Ok(Self {
             tokens: of(&flags.token_file, &file.token_file),
             asks_encrypted: server.is_some() || authority.is_some(),

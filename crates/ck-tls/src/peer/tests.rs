@@ -282,6 +282,7 @@ async fn a_server_shows_what_was_read_last() {
     let shown = ServerFiles {
         certificate: files.certificate.clone(),
         key: files.key.clone(),
+        callers: None,
     };
     let server = ServerTls::read(&shown).unwrap();
     let client = ClientTls::trusting(&files.authority).unwrap();

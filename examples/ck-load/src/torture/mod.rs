@@ -19,6 +19,7 @@ use ck_sim::history;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access::Access;
 use crate::answer::Answer;
 use crate::client::{Client, Shared};
 use crate::drive::{LoadError, Progress, Setting, Summary, run};
@@ -28,7 +29,7 @@ use crate::plan::Plan;
 use crate::plot::plot;
 use crate::protocol::{Consistency, Protocol};
 use crate::recorder::{Clock, Recorder, RecorderError};
-use crate::route::{Partitions, Spread, Way};
+use crate::route::{Partitions, Server, Spread, Way};
 use faults::Faults;
 use nodes::Node;
 pub use verdict::{Sum, Verdict};
@@ -239,7 +240,9 @@ impl Torture {
         let seeds = servers.iter().map(ToString::to_string);
         let config = RouterConfig::new(seeds).with_timeout(TIMEOUT);
         let router = Router::new(config)?;
-        Ok(vec![Way::Any(Spread::new(servers)), Way::Client(router)])
+        let servers = servers.into_iter().map(Server::from).collect();
+        let any = Spread::new(servers, Access::default());
+        Ok(vec![Way::Any(any), Way::Client(router)])
     }
 
     /// Load and faults at once, then healing, then a look at everything.

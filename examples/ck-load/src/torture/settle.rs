@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::faults::{OPERATOR, release};
 use super::nodes::{Node, client};
 use super::{ASK, TortureError};
+use crate::access::Access;
 use crate::connection::Connection;
 
 /// Between two looks.
@@ -168,7 +169,7 @@ async fn digest(
 ) -> Result<Digest, String> {
     let connection = connections
         .entry(address)
-        .or_insert_with(|| Connection::new(address));
+        .or_insert_with(|| Connection::new(address.into(), Access::default()));
     let request = hyper::Request::get(format!("/digest/{partition}"))
         .body(Bytes::new())
         .map_err(|error| error.to_string())?;

@@ -5,14 +5,12 @@ mod forward;
 pub(crate) mod problems;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ck_http::{
-    Bytes, Code, HeaderMap, Incoming, Method, Problem, Reply, Request, Role, Routes, StatusCode,
-    fence, header, json_reply, problem, read_body,
+    Bytes, HeaderMap, Incoming, Method, Problem, Reply, Request, Routes, StatusCode, calling_node,
+    fence, header, json_reply, problem,
 };
 use ck_node::{BoxFuture, FencingToken, Handle, PartitionId};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::KvError;
 use crate::kv::{Core, Kv};
@@ -28,15 +26,8 @@ const KEY_PATH: &str = "/kv/";
 /// Below it, one path a partition.
 const DIGEST_PATH: &str = "/digest/";
 
-/// Time a body may take to arrive.
-const BODY: Duration = Duration::from_secs(30);
-
-/// Memory that bodies may take up at a time, in units of [`UNIT`].
-const BODIES: usize = 4_096;
-const UNIT: usize = 64 << 10;
-
-/// Units for an answer that hands records out: a value of the largest, and some.
-const ANSWER_UNITS: usize = 160;
+/// Memory for an answer that hands records out: a value of the largest, and some.
+const ANSWER_BYTES: usize = 10 << 20;
 
 /// What a request came to: an answer, or the problem to answer with.
 type Answer = Result<Reply, Box<Problem>>;
@@ -63,9 +54,8 @@ enum What {
 }
 
 impl Routes for Kv {
-    /// Open to whoever reaches the port: nodes forward and copy on these paths, and show no token.
-    fn role(&self, _: &Method, _: &str) -> Option<Role> {
-        None
+    fn is_between_nodes(&self, path: &str) -> bool {
+        path.starts_with(PEER_PATH)
     }
 
     fn serves(&self, path: &str) -> bool {
@@ -99,12 +89,13 @@ impl Kv {
         let partition = ask::partition(node, &key)?;
         let fence = fence(&head.headers)?;
         // Given back with the answer: values in flight are bounded by memory, not by connections.
-        let mut memory = None;
+        let mut taken = None;
         let what = match head.method {
             Method::GET => What::Read(ask::consistency(head.uri.query())?),
             Method::PUT => {
-                let (value, permit) = self.value(&head.headers, body).await?;
-                memory = permit;
+                let all = &self.core.bodies;
+                let body = all.read(&head.headers, body, VALUE_BYTES_MAX, 0).await?;
+                let value = taken.insert(body).bytes.clone();
                 What::Write(Effect::Put(value), ask::condition(&head.headers)?)
             }
             Method::DELETE => What::Write(Effect::Delete, ask::condition(&head.headers)?),
@@ -115,7 +106,7 @@ impl Kv {
             node: node.clone(),
             partition,
             key,
-            hops: forward::hops(&head.headers)?,
+            hops: ck_serve::hops(&head.headers)?,
             target: head
                 .uri
                 .path_and_query()
@@ -125,19 +116,8 @@ impl Kv {
             what,
         };
         let answer = ask.answer().await;
-        drop(memory);
+        drop(taken);
         answer
-    }
-
-    /// The body of a write.
-    async fn value(
-        &self,
-        headers: &HeaderMap,
-        body: Incoming,
-    ) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Box<Problem>> {
-        static MEMORY: Semaphore = Semaphore::const_new(BODIES);
-        let permit = memory(&MEMORY, headers, VALUE_BYTES_MAX, 0).await?;
-        Ok((read_body(body, VALUE_BYTES_MAX, BODY).await?, permit))
     }
 
     async fn digest(&self, request: &Request<Incoming>) -> Answer {
@@ -168,46 +148,23 @@ impl Kv {
             return Ok(problems::other_methods(request.method(), "POST"));
         }
         let path = request.uri().path()[PEER_PATH.len()..].to_owned();
-        // A share of its own: nodes get on while clients fill theirs, which wait for them.
-        static MEMORY: Semaphore = Semaphore::const_new(BODIES);
         let (head, body) = request.into_parts();
         // Answers that hand records out are larger than their questions.
         let least = match &*path {
-            Chunk::PATH | Recent::PATH => ANSWER_UNITS,
+            Chunk::PATH | Recent::PATH => ANSWER_BYTES,
             _ => 1,
         };
-        let _memory = memory(&MEMORY, &head.headers, FRAME_BYTES_MAX, least).await?;
-        let body = read_body(body, FRAME_BYTES_MAX, BODY).await?;
-        match self.core.answer(&path, body).await {
+        let all = &self.core.peer_bodies;
+        let taken = all
+            .read(&head.headers, body, FRAME_BYTES_MAX, least)
+            .await?;
+        let caller = calling_node(&head.extensions);
+        let frame = taken.bytes.clone();
+        match self.core.answer(&path, caller, frame).await {
             Ok(frame) => Ok(Reply::new(frame.into())),
             Err(error) => Err(problems::of_peer(&error)),
         }
     }
-}
-
-/// Takes memory for a body as long as its head says, at most `most` bytes and at least so many units.
-/// It is given back with the permit, once the request was answered.
-async fn memory(
-    all: &'static Semaphore,
-    headers: &HeaderMap,
-    most: usize,
-    least: usize,
-) -> Result<Option<SemaphorePermit<'static>>, Box<Problem>> {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
-        .map_or(most, |length| length.min(most));
-    let units = declared.div_ceil(UNIT).max(least);
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    let busy = || {
-        let detail = "as many bodies are being taken as fit into memory; try again in a moment";
-        Box::new(Problem::new(Code::Overloaded, detail).with_retry_after_ms(200))
-    };
-    if units == 0 {
-        return Ok(None);
-    }
-    let permit = tokio::time::timeout(BODY, all.acquire_many(units)).await;
-    permit.map_err(|_| busy())?.map(Some).map_err(|_| busy())
 }
 
 impl Ask {
@@ -262,43 +219,4 @@ fn tagged(mut reply: Reply, stamp: Stamp) -> Reply {
         reply.headers_mut().insert(header::CONTENT_TYPE, octets);
     }
     reply
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn declared(length: Option<&'static str>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        if let Some(length) = length {
-            headers.insert(
-                header::CONTENT_LENGTH,
-                header::HeaderValue::from_static(length),
-            );
-        }
-        headers
-    }
-
-    /// All bodies together, whoever sends them: one that does not say how long it is counts as the
-    /// longest.
-    #[tokio::test(start_paused = true)]
-    async fn bodies_in_flight_are_bounded_in_common() {
-        let all: &'static Semaphore = Box::leak(Box::new(Semaphore::new(20)));
-        let most = 8 * UNIT;
-        let take = |length: Option<&'static str>, least| async move {
-            memory(all, &declared(length), most, least).await
-        };
-        let none = take(Some("0"), 0).await.unwrap();
-        assert!(none.is_none());
-        let small = take(Some("1"), 0).await.unwrap();
-        let unsaid = take(None, 0).await.unwrap();
-        let liar = take(Some("99999999999"), 0).await.unwrap();
-        assert_eq!(all.available_permits(), 20 - 1 - 8 - 8);
-        let answer = take(Some("1"), 3).await.unwrap();
-        assert_eq!(all.available_permits(), 0);
-        let busy = take(Some("1"), 0).await.unwrap_err();
-        assert_eq!(busy.known_code(), Some(Code::Overloaded));
-        drop((small, unsaid, liar, answer));
-        assert_eq!(all.available_permits(), 20);
-    }
 }

@@ -89,6 +89,7 @@ pub(super) fn of_peer(error: &AnswerError) -> Box<Problem> {
         AnswerError::Unknown => Code::NotFound,
         AnswerError::Wire(_) => Code::BadRequest,
         AnswerError::NotMeant { .. } => Code::WrongNode,
+        AnswerError::NotItsNumber { .. } => Code::Forbidden,
         AnswerError::NoNode => Code::NotFormed,
         AnswerError::Store(_) => Code::Internal,
     };

@@ -2,13 +2,14 @@
 
 mod courier;
 
-pub(crate) use courier::{Courier, CourierError, FRAME_BYTES_MAX, PEER_PATH};
+pub(crate) use courier::{AskError, FRAME_BYTES_MAX, PEER_PATH};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ck_node::{MemberNumber, PartitionId};
+use ck_serve::CourierError;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -150,7 +151,7 @@ impl Sender {
         // A large batch takes its time on a slow disk.
         let within = SILENCE + Duration::from_millis(size as u64 >> 12);
         let append = Append { sections };
-        let reply = core.courier.ask(core, self.peer.member, append, within);
+        let reply = core.ask(self.peer.member, append, within);
         match reply.await {
             Ok(reply) if reply.verdicts.len() == sent.len() => {
                 self.failing = None;
@@ -173,7 +174,7 @@ impl Sender {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            Ok(_) => self.failed(core, &sent, &CourierError::Malformed).await,
+            Ok(_) => self.failed(core, &sent, &AskError::Malformed).await,
             Err(error) => self.failed(core, &sent, &error).await,
         }
     }
@@ -182,7 +183,7 @@ impl Sender {
         &mut self,
         core: &Arc<Core>,
         sent: &[(u32, crate::stamp::Grant)],
-        error: &CourierError,
+        error: &AskError,
     ) {
         let failing = self.failing.get_or_insert_with(|| Failing {
             since: Instant::now(),
@@ -191,8 +192,8 @@ impl Sender {
         tracing::debug!(member = %self.peer.member, %error, "a batch was not answered");
         let pause = failing.pause;
         failing.pause = (pause * 2).min(PAUSE_MAX);
-        let too_long =
-            failing.since.elapsed() >= ERRORS || matches!(error, CourierError::Silent { .. });
+        let silent = matches!(error, AskError::Courier(CourierError::Silent { .. }));
+        let too_long = silent || failing.since.elapsed() >= ERRORS;
         for (partition, _) in sent {
             let part = core.part(PartitionId(*partition));
             part.rewind(self.peer.member);

@@ -14,7 +14,7 @@ use ck_node::{FencingToken, Handle, HandlerError, MemberNumber, PartitionId, Ses
 use crate::exclude::ExcludeError;
 use crate::kv::Core;
 use crate::part::{Lag, Part, Serving};
-use crate::peer::CourierError;
+use crate::peer::AskError;
 use crate::stamp::{Grant, Stamp};
 use crate::store::{Job, StoreError};
 use crate::wire::{Append, Fenced, Recent, Refused, Section, Standing, Verdict};
@@ -60,7 +60,7 @@ pub(crate) enum ReconcileError {
     )]
     Unheard {
         member: MemberNumber,
-        source: CourierError,
+        source: AskError,
     },
     /// A member does not answer, and cannot be taken out of sync.
     #[error("member {member} does not answer, and stays in sync: {source}")]
@@ -181,7 +181,7 @@ impl Round<'_> {
                 let Some(append) = append else {
                     return (member, false);
                 };
-                let reply = core.courier.ask(&core, member, append, CARRY).await;
+                let reply = core.ask(member, append, CARRY).await;
                 let brought = reply.is_ok_and(|reply| reply.verdicts.iter().all(Result::is_ok));
                 (member, brought)
             });
@@ -280,7 +280,7 @@ impl Round<'_> {
             grant: self.grant,
             after: here.position,
         };
-        let answer = self.core.courier.ask(self.core, member, question, CARRY);
+        let answer = self.core.ask(member, question, CARRY);
         let records = match answer.await {
             Ok(Ok(records)) => records,
             Ok(Err(_)) => return Err(lacks()),
@@ -351,11 +351,7 @@ async fn ask_until(
 ) -> Option<Verdict<Standing>> {
     let begun = Instant::now();
     loop {
-        match core
-            .courier
-            .ask(core, member, question.clone(), QUESTION)
-            .await
-        {
+        match core.ask(member, question.clone(), QUESTION).await {
             Ok(verdict) => return Some(verdict),
             Err(error) if begun.elapsed() + PAUSE >= ANSWER => {
                 tracing::warn!(%member, %error, "a copy in sync does not answer");

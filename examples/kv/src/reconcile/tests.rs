@@ -11,6 +11,7 @@ use ck_node::{
 };
 use tempfile::TempDir;
 
+use crate::answer::AnswerError;
 use crate::http::problems;
 use crate::kv::{Kv, KvConfig, Replication};
 use crate::ops::{Condition, Consistency};
@@ -18,7 +19,7 @@ use crate::part::Serving;
 use crate::record::{Effect, Record};
 use crate::stamp::{Grant, Stamp};
 use crate::store::Job;
-use crate::wire::{Fenced, Refused, Section};
+use crate::wire::{Covered, Envelope, Fenced, Refused, Section, frame};
 
 mod joining;
 
@@ -355,7 +356,7 @@ async fn a_fence_counts_only_from_whom_the_grant_is() {
         let partition = P.0;
         let core = &from.kv.core;
         let question = Fenced { partition, grant };
-        let answer = core.courier.ask(core, asked, question, BOUND).await;
+        let answer = core.ask(asked, question, BOUND).await;
         answer.unwrap().map(|standing| standing.position)
     };
     let epoch = last.grant.epoch;
@@ -375,4 +376,23 @@ async fn a_fence_counts_only_from_whom_the_grant_is() {
     assert_eq!(fence(&members[0], epoch, round).await, Ok(next));
     // The table here may be behind that of whom it was granted to.
     assert_eq!(fence(&members[2], epoch + 1, 1).await, Ok(next));
+    // Where nodes prove who they are, nobody asks in another's name.
+    let state = members[0].node.state();
+    let envelope = frame(&Envelope {
+        cluster: state.formed().unwrap().cluster.0,
+        from: members[0].node.member().unwrap().0,
+        to: asked.0,
+        content: Covered {
+            partition: P.0,
+            grant: next.grant,
+        },
+    });
+    let core = &members[1].kv.core;
+    let as_node = async |member: &Member| {
+        let caller = Some(member.node.node_id());
+        core.answer("covered", caller, envelope.clone()).await
+    };
+    assert!(as_node(&members[0]).await.is_ok());
+    let refused = as_node(&members[2]).await.unwrap_err();
+    assert!(matches!(refused, AnswerError::NotItsNumber { .. }));
 }

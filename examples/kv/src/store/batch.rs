@@ -211,7 +211,7 @@ impl<'a> Batch<'a, '_, '_> {
             }
         }
         let (start, until) = (fill.start.as_deref(), fill.until.as_deref());
-        let here = data::keys_between(&self.rows, fill.partition, start, until)?;
+        let here = data::keys_between(&self.rows.data, fill.partition, start, until)?;
         let newer: HashMap<&Bytes, ()> = here
             .iter()
             .filter(|(_, stamp)| Some(stamp.grant) == fill.grant && stamp.seq > fill.at.seq)
@@ -269,13 +269,14 @@ impl<'a> Batch<'a, '_, '_> {
         let mut keys = Vec::new();
         for row in self
             .rows
+            .data
             .range::<&[u8]>(data::bounds(partition, None, None).as_ref())?
             .take(DROPPED_KEYS)
         {
-            keys.push(row?.0.value().to_vec());
+            keys.push(row?.0.value()[4..].to_vec());
         }
         for key in &keys {
-            self.rows.remove(key.as_slice())?;
+            self.rows.set(partition, key, None)?;
         }
         let (meta, filling) = self.copy(partition);
         filling.remove(&partition);

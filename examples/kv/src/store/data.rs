@@ -1,17 +1,56 @@
 //! The rows of the data table, and what a transaction does to them.
 
 use bytes::{Bytes, BytesMut};
-use redb::{ReadableTable, Table};
+use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::marks::Marking;
 use super::meta::{Admitted, Meta};
+use super::{DATA, MarkedBy};
 use crate::record::{Effect, Record};
 use crate::stamp::Stamp;
 use crate::wire::{Wire, WireError};
 
 use ck_node::Proof;
 
-/// Rows of all partitions, in order of partition and key.
-pub(super) type Rows<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+/// Rows of all partitions, in order of partition and key, and what marks them.
+pub(super) struct Rows<'txn> {
+    pub(super) data: Table<'txn, &'static [u8], &'static [u8]>,
+    marking: Option<Marking<'txn>>,
+}
+
+impl<'txn> Rows<'txn> {
+    pub(super) fn open(
+        txn: &'txn WriteTransaction,
+        by: Option<MarkedBy>,
+    ) -> Result<Self, redb::Error> {
+        Ok(Self {
+            data: txn.open_table(DATA)?,
+            marking: by.map(|by| Marking::open(txn, by)).transpose()?,
+        })
+    }
+
+    /// Sets a key, or takes it away. Returns the length of the value that was there.
+    pub(super) fn set(
+        &mut self,
+        partition: u32,
+        key: &[u8],
+        row: Option<&[u8]>,
+    ) -> Result<Option<usize>, redb::Error> {
+        let at = row_key(partition, key);
+        let old = match row {
+            Some(row) => self.data.insert(at.as_slice(), row)?,
+            None => self.data.remove(at.as_slice())?,
+        };
+        let length = old.as_ref().map(|old| old.value().len() - STAMP_BYTES);
+        if let Some(marking) = &mut self.marking {
+            let before = old.map(|old| marking.of(key, old.value())).transpose()?;
+            let after = row.map(|row| marking.of(key, row)).transpose()?;
+            let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+            marking.change(partition, key, &before, &after)?;
+        }
+        Ok(length)
+    }
+}
 
 /// Bytes of a stamp before the value.
 const STAMP_BYTES: usize = 28;
@@ -129,10 +168,9 @@ pub(super) fn put(
     value: &[u8],
     _: &Permit<'_>,
 ) -> Result<(), redb::Error> {
-    let row = row_key(partition, key);
-    let old = rows.insert(row.as_slice(), row_value(stamp, value).as_ref())?;
+    let old = rows.set(partition, key, Some(row_value(stamp, value).as_ref()))?;
     let size = |value: usize| (key.len() + value) as u64;
-    match old.map(|old| old.value().len() - STAMP_BYTES) {
+    match old {
         Some(old) => meta.bytes = meta.bytes.saturating_sub(size(old)),
         None => meta.keys += 1,
     }
@@ -148,9 +186,8 @@ pub(super) fn remove(
     key: &[u8],
     _: &Permit<'_>,
 ) -> Result<(), redb::Error> {
-    let row = row_key(partition, key);
-    if let Some(old) = rows.remove(row.as_slice())? {
-        let old = key.len() + old.value().len() - STAMP_BYTES;
+    if let Some(old) = rows.set(partition, key, None)? {
+        let old = key.len() + old;
         meta.keys = meta.keys.saturating_sub(1);
         meta.bytes = meta.bytes.saturating_sub(old as u64);
     }

@@ -7,6 +7,7 @@ mod batch;
 mod data;
 mod error;
 mod job;
+mod marks;
 mod meta;
 mod read;
 mod space;
@@ -14,6 +15,7 @@ mod writer;
 
 pub use data::Permit;
 pub use error::StoreError;
+pub use marks::{Mark, MarkedBy};
 pub use meta::Admitted;
 
 pub(crate) use job::{Append, Fill, Job};
@@ -35,6 +37,8 @@ use writer::Task;
 
 const META: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("meta");
 const DATA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data");
+const MARKS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("marks");
+const COUNTS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("mark-counts");
 const ABOUT: TableDefinition<'_, &str, u8> = TableDefinition::new("about");
 
 /// Name of the file in the node's data directory.
@@ -107,6 +111,7 @@ impl Store {
     pub(crate) fn open(
         directory: &Path,
         reserve: u64,
+        marked_by: Option<MarkedBy>,
         on_fatal: OnFatal,
     ) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
@@ -133,6 +138,7 @@ impl Store {
             Some(found) => return Err(StoreError::Newer { path, found }),
             None => return Err(StoreError::Missing { path }),
         }
+        marks::prepare(&db, marked_by).map_err(failed)?;
         // The file's own pages are synced with each commit; that it is there, with its directories.
         for synced in [own, directory] {
             let done = std::fs::File::open(synced).and_then(|open| open.sync_all());
@@ -152,6 +158,7 @@ impl Store {
             sink: Arc::clone(&sink),
             on_fatal: Arc::clone(&on_fatal),
             copies,
+            marked_by,
             looked: None,
         };
         let guard = (path.clone(), Arc::clone(&on_fatal));

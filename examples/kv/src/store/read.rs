@@ -7,8 +7,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase as _};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::data::{self, bounds};
+use super::marks::group_key;
 use super::meta::Meta;
-use super::{DATA, META, Store, StoreError};
+use super::{COUNTS, DATA, MARKS, META, Store, StoreError};
 use crate::record::{Effect, Entry, Record};
 use crate::stamp::Stamp;
 use crate::wire::{Chunked, Refused, Verdict};
@@ -181,6 +182,54 @@ impl Store {
                 found.push((entry, value.len()));
             }
             Ok(found)
+        })
+    }
+
+    /// The members of a group from `from` on, at most `rows` of them, each with its record as
+    /// [`Store::scan`] gives it.
+    pub(crate) fn marked(
+        &self,
+        partition: u32,
+        group: &[u8],
+        from: &[u8],
+        rows: usize,
+        head: usize,
+    ) -> Result<Vec<(Bytes, Entry, usize)>, StoreError> {
+        self.reading(|txn| {
+            let start = group_key(partition, group);
+            let first = [&*start, from].concat();
+            let (marks, data) = (txn.open_table(MARKS)?, txn.open_table(DATA)?);
+            let mut found = Vec::new();
+            for mark in marks.range::<&[u8]>(&*first..)?.take(rows) {
+                let (place, key) = mark?;
+                let Some(member) = place.value().strip_prefix(&*start) else {
+                    break;
+                };
+                let Some(row) = data.get(&*data::row_key(partition, key.value()))? else {
+                    continue;
+                };
+                let (stamp, value) = data::read_row(row.value()).map_err(data::damaged)?;
+                let entry = Entry {
+                    key: Bytes::copy_from_slice(key.value()),
+                    stamp,
+                    value: Bytes::copy_from_slice(&value[..value.len().min(head)]),
+                };
+                found.push((Bytes::copy_from_slice(member), entry, value.len()));
+            }
+            Ok(found)
+        })
+    }
+
+    /// How many members each group of a partition has.
+    pub(crate) fn mark_counts(&self, partition: u32) -> Result<Vec<(Bytes, u64)>, StoreError> {
+        self.reading(|txn| {
+            let counts = txn.open_table(COUNTS)?;
+            let all = counts.range::<&[u8]>(bounds(partition, None, None).as_ref())?;
+            all.map(|row| {
+                let (group, count) = row?;
+                Ok((Bytes::copy_from_slice(&group.value()[4..]), count.value()))
+            })
+            .collect()
         })
     }
 

@@ -8,11 +8,11 @@ use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _};
 use tokio::sync::mpsc;
 
 use super::batch::{Batch, Copies, Progress, Slot};
-use super::data;
+use super::data::{self, Rows};
 use super::job::Done;
 use super::meta::Meta;
 use super::space::Space;
-use super::{DATA, META, Queued};
+use super::{META, MarkedBy, Queued};
 use crate::planted::Bug;
 use crate::stamp::Grant;
 use crate::wire::Refused;
@@ -57,6 +57,7 @@ pub(super) struct Task {
     pub(super) sink: Arc<std::sync::OnceLock<Arc<dyn Sink>>>,
     pub(super) on_fatal: OnFatal,
     pub(super) copies: Copies,
+    pub(super) marked_by: Option<MarkedBy>,
     pub(super) looked: Option<Instant>,
 }
 
@@ -108,7 +109,7 @@ impl Task {
         })?;
         let (proofs, mut touched) = {
             let mut batch = Batch {
-                rows: txn.open_table(DATA)?,
+                rows: Rows::open(&txn, self.marked_by)?,
                 copies: &mut self.copies,
                 touched: Vec::new(),
                 full: self.space.is_low(),

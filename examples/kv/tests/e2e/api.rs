@@ -1,6 +1,6 @@
 //! The routes, as a caller meets them.
 
-use crate::support::{Cluster, Node};
+use crate::support::{BOUND, Cluster, Node};
 
 fn etag(reply: &crate::support::Reply) -> String {
     reply.headers.get("etag").cloned().expect("an ETag")
@@ -26,6 +26,7 @@ fn any_node_takes_any_request_and_all_copies_are_equal() {
     conditions_hold_or_nothing_is_done(two, three);
     reads_are_as_fresh_as_asked(&cluster);
     what_is_wrong_is_said(one);
+    a_body_between_nodes_has_an_end(one);
     assert_eq!(cluster.wait_until_equal(), 24);
 }
 
@@ -69,6 +70,17 @@ fn conditions_hold_or_nothing_is_done(one: &Node, two: &Node) {
     assert_eq!(first.status, 204, "{}", first.text());
     refused(
         &put(two, ("If-None-Match", "*"), b"2"),
+        412,
+        "precondition-failed",
+    );
+    // The same record's tag in another incarnation is of nothing that is here.
+    let table = one.get("/v1/partitions").json();
+    let incarnation = table["incarnation"].as_u64().expect("a number");
+    let tag = etag(&first);
+    let rest = tag.strip_prefix(&format!("\"{incarnation}.")).expect(&tag);
+    let other = format!("\"{}.{rest}", incarnation - 1);
+    refused(
+        &put(two, ("If-Match", &other), b"2"),
         412,
         "precondition-failed",
     );
@@ -117,6 +129,21 @@ fn raise_often(node: &Node) -> usize {
         raised += usize::from(reply.status == 204);
     }
     raised
+}
+
+/// Refused by what its head says, before a byte of it is read.
+fn a_body_between_nodes_has_an_end(node: &Node) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(node.http).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let (http, length) = (node.http, (32 << 20) + 1);
+    let head = format!(
+        "POST /kv-peer/append HTTP/1.1\r\nHost: {http}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
 fn reads_are_as_fresh_as_asked(cluster: &Cluster) {

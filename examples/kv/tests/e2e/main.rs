@@ -19,6 +19,7 @@ mod pause;
 #[cfg(target_os = "linux")]
 mod power;
 mod routed;
+mod secured;
 #[cfg(target_os = "linux")]
 mod stages;
 mod support;

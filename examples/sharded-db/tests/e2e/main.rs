@@ -5,4 +5,5 @@ mod dev;
 mod moving;
 mod power;
 mod requests;
+mod secured;
 mod support;

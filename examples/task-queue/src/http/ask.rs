@@ -3,12 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ck_http::{Bytes, Problem};
+use ck_http::{Bytes, Parts, Problem};
 use ck_node::{Handle, NotOwner, PartitionId};
-use hyper::http::request::Parts;
 
 use super::act::Act;
-use super::forward::{CHOSEN, IDEMPOTENCY, Place, counted};
+use super::forward::{IDEMPOTENCY, Place, chosen};
 use super::problems;
 use super::query::{Query, decoded, refused};
 use crate::lease::Want;
@@ -54,7 +53,7 @@ impl Enqueuing {
         let query = Query::read(head.uri.query(), &["key", "delay_ms", "max_attempts"])?;
         let idempotency = idempotency(head)?;
         let queue = name(queue)?;
-        let place = match (query.bytes("key"), counted(&head.headers, &CHOSEN)?) {
+        let place = match (query.bytes("key"), chosen(&head.headers)?) {
             (Some(key), _) if key.is_empty() || key.len() > KEY_BYTES_MAX => {
                 let (text, bytes) = (String::from_utf8_lossy(key), key.len());
                 let detail =

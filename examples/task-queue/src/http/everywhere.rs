@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ck_http::{Method, StatusCode, json_reply};
-use hyper::http::request::Parts;
+use ck_http::{Method, Parts, StatusCode, json_reply};
 use serde::{Deserialize, Serialize};
 
 use super::query::Query;
-use super::{Answer, ask, forward, remote};
+use super::{Answer, ask, remote};
 use crate::index::Counts;
 use crate::name::{QueueName, TaskId};
 use crate::service::Core;
@@ -48,7 +47,7 @@ pub(super) async fn counts(core: &Arc<Core>, head: &Parts, queue: &str) -> Answe
     Query::read(head.uri.query(), &[])?;
     let queue = ask::name(queue)?;
     let mut all = counted_here(core, &queue);
-    if forward::hops(&head.headers)? == 0 {
+    if ck_serve::hops(&head.headers)? == 0 {
         let target = format!("/queues/{}", remote::encoded(queue.as_str().as_bytes()));
         let others: Vec<Counted> = ask_all(core, &target).await;
         for one in others {
@@ -88,8 +87,8 @@ pub(super) async fn dead(core: &Arc<Core>, head: &Parts, queue: &str) -> Answer 
     let query = Query::read(head.uri.query(), &["limit"])?;
     let most = query.number("limit", &ask::DEAD, ask::DEAD_DEFAULT)?;
     let queue = ask::name(queue)?;
-    let mut all = dead_here(core, &queue, most);
-    if forward::hops(&head.headers)? == 0 {
+    let mut all = dead_here(core, &queue, most).await;
+    if ck_serve::hops(&head.headers)? == 0 {
         let name = remote::encoded(queue.as_str().as_bytes());
         let target = format!("/queues/{name}/dead?limit={most}");
         let others: Vec<DeadTasks> = ask_all(core, &target).await;
@@ -103,7 +102,7 @@ pub(super) async fn dead(core: &Arc<Core>, head: &Parts, queue: &str) -> Answer 
     Ok(json_reply(StatusCode::OK, &all))
 }
 
-fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
+async fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
     let mut all = DeadTasks {
         tasks: Vec::new(),
         partitions_counted: 0,
@@ -113,8 +112,11 @@ fn dead_here(core: &Arc<Core>, queue: &QueueName, most: usize) -> DeadTasks {
         let Ok(held) = core.held(partition) else {
             continue;
         };
+        // One that cannot be read just now is not counted.
+        let Ok(dead) = held.shard.dead(queue, most - all.tasks.len()).await else {
+            continue;
+        };
         all.partitions_counted += 1;
-        let dead = held.shard.dead(queue, most - all.tasks.len());
         all.tasks
             .extend(dead.into_iter().map(|(task, one)| DeadTask {
                 task: task.to_string(),

@@ -9,19 +9,17 @@ mod query;
 pub(crate) mod remote;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ck_http::{
-    Code, HeaderMap, Incoming, Method, Problem, Reply, Request, Role, Routes, StatusCode, fence,
-    header, json_reply, problem, read_body,
+    Code, Incoming, Method, Parts, Problem, Reply, Request, Routes, StatusCode, fence, json_reply,
+    problem,
 };
 use ck_node::{BoxFuture, Handle};
-use hyper::http::request::Parts;
 use tokio::sync::SemaphorePermit;
 
 use crate::lease::{self, Ready};
 use crate::name::TaskId;
-use crate::service::{Core, Limits, TaskQueue};
+use crate::service::{Limits, TaskQueue};
 use act::Act;
 use forward::{Job, Place};
 use query::Query;
@@ -38,16 +36,12 @@ const PEER: &str = "/queue-peer/";
 const KV_PEER: &str = "/kv-peer/";
 const DIGEST: &str = "/digest/";
 
-/// Time a body may take to arrive.
-const BODY: Duration = Duration::from_secs(30);
-
 /// What a request came to: an answer, or the problem to answer with.
 type Answer = Result<Reply, Box<Problem>>;
 
 impl Routes for TaskQueue {
-    /// Open to whoever reaches the port: nodes forward and copy on these paths, and show no token.
-    fn role(&self, _: &Method, _: &str) -> Option<Role> {
-        None
+    fn is_between_nodes(&self, path: &str) -> bool {
+        [PEER, KV_PEER].iter().any(|start| path.starts_with(start))
     }
 
     fn serves(&self, path: &str) -> bool {
@@ -119,12 +113,12 @@ impl TaskQueue {
     async fn enqueue(&self, node: &Handle, head: &Parts, queue: &str, body: Incoming) -> Answer {
         let asked = ask::Enqueuing::read(node, head, queue)?;
         // Given back with the answer: payloads in flight are bounded by memory, not by connections.
-        let memory = memory(&self.core, &head.headers).await?;
-        let payload = read_body(body, PAYLOAD_BYTES_MAX, BODY).await?;
+        let all = &self.core.limits.bodies;
+        let payload = all.read(&head.headers, body, PAYLOAD_BYTES_MAX, 0).await?;
         let place = asked.place;
-        let act = Act::Enqueue(asked.with(payload));
+        let act = Act::Enqueue(asked.with(payload.bytes.clone()));
         let answer = self.job(node, head, place, act)?.answer().await;
-        drop(memory);
+        drop(payload);
         answer
     }
 
@@ -149,14 +143,14 @@ impl TaskQueue {
             method: head.method.clone(),
             target: target.map_or_else(String::new, ToString::to_string),
             fence: fence(&head.headers)?,
-            hops: forward::hops(&head.headers)?,
+            hops: ck_serve::hops(&head.headers)?,
         })
     }
 
     async fn lease(&self, head: &Parts, queue: &str) -> Answer {
         let want = ask::want(head, queue)?;
         let core = &self.core;
-        if forward::hops(&head.headers)? > 0 {
+        if ck_serve::hops(&head.headers)? > 0 {
             let _place = place(&core.limits.peer_leases, Limits::LEASES)?;
             let (found, failed) = core.lease_here(&want).await;
             return match failed.filter(|_| found.tasks.is_empty()) {
@@ -183,21 +177,4 @@ fn place(
     most: usize,
 ) -> Result<SemaphorePermit<'_>, Box<Problem>> {
     places.try_acquire().map_err(|_| problems::overloaded(most))
-}
-
-/// Memory for a payload.
-async fn memory<'a>(
-    core: &'a Core,
-    headers: &HeaderMap,
-) -> Result<SemaphorePermit<'a>, Box<Problem>> {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(PAYLOAD_BYTES_MAX)
-        .min(PAYLOAD_BYTES_MAX);
-    let units = u32::try_from(declared.div_ceil(Limits::UNIT)).unwrap_or(u32::MAX);
-    let permit = tokio::time::timeout(BODY, core.limits.bodies.acquire_many(units)).await;
-    permit
-        .map_err(|_| problems::no_memory())?
-        .map_err(|_| problems::no_memory())
 }

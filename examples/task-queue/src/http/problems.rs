@@ -35,12 +35,6 @@ pub(super) fn overloaded(most: usize) -> Box<Problem> {
     later(Box::new(Problem::new(Code::Overloaded, detail)), 500)
 }
 
-/// As much comes in as there is memory for.
-pub(super) fn no_memory() -> Box<Problem> {
-    let detail = "as many payloads are being taken as fit into memory; try again in a moment";
-    later(Box::new(Problem::new(Code::Overloaded, detail)), 200)
-}
-
 /// A method that a path does not take.
 pub(super) fn other_methods(method: &Method, allowed: &'static str) -> Reply {
     let detail = format!("{method} is not taken here; use {allowed}");

@@ -4,21 +4,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ck_http::{Bytes, Method, Request, StatusCode};
-use http_body_util::Full;
-use hyper::header::{HeaderName, HeaderValue};
+use ck_serve::{CourierError, set_hops};
 use serde::de::DeserializeOwned;
 
-use crate::courier::CourierError;
 use crate::service::{Core, Other};
-
-/// How often a request was passed on. Whoever is asked with it asks nobody else.
-pub(super) const HOPS: HeaderName = HeaderName::from_static("ck-queue-hops");
 
 /// Why another node told nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RemoteError {
     #[error("its address cannot be put into a request: {source}")]
-    Address { source: hyper::http::Error },
+    Address { source: ck_http::HttpError },
     #[error(transparent)]
     Courier(#[from] CourierError),
     #[error("it answered {status}")]
@@ -35,13 +30,12 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     target: &str,
     within: Duration,
 ) -> Result<T, RemoteError> {
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("http://{}{target}", other.address))
-        .header(HOPS, HeaderValue::from_static("1"))
-        .body(Full::new(Bytes::new()))
-        .map_err(|source| RemoteError::Address { source })?;
-    let answer = core.courier.send(request, &other.address, within).await?;
+    let request = Request::builder().method(method).uri(target);
+    let request = request.body(Bytes::new());
+    let mut request = request.map_err(|source| RemoteError::Address { source })?;
+    // Whoever is asked with it asks nobody else.
+    set_hops(request.headers_mut(), 1);
+    let answer = core.courier.send(&other.address, request, within).await?;
     if answer.status() != StatusCode::OK {
         let status = answer.status();
         return Err(RemoteError::Status { status });

@@ -1,9 +1,10 @@
 //! What a primary keeps in memory of the tasks of one partition: where each stands, and which comes
-//! next. It holds no payload, writes nothing and reads no clock, so it is tested by itself.
+//! next. Of tasks from before its grant it counts those whose turn has not come (`backlog`). It holds no payload, writes nothing and reads no clock, so it is tested by itself.
 //!
 //! A change of a task goes in three steps: it is *begun* here, which keeps everybody else off it;
 //! its record is written; then it is *put* as it was written, or *given back* when nothing was.
 
+mod backlog;
 mod phase;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,7 @@ use ck_kv::Stamp;
 use crate::name::{QueueName, Receipt};
 use crate::record::{DeadReason, Head};
 
+pub(crate) use backlog::Backlog;
 pub(crate) use phase::Phase;
 
 /// Tasks that are done, and remembered for their idempotency keys, in one partition.
@@ -93,6 +95,8 @@ pub(crate) struct Index {
     /// Leased as often as may be, and the last lease has run out.
     spent: BTreeSet<u64>,
     done: BTreeSet<u64>,
+    /// What is in the store alone.
+    backlog: Backlog,
     /// Tasks by what their producers repeat them under; absent number: on its way.
     remembered: HashMap<(QueueName, Bytes), Option<u64>>,
 }
@@ -213,14 +217,14 @@ impl Index {
 
     /// Begins to forget what was done longest ago, `most` at most, beyond those that are remembered.
     pub(crate) fn begin_forgetting(&mut self, most: usize) -> Vec<Begun> {
-        let beyond = self.done.len().saturating_sub(DONE_MAX).min(most);
+        let beyond = self.done_len().saturating_sub(DONE_MAX).min(most);
         let numbers: Vec<_> = self.done.iter().copied().take(beyond).collect();
         self.begin_all(&numbers)
     }
 
     /// Whether there is something to make dead or to forget.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.spent.is_empty() || self.done.len() > DONE_MAX
+        !self.spent.is_empty() || self.done_len() > DONE_MAX
     }
 
     /// Ends the delays and leases whose time is up. Returns the queues that have more ready tasks.
@@ -271,13 +275,15 @@ impl Index {
         self.advance(now);
         let lists = self.queues.get(queue);
         lists.is_some_and(|lists| !lists.ready.is_empty())
+            || self.backlog.share(queue).counts.ready > 0
     }
 
     /// How many tasks of a queue there are.
     pub(crate) fn counts(&mut self, queue: &QueueName, now: Instant) -> Counts {
         self.advance(now);
         let lists = self.queues.get(queue);
-        lists.map(|lists| lists.counts).unwrap_or_default()
+        let here = lists.map(|lists| lists.counts).unwrap_or_default();
+        here + self.backlog.share(queue).counts
     }
 
     /// The oldest dead tasks of a queue, `most` at most.
@@ -307,11 +313,6 @@ impl Index {
         self.advance(now);
         let entry = self.known(number)?;
         Ok((entry.queue.clone(), entry.phase))
-    }
-
-    /// Tasks that are kept, done ones included.
-    pub(crate) fn len(&self) -> usize {
-        self.tasks.len()
     }
 
     /// A task that is there for who asks from outside.

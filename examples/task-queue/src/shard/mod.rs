@@ -3,6 +3,7 @@
 //! Everything here runs while the partition's slot is held (`slots`), so nothing is written by one
 //! shard once the next has been built from the records.
 
+mod load;
 mod open;
 mod upkeep;
 mod work;
@@ -10,7 +11,7 @@ mod work;
 pub(crate) use work::Shown;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,6 +37,10 @@ pub(crate) struct Shard {
     /// What is in memory may not be what is written. It is built anew before anything else is done.
     stale: AtomicBool,
     upkeep: AtomicBool,
+    /// When delays and leases from before began anew.
+    began: Instant,
+    /// Records read so far to know where tasks stand.
+    rows_read: AtomicU64,
 }
 
 /// Numbers of tasks: never given twice, across grants and although tasks are removed.
@@ -216,6 +221,9 @@ impl Shard {
     /// Makes a new task, or finds the one that was made under the same idempotency key.
     pub(crate) async fn enqueue(&self, new: Enqueue) -> Result<Enqueued, QueueError> {
         let partition = self.partition();
+        if let Some(key) = &new.idempotency {
+            self.load_repeated(&new.queue, key).await?;
+        }
         {
             let mut index = self.index.lock();
             if let Some(key) = &new.idempotency {
@@ -278,3 +286,6 @@ pub(crate) struct Held {
     pub(crate) shard: Arc<Shard>,
     pub(crate) guard: tokio::sync::OwnedRwLockReadGuard<Option<Arc<Shard>>>,
 }
+
+#[cfg(test)]
+mod tests;

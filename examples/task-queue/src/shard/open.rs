@@ -1,76 +1,59 @@
-//! Building a shard from the records of its partition.
+//! Beginning to serve the tasks of a partition: they are counted, and read when their turn comes.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use bytes::Bytes;
-use ck_kv::{Kv, Page, Scanned};
+use ck_kv::{Kv, Page};
 use ck_node::FencingToken;
 use parking_lot::Mutex;
 
 use super::{Numbers, Shard};
 use crate::error::QueueError;
-use crate::index::Index;
-use crate::record::{
-    HEAD_BYTES_MAX, Head, NUMBERS_KEY, RecordError, of_numbers_value, of_task_key,
-};
+use crate::index::{Backlog, Index};
+use crate::marks::UNREAD;
+use crate::record::{HEAD_BYTES_MAX, Head, NUMBERS_KEY, RecordError, of_numbers_value};
 
-/// What one step of reading takes.
-const PAGE: Page = Page {
-    keys: 512,
+/// One record.
+const ONE: Page = Page {
+    keys: 1,
     head_bytes: HEAD_BYTES_MAX,
 };
 
 impl Shard {
-    /// Reads all tasks of the partition that is served at `token`. Delays and leases begin anew.
+    /// Counts the tasks of the partition that is served at `token`: a row for each order of each queue,
+    /// however many tasks there are. Delays and leases begin anew.
     pub(crate) async fn open(kv: &Kv, token: FencingToken) -> Result<Self, QueueError> {
-        let now = Instant::now();
-        let mut index = Index::default();
-        let mut below = 1;
-        let mut after: Option<Bytes> = None;
-        loop {
-            let page = kv.scan(token, after.as_deref(), PAGE).await?;
-            for one in &page {
-                take_in(&mut index, &mut below, one, now).map_err(|source| QueueError::Record {
-                    partition: token.partition,
-                    source,
-                })?;
+        let began = Instant::now();
+        let partition = token.partition;
+        let damaged = |source| QueueError::Record { partition, source };
+        let groups = kv.mark_counts(token).await?;
+        if groups.iter().any(|(group, _)| group == UNREAD) {
+            let unread = Bytes::from_static(UNREAD);
+            let page = kv.marked(token, unread, Bytes::new(), ONE).await?;
+            if let Some(one) = page.first() {
+                Head::read(&one.record.head).map_err(damaged)?;
             }
-            if page.len() < PAGE.keys {
-                break;
-            }
-            after = page.last().map(|one| one.key.clone());
-            // Reading does not wait for anything by itself; others have their turn.
-            tokio::task::yield_now().await;
         }
-        tracing::debug!(%token, tasks = index.len(), "tasks were read");
+        // Before every task's key. Their numbers are all below the one it holds.
+        let first = kv.scan(token, None, ONE).await?;
+        let below = match first.first() {
+            Some(one) if one.key == NUMBERS_KEY => of_numbers_value(&one.head).map_err(damaged)?,
+            Some(_) => return Err(damaged(RecordError::Damaged { at: 0 })),
+            None => 1,
+        };
+        let backlog = Backlog::new(&groups, below);
+        tracing::debug!(%token, tasks = backlog.len(), "tasks were counted");
+        let rows_read = (groups.len() + first.len()) as u64;
         Ok(Self {
             kv: kv.clone(),
             token,
-            index: Mutex::new(index),
+            index: Mutex::new(Index::new(backlog)),
             numbers: tokio::sync::Mutex::new(Numbers { next: below, below }),
             stale: AtomicBool::new(false),
             upkeep: AtomicBool::new(false),
+            began,
+            rows_read: AtomicU64::new(rows_read),
         })
     }
-}
-
-fn take_in(
-    index: &mut Index,
-    below: &mut u64,
-    one: &Scanned,
-    now: Instant,
-) -> Result<(), RecordError> {
-    if one.key == NUMBERS_KEY {
-        *below = (*below).max(of_numbers_value(&one.head)?);
-        return Ok(());
-    }
-    // A later version may keep what this one does not know; it is left alone.
-    let Some((queue, number)) = of_task_key(&one.key) else {
-        return Ok(());
-    };
-    let (head, _) = Head::read(&one.head)?;
-    index.put(number, &queue, one.stamp, head, now);
-    *below = (*below).max(number + 1);
-    Ok(())
 }

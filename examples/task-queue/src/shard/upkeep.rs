@@ -27,7 +27,8 @@ impl Shard {
         self.index.lock().advance(Instant::now())
     }
 
-    /// Makes dead what was leased as often as may be, and forgets the oldest of what is done.
+    /// Reads what has come due, makes dead what was leased as often as may be, and forgets the oldest of
+    /// what is done.
     /// One call at a time; another returns at once.
     ///
     /// # Errors
@@ -42,6 +43,8 @@ impl Shard {
 
     async fn batches(&self) -> Result<(), QueueError> {
         loop {
+            self.load_due().await?;
+            self.load_done(BATCH).await?;
             let (spent, old) = {
                 let mut index = self.index.lock();
                 (index.begin_spent(BATCH), index.begin_forgetting(BATCH))
@@ -68,6 +71,6 @@ impl Shard {
 
     /// Whether [`Shard::keep_up`] has something to do.
     pub(crate) fn is_behind(&self) -> bool {
-        self.index.lock().is_behind()
+        self.is_due() || self.index.lock().is_behind()
     }
 }

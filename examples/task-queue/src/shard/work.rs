@@ -32,6 +32,9 @@ impl Shard {
         bytes: usize,
         visibility: Duration,
     ) -> (Vec<Leased>, Option<QueueError>) {
+        if let Err(error) = self.load_ready(queue, most).await {
+            return (Vec::new(), Some(error));
+        }
         let begun = self.index.lock().begin_lease(queue, most, Instant::now());
         let mut failed = None;
         let mut leasing = Vec::new();
@@ -128,6 +131,7 @@ impl Shard {
         receipt: Receipt,
         what: Settle,
     ) -> Result<(), QueueError> {
+        self.load(number).await?;
         let begun = self.index.lock().begin_of(number, receipt);
         let begun = begun.map_err(|why| self.refused(number, why))?;
         let kept = match what {
@@ -150,6 +154,7 @@ impl Shard {
 
     /// What an operator says of a dead task.
     pub(crate) async fn revive(&self, number: u64, what: Revive) -> Result<(), QueueError> {
+        self.load(number).await?;
         let begun = self.index.lock().begin_dead(number);
         let begun = begun.map_err(|why| self.refused(number, why))?;
         match what {
@@ -182,6 +187,7 @@ impl Shard {
 
     /// A task as it stands.
     pub(crate) async fn look(&self, number: u64) -> Result<Shown, QueueError> {
+        self.load(number).await?;
         let known = self.index.lock().look(number, Instant::now());
         let (queue, phase) = known.map_err(|why| self.refused(number, why))?;
         let (_, value) = self.value(&queue, number).await?;
@@ -209,10 +215,14 @@ impl Shard {
         self.index.lock().counts(queue, Instant::now())
     }
 
-    pub(crate) fn dead(&self, queue: &QueueName, most: usize) -> Vec<(TaskId, Dead)> {
+    pub(crate) async fn dead(
+        &self,
+        queue: &QueueName,
+        most: usize,
+    ) -> Result<Vec<(TaskId, Dead)>, QueueError> {
+        self.load_dead(queue, most).await?;
         let dead = self.index.lock().dead(queue, most);
-        dead.into_iter()
-            .map(|one| (self.task(one.number), one))
-            .collect()
+        let dead = dead.into_iter().map(|one| (self.task(one.number), one));
+        Ok(dead.collect())
     }
 }

@@ -63,7 +63,7 @@ fn headers(client: &mut Client) {
     for (name, value) in [
         ("Idempotency-Key", "k".repeat(129)),
         ("CK-Fence", "1.2".to_owned()),
-        ("CK-Queue-Hops", "x".to_owned()),
+        ("CK-Hops", "x".to_owned()),
         ("CK-Queue-Partition", "-1".to_owned()),
     ] {
         let reply = client.once("POST", "/queues/q?key=k", &[(name, &value)], b"x");

@@ -10,5 +10,6 @@ mod life;
 mod moving;
 #[cfg(unix)]
 mod readme;
+mod secured;
 mod support;
 mod waiting;

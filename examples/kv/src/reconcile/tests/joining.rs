@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ck_http::Request;
 use ck_node::{
     BoxFuture, Copying, FencingToken, Handler, HandlerContext, HandlerError, MemberNumber,
     PartitionId, Stage, TransferId,
 };
-use http_body_util::Full;
-use hyper::Request;
 use tokio::sync::Semaphore;
 
 use super::{BOUND, Member, P, cluster, put, start_with, until};
 use crate::error::KvError;
 use crate::ops::Consistency;
 use crate::part::Attachment;
-use crate::peer::Courier;
 
 /// The store's handler, except that a copy that has caught up does not say so until it may.
 struct Withheld {
@@ -81,11 +79,10 @@ async fn drain(asked: &Member, node: &Member) {
         .unwrap()
         .http_address;
     let path = format!("/v1/nodes/{}/drain", node.node.node_id());
-    let request = Request::post(Courier::uri(address, &path).unwrap());
-    let request = request.body(Full::default()).unwrap();
-    let sent = asked.kv.core.courier.exchange(request, address, BOUND);
-    let (status, body) = sent.await.unwrap();
-    assert!(status.is_success(), "{status}: {body:?}");
+    let request = Request::post(path).body(Default::default()).unwrap();
+    let sent = asked.kv.core.config.courier.send(address, request, BOUND);
+    let answer = sent.await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,11 +9,11 @@ async fn a_node_that_lost_its_store_does_not_start_with_an_empty_one() {
     std::fs::write(directory.path().join(NODE_FILE), b"").unwrap();
     drop(open(directory.path()));
     std::fs::remove_file(directory.path().join(FILE)).unwrap();
-    let refused = Store::open(directory.path(), 0, Arc::new(|_: &str| {})).unwrap_err();
+    let refused = Store::open(directory.path(), 0, None, Arc::new(|_: &str| {})).unwrap_err();
     assert!(matches!(refused, StoreError::Missing { .. }), "{refused}");
     // Nor with one that was cut to nothing.
     std::fs::write(directory.path().join(FILE), b"").unwrap();
-    let refused = Store::open(directory.path(), 0, Arc::new(|_: &str| {})).unwrap_err();
+    let refused = Store::open(directory.path(), 0, None, Arc::new(|_: &str| {})).unwrap_err();
     assert!(matches!(refused, StoreError::Missing { .. }), "{refused}");
 }
 
@@ -46,7 +46,7 @@ async fn room_that_was_made_is_noticed_without_a_write() {
 #[tokio::test]
 async fn a_disk_that_is_nearly_full_takes_no_records_and_still_fences() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), u64::MAX, Arc::new(|_: &str| {})).unwrap();
+    let store = Store::open(directory.path(), u64::MAX, None, Arc::new(|_: &str| {})).unwrap();
     let refused = receive(&store, 1, Stamp::ZERO, vec![put(1, 1, "a", "1")]).await;
     assert_eq!(refused, Err(Refused::Full));
     assert_eq!(fence(&store, 2).await, Ok(Stamp::ZERO));

@@ -1,4 +1,5 @@
 mod disk;
+mod marks;
 mod torn;
 
 use std::path::Path;
@@ -45,7 +46,7 @@ fn delete(epoch: u64, seq: u64, key: &str) -> Arc<Record> {
 }
 
 fn open(directory: &Path) -> Store {
-    Store::open(directory, 0, Arc::new(|what: &str| panic!("{what}"))).unwrap()
+    Store::open(directory, 0, None, Arc::new(|what: &str| panic!("{what}"))).unwrap()
 }
 
 async fn receive(

@@ -70,7 +70,7 @@ fn opened(file: &[u8]) -> Option<u64> {
     std::fs::write(&path, file).unwrap();
     // With data beside it: nothing is laid out anew.
     std::fs::write(directory.path().join(NODE_FILE), b"").unwrap();
-    let opening = || Store::open(directory.path(), 0, Arc::new(|_: &str| {})).ok();
+    let opening = || Store::open(directory.path(), 0, None, Arc::new(|_: &str| {})).ok();
     // One that panics ends the process as well.
     let opening = std::panic::catch_unwind(std::panic::AssertUnwindSafe(opening));
     let store = opening.ok().flatten()?;

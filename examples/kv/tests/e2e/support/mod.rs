@@ -12,6 +12,8 @@ pub(crate) mod net;
 mod node;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
 pub(crate) mod ports;
+#[path = "../../../../../crates/ck-cli/tests/e2e/support/secured.rs"]
+pub(crate) mod secured;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ pub(crate) struct Node {
     pub(crate) id: String,
     pub(crate) http: SocketAddr,
     pub(crate) data: PathBuf,
-    pub(super) flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     /// The network namespace it runs in, when it is another one.
     pub(super) inside: Option<String>,

@@ -32,6 +32,8 @@ pub(crate) struct Node {
     data: PathBuf,
     flags: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    /// The token that is shown to it.
+    token: Option<&'static str>,
     child: Option<Child>,
 }
 
@@ -82,7 +84,21 @@ impl Node {
     }
 
     pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Option<Reply> {
-        let headers = [("Content-Type", "application/json")];
+        self.try_send_as(self.token, method, path, body)
+    }
+
+    /// The same with another token, or none.
+    pub(crate) fn try_send_as(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Option<Reply> {
+        let shown = token.map(|token| format!("Bearer {token}"));
+        let shown = shown.iter().map(|shown| ("Authorization", &**shown));
+        let kind = ("Content-Type", "application/json");
+        let headers: Vec<_> = shown.chain([kind]).collect();
         let body = body.as_bytes();
         request(
             self.http,
@@ -187,6 +203,9 @@ pub(crate) const STAGES: [&str; 6] = [
     "prepare", "catch-up", "release", "commit", "activate", "clean-up",
 ];
 
+/// The admin's token where there are any.
+pub(crate) const ADMIN: &str = "4dm1n";
+
 /// One cluster at a time: a small machine has one disk, and each write waits for it.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -219,6 +238,18 @@ impl Cluster {
         profile: &str,
         patience: &str,
     ) -> Self {
+        Self::guarded(count, started, partitions, [profile, patience], "")
+    }
+
+    /// The same with a file of tokens, of which the admin's is [`ADMIN`]; none when it is empty.
+    #[track_caller]
+    pub(crate) fn guarded(
+        count: u16,
+        started: u16,
+        partitions: u32,
+        [profile, patience]: [&str; 2],
+        tokens: &str,
+    ) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let base = ports::block(count);
@@ -237,14 +268,22 @@ impl Cluster {
             "--patience",
             patience,
         ];
+        let mut flags = flags.map(str::to_owned).to_vec();
+        if !tokens.is_empty() {
+            let file = directory.path().join("tokens");
+            std::fs::write(&file, tokens).unwrap();
+            flags.extend(["--token-file".to_owned(), file.display().to_string()]);
+        }
+        let token = (!tokens.is_empty()).then_some(ADMIN);
         let nodes = (0..count).map(|at| {
             let id = format!("node-{}", at + 1);
             Node {
                 data: directory.path().join(&id),
                 id,
                 http: SocketAddr::from(([127, 0, 0, 1], base + at)),
-                flags: flags.map(str::to_owned).to_vec(),
+                flags: flags.clone(),
                 environment: Vec::new(),
+                token,
                 child: None,
             }
         });

@@ -7,6 +7,8 @@ mod node;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/ports.rs"]
 mod ports;
 mod queue;
+#[path = "../../../../../crates/ck-cli/tests/e2e/support/secured.rs"]
+pub(crate) mod secured;
 #[path = "../../../../../crates/ck-cli/tests/e2e/support/wait.rs"]
 mod wait;
 
@@ -56,7 +58,7 @@ impl Drop for Place {
 /// Nodes with neighbouring ports and data in one temporary directory.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
-    _directory: TempDir,
+    directory: TempDir,
     _place: Place,
 }
 
@@ -70,6 +72,25 @@ impl Cluster {
     /// The same with leases of that profile.
     #[track_caller]
     pub(crate) fn ready_with(count: u16, profile: &str) -> Self {
+        let mut cluster = Self::of(count, profile);
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster.wait_until_serving();
+        cluster
+    }
+
+    /// Nodes with certificates and tokens, started.
+    pub(crate) fn secured(count: u16) -> (Self, secured::Secured) {
+        let mut cluster = Self::of(count, "lan");
+        let secured = secured::Secured::new(cluster.directory.path());
+        for node in &mut cluster.nodes {
+            node.flags.extend(secured.flags(&node.id));
+            node.start();
+        }
+        (cluster, secured)
+    }
+
+    /// Nodes that are not started.
+    fn of(count: u16, profile: &str) -> Self {
         let place = Place::take();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let base = ports::block(count);
@@ -82,14 +103,11 @@ impl Cluster {
             let flags = flags.map(str::to_owned).into_iter().chain([join.join(",")]);
             Node::new(&format!("node-{}", at + 1), http, directory.path(), flags)
         });
-        let mut cluster = Self {
+        Self {
             nodes: nodes.collect(),
-            _directory: directory,
+            directory,
             _place: place,
-        };
-        cluster.nodes.iter_mut().for_each(Node::start);
-        cluster.wait_until_serving();
-        cluster
+        }
     }
 
     /// Asks all nodes in turn.

@@ -12,7 +12,7 @@ pub(crate) struct Node {
     pub(crate) id: String,
     pub(crate) http: SocketAddr,
     data: PathBuf,
-    flags: Vec<String>,
+    pub(super) flags: Vec<String>,
     child: Option<Child>,
 }
 
