@@ -10,6 +10,7 @@ use hyper::header::Entry;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::answered::Way;
 use crate::backend::Backend;
@@ -24,7 +25,8 @@ use crate::redirect;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
-use crate::table::{Feed, Recorder};
+use crate::spans;
+use crate::table::{Feed, Lag, Recorder};
 use crate::ui;
 use crate::view::View;
 
@@ -84,6 +86,7 @@ impl Surface {
             encrypted,
             limits,
             orders,
+            trace_parent,
         } = config;
         if let Some(orders) = &orders {
             orders.attach(&backend);
@@ -94,6 +97,7 @@ impl Surface {
             encrypted,
             limits: limits.build()?,
             orders: None,
+            trace_parent,
         };
         Ok(Self {
             core: Arc::new(Core {
@@ -134,6 +138,7 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let (core, began) = (&self.core, Instant::now());
+        let span = spans::begin(&request, core.config.trace_parent);
         let mut way = Way::None;
         let mut reply = self
             .answer(request, &mut way)
@@ -141,6 +146,7 @@ impl Surface {
             .unwrap_or_else(|refused| refused.reply());
         guard::shield(reply.headers_mut());
         core.counters.answered(way, reply.status(), began.elapsed());
+        spans::end(&span, way, reply.status());
         reply
     }
 
@@ -156,8 +162,10 @@ impl Surface {
             return self.handle(request).await;
         };
         let (core, began) = (&self.core, Instant::now());
+        let span = spans::begin(&request, core.config.trace_parent);
         let mut reply = self
             .offer(routes, request)
+            .instrument(span.clone())
             .await
             .unwrap_or_else(|refused| refused.reply());
         if let Entry::Vacant(version) = reply.headers_mut().entry(CK_VERSION_NAME) {
@@ -166,6 +174,7 @@ impl Surface {
         let took = began.elapsed();
         core.counters
             .answered(Way::Application, reply.status(), took);
+        spans::end(&span, Way::Application, reply.status());
         reply
     }
 
@@ -188,7 +197,7 @@ impl Surface {
         let acts = if is_look { Role::Read } else { Role::Operate };
         guard::origin(&head, acts)?;
         if let Some(role) = routes.role(&head.method, head.uri.path())
-            && let Err(denied) = core.config.tokens.admit(&head, role)
+            && let Err(denied) = core.config.tokens.admit(&head.headers, role)
         {
             return Ok(denied.reply());
         }
@@ -231,7 +240,7 @@ impl Surface {
         *way = Way::Route(route);
         guard::origin(&head, route.role)?;
         if !route.is_open()
-            && let Err(denied) = core.config.tokens.admit(&head, route.role)
+            && let Err(denied) = core.config.tokens.admit(&head.headers, route.role)
         {
             return Ok(denied.reply());
         }
@@ -312,6 +321,12 @@ impl Core {
             Recorder::start(&self.backend, events, bytes)
         };
         &self.recorder.get_or_init(start).feed
+    }
+
+    /// How far watchers are behind.
+    pub(crate) fn watch_lag(&self) -> Lag {
+        let recorder = self.recorder.get();
+        recorder.map(|one| one.feed.lag()).unwrap_or_default()
     }
 
     /// Failovers since the first call. Needs a runtime.

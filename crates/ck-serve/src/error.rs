@@ -218,6 +218,20 @@ pub enum SettingsError {
         /// The text as given.
         text: String,
     },
+    /// A limit of the HTTP surface that makes no sense.
+    #[error("{}", by_flag(.0))]
+    Limits(LimitsError),
+    /// As many watchers as connections.
+    #[error(
+        "--http-watchers-max {watchers} leaves nothing of --http-connections-max {connections} to \
+         others; lower the one or raise the other"
+    )]
+    Watchers {
+        /// Watchers at a time.
+        watchers: usize,
+        /// Connections at a time.
+        connections: usize,
+    },
     /// `CK_LOG` is no filter.
     #[error("CK_LOG {value:?} is no log filter: {source}")]
     LogFilter {
@@ -232,4 +246,11 @@ pub enum SettingsError {
          it out"
     )]
     Outside,
+}
+
+/// A message of the limits, which begins with the name of a field, by the name of its flag.
+fn by_flag(error: &LimitsError) -> String {
+    let text = error.to_string();
+    let (field, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    format!("--http-{} {rest}", field.replace('_', "-"))
 }

@@ -34,7 +34,10 @@ pub(crate) fn to_stderr(format: LogFormat) -> Result<(), SettingsError> {
     })?;
     let stderr = std::io::stderr();
     let colours = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A terminal that is gone takes no lines, which is no reason to end: a complaint would go there, too.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(colours).with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -214,6 +214,7 @@ fn surface_config(settings: &Settings, security: &Security, inside: bool) -> Sur
         tokens: security.tokens.accepted.clone(),
         hosts,
         encrypted: security.server.is_some(),
+        limits: settings.limits.clone(),
         orders: (!inside).then_some(orders),
         ..SurfaceConfig::default()
     }
