@@ -32,14 +32,18 @@ pub(crate) fn begin<B>(request: &Request<B>, parent: Option<TraceParent>) -> Spa
     span
 }
 
-/// What came of it.
-pub(crate) fn end(span: &Span, way: Way, status: StatusCode) {
+/// Who answers it. Told before anything happens within the span: a name is fixed from then on.
+pub(crate) fn name(span: &Span, way: Way) {
     if span.is_disabled() {
         return;
     }
     let [method, route] = way.name();
     span.record("otel.name", format!("{method} {route}"));
     span.record("http.route", route);
+}
+
+/// What came of it.
+pub(crate) fn end(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");

@@ -146,7 +146,8 @@ impl Surface {
             .unwrap_or_else(|refused| refused.reply());
         guard::shield(reply.headers_mut());
         core.counters.answered(way, reply.status(), began.elapsed());
-        spans::end(&span, way, reply.status());
+        spans::name(&span, way);
+        spans::end(&span, reply.status());
         reply
     }
 
@@ -163,6 +164,7 @@ impl Surface {
         };
         let (core, began) = (&self.core, Instant::now());
         let span = spans::begin(&request, core.config.trace_parent);
+        spans::name(&span, Way::Application);
         let mut reply = self
             .offer(routes, request)
             .instrument(span.clone())
@@ -174,7 +176,7 @@ impl Surface {
         let took = began.elapsed();
         core.counters
             .answered(Way::Application, reply.status(), took);
-        spans::end(&span, Way::Application, reply.status());
+        spans::end(&span, reply.status());
         reply
     }
 

@@ -37,6 +37,12 @@ pub enum ServeError {
     /// Limits that do not fit together.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// The environment asks for a way to send spans that is not built in.
+    #[cfg(feature = "otlp")]
+    #[error(
+        "--otlp-endpoint: {0}; leave the variables OTEL_EXPORTER_OTLP_… out, or use protobuf over HTTP"
+    )]
+    Spans(#[source] opentelemetry_otlp::ExporterBuildError),
     /// The node did not start.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -152,6 +152,11 @@ pub struct ServeArgs {
     pub(crate) insecure: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    /// Address of a collector that takes spans over OTLP, as http://127.0.0.1:4318: of requests, of moves to
+    /// this node, and of calls of its application. Default: no spans.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<crate::otlp::Endpoint>,
     /// What a line of the log on standard error is. Default: text.
     #[arg(long, env = "CK_LOG_FORMAT", value_name = "text|json")]
     pub(crate) log_format: Option<LogFormat>,

@@ -53,6 +53,8 @@ mod ending;
 mod error;
 mod flags;
 mod log;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod renewal;
 mod resolver;
 mod security;

@@ -66,6 +66,8 @@ struct FileSettings {
     auto_rebalance: Option<bool>,
     application: Option<Durability>,
     http_limits: LimitArgs,
+    #[cfg(feature = "otlp")]
+    otlp_endpoint: Option<crate::otlp::Endpoint>,
     log_format: Option<LogFormat>,
     insecure: bool,
 }
@@ -102,6 +104,9 @@ pub(crate) struct Settings {
     pub(crate) application: Option<Durability>,
     /// What callers of the HTTP surface may use up.
     pub(crate) limits: Limits,
+    /// Where spans are sent.
+    #[cfg(feature = "otlp")]
+    pub(crate) otlp_endpoint: Option<crate::otlp::Endpoint>,
     pub(crate) log_format: LogFormat,
 }
 
@@ -174,6 +179,8 @@ impl Settings {
             labels: pairs("--label", flags.label, file.labels)?,
             application: flags.application.or(file.application),
             limits: limits::put_together(&flags.limits, &file.http_limits)?,
+            #[cfg(feature = "otlp")]
+            otlp_endpoint: flags.otlp_endpoint.or(file.otlp_endpoint),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         })
     }

@@ -13,8 +13,11 @@ use tokio::sync::watch;
 use super::event;
 use lag::Standings;
 pub(crate) use lag::{Lag, Standing};
+pub(crate) use past::Past;
+use past::advance;
 
 mod lag;
+mod past;
 
 /// Events given out at a time, so that one reader does not hold the list for long.
 const TAKEN_MAX: usize = 32;
@@ -119,33 +122,6 @@ pub(crate) enum Refusal {
     Compacted { oldest: Place },
     /// It has not come here yet; the newest that has.
     Ahead { newest: Place },
-}
-
-/// A table of the past, as what it is made from.
-pub(crate) struct Past {
-    from: Arc<TableAnswer>,
-    changes: Vec<Arc<TableDelta>>,
-    version: u64,
-}
-
-impl Past {
-    /// Makes it: takes as long as there are changes.
-    pub(crate) fn table(self) -> TableAnswer {
-        let mut table = Arc::unwrap_or_clone(self.from);
-        for change in &self.changes {
-            advance(&mut table, change);
-        }
-        table.version = self.version;
-        table
-    }
-}
-
-fn advance(table: &mut TableAnswer, delta: &TableDelta) {
-    let applied = table.apply(delta);
-    debug_assert!(
-        applied.is_ok(),
-        "each change begins where the one before ended"
-    );
 }
 
 struct Kept {
