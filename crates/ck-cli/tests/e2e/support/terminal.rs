@@ -1,0 +1,104 @@
+//! A terminal, and `ck` on it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+
+use super::{BOUND, ck, wait_for};
+
+/// A terminal, and a program on it.
+pub(crate) struct Terminal {
+    child: Child,
+    keys: File,
+    /// What the program has: kept open, so that its mode can be asked for.
+    end: OwnedFd,
+    shown: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    /// Starts `ck` with arguments.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let size = Winsize {
+            ws_row: 30,
+            ws_col: 110,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = openpty(&size, None).expect("a terminal");
+        let end = || Stdio::from(pty.slave.try_clone().expect("it is open"));
+        let child = ck()
+            .args(args)
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn();
+        let shown = Arc::new(Mutex::new(String::new()));
+        let mut screen = File::from(pty.master.try_clone().expect("it is open"));
+        let drawn = Arc::clone(&shown);
+        // Ends with the last holder of the other end.
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = screen.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                drawn.lock().expect("no reader panicked").push_str(&text);
+            }
+        });
+        Self {
+            child: child.expect("ck starts"),
+            keys: File::from(pty.master),
+            end: pty.slave,
+            shown,
+        }
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What was shown so far, control sequences and what was typed included.
+    pub(crate) fn shown(&self) -> String {
+        self.shown.lock().expect("no reader panicked").clone()
+    }
+
+    /// Presses keys.
+    pub(crate) fn types(&self, keys: &str) {
+        (&self.keys)
+            .write_all(keys.as_bytes())
+            .expect("it takes keys");
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_text(&self, text: &str) {
+        wait_for(text, BOUND, || self.shown().contains(text).then_some(()));
+    }
+
+    /// Waits for the end of the program; its exit code.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) -> Option<i32> {
+        let status = wait_for("it ends", BOUND, || {
+            self.child.try_wait().expect("it can be asked")
+        });
+        status.code()
+    }
+
+    /// Whether keys are taken one by one, without an echo.
+    pub(crate) fn is_raw(&self) -> bool {
+        let mode = tcgetattr(self.end.as_fd()).expect("it is a terminal");
+        !mode
+            .local_flags
+            .intersects(LocalFlags::ICANON | LocalFlags::ECHO)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
