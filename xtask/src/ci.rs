@@ -82,10 +82,16 @@ const STEPS: &[Step] = &[
 ];
 
 /// Checks that are asked for by name, since they take minutes.
-const ON_REQUEST: &[Step] = &[Step {
-    name: "torture",
-    run: torture,
-}];
+const ON_REQUEST: &[Step] = &[
+    Step {
+        name: "torture",
+        run: torture,
+    },
+    Step {
+        name: "otlp",
+        run: otlp,
+    },
+];
 
 /// Runs all steps, or those whose name holds the first argument, then the ones on request too.
 ///
@@ -266,6 +272,32 @@ fn torture(repo: &Repo) -> Result<()> {
         run(kind, &["--expect", kind])?;
     }
     Ok(())
+}
+
+/// What is not built by default: spans to a collector, `ck` with them included.
+fn otlp(repo: &Repo) -> Result<()> {
+    let packages = [
+        "--locked",
+        "--quiet",
+        "-p",
+        "ck-serve",
+        "-p",
+        "ck-cli",
+        "--features",
+        "otlp",
+    ];
+    let lint = ["--all-targets", "--", "-D", "warnings"];
+    cargo(repo, &[&["clippy"], &packages[..], &lint].concat())?;
+    let test = [
+        "test",
+        "--locked",
+        "--quiet",
+        "-p",
+        "ck-serve",
+        "--features",
+        "otlp",
+    ];
+    cargo(repo, &[&test[..], &["--lib", "--test", "otlp"]].concat())
 }
 
 /// The advisory database is left out: it needs a network, and a check has to repeat itself.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use ck_api::{Code, Role, Tokens};
+use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use hyper::http::request::Parts;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
@@ -51,15 +51,15 @@ impl AcceptedTokens {
 
     /// As [`admit`](Self::admit), for an answer that has no end: what is given changes when the tokens
     /// are no longer those that let the caller in.
-    pub(crate) fn admit_for_long(&self, head: &Parts, role: Role) -> Result<Replaced, Denied> {
+    pub(crate) fn admit_for_long(&self, shown: &HeaderMap, role: Role) -> Result<Replaced, Denied> {
         // Before they are looked at, so that nothing falls in between.
         let replaced = Replaced(self.0.replaced.subscribe());
-        self.admit(head, role)?;
+        self.admit(shown, role)?;
         Ok(replaced)
     }
 
     /// Refuses a caller that may not do what `role` does.
-    pub(crate) fn admit(&self, head: &Parts, role: Role) -> Result<(), Denied> {
+    pub(crate) fn admit(&self, shown: &HeaderMap, role: Role) -> Result<(), Denied> {
         let tokens = self.0.tokens.load();
         let Some(tokens) = tokens.as_ref() else {
             return Ok(());
@@ -67,7 +67,7 @@ impl AcceptedTokens {
         if role == Role::Read && !tokens.guards_reading() {
             return Ok(());
         }
-        let mut given = head.headers.get_all(AUTHORIZATION).iter();
+        let mut given = shown.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (given.next(), given.next()) else {
             return Err(Denied::NoToken { role });
         };
@@ -178,12 +178,12 @@ mod tests {
 
     use super::*;
 
-    fn head(shown: &[&str]) -> Parts {
+    fn head(shown: &[&str]) -> HeaderMap {
         let mut request = Request::get("/v1/nodes");
         for value in shown {
             request = request.header(AUTHORIZATION, *value);
         }
-        request.body(()).unwrap().into_parts().0
+        request.body(()).unwrap().into_parts().0.headers
     }
 
     fn of(file: &str) -> AcceptedTokens {

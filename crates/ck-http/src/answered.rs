@@ -61,17 +61,25 @@ impl Answered {
     }
 
     /// Method and path of each way that was taken, with its figures.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = ([&str; 2], &Figures)> {
-        let routes = ROUTES
-            .iter()
-            .map(|route| [route.method.as_str(), route.path]);
-        let others = [["-", "none"], ["-", "ui"], ["-", "application"]];
-        let names = others.into_iter().chain(routes);
+    pub(crate) fn ways(&self) -> impl Iterator<Item = ([&'static str; 2], &Figures)> {
+        let others = [Way::None, Way::Ui, Way::Application];
+        let ways = others.into_iter().chain(ROUTES.iter().map(Way::Route));
+        let names = ways.map(Way::name);
         names.zip(&self.0).filter(|(_, one)| one.count() > 0)
     }
 }
 
 impl Way {
+    /// Method and path, as figures and spans name it.
+    pub(crate) fn name(self) -> [&'static str; 2] {
+        match self {
+            Self::None => ["-", "none"],
+            Self::Ui => ["-", "ui"],
+            Self::Application => ["-", "application"],
+            Self::Route(route) => [route.method.as_str(), route.path],
+        }
+    }
+
     /// Its place among the figures.
     fn number(self) -> usize {
         match self {

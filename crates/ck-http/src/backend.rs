@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use ck_api::HandlerCall;
 use ck_control::State;
-use ck_node::{Next, NodeStatus, Operation, OperationError, Outcome, Owned, Published};
+use ck_node::{
+    FailoverFigures, Next, NodeStatus, Operation, OperationError, Outcome, Owned, Published,
+};
 
 /// A boxed future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -36,6 +38,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What is left of this node's lease at this instant; zero without one.
     fn lease_remaining(&self) -> Duration;
+
+    /// How long failovers took, as far as the node knows.
+    fn failover_figures(&self) -> FailoverFigures;
 
     /// What this node may act on as primary at this instant, its lease looked at while answering.
     /// The first answer of a start is written down before it is given.

@@ -34,7 +34,7 @@ pub(crate) fn admit_node(
     tokens: &AcceptedTokens,
 ) -> Result<(), Box<Reply>> {
     if head.extensions.get::<Caller>().is_none() {
-        let admitted = tokens.admit(head, Role::Admin);
+        let admitted = tokens.admit(&head.headers, Role::Admin);
         return admitted.map_err(|denied| Box::new(denied.reply()));
     }
     if is_member(head, state) {

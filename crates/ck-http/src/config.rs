@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::access::AcceptedTokens;
 use crate::orders::Orders;
+use crate::spans::TraceParent;
+
+/// Longest time of any limit.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a surface protects itself and whom it answers.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +28,9 @@ pub struct SurfaceConfig {
     /// What the node's application is asked to do: the one that was given to the node as its
     /// handler. Default none: the application, if there is one, is a handler within the process.
     pub orders: Option<Orders>,
+    /// How the span of a request is tied to its caller's trace, where spans are collected
+    /// ([`REQUEST_SPANS`](crate::REQUEST_SPANS)). Default none: each begins a trace.
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// The names of a server that listens on loopback, with `advertised` ones beside them.
@@ -77,6 +84,10 @@ pub struct Limits {
     /// Time a caller may let an answer wait without taking a byte of it. Default 30 s. Then the
     /// connection is closed.
     pub write_timeout: Duration,
+    /// Bytes a second that a caller must take of answers that wait for it, on average over
+    /// `write_timeout`. Default 4 KiB; 0 for no such limit. Then the connection is closed: an answer is
+    /// kept in memory for as long as somebody takes it.
+    pub write_bytes_per_second_min: usize,
     /// Callers that watch the table, or wait for a version of it, at a time. Default 768: fewer than
     /// `connections_max`, so that others are answered beside them. One more is answered 503.
     pub watchers_max: usize,
@@ -107,6 +118,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            write_bytes_per_second_min: 4 << 10,
             watchers_max: 768,
             wait_max: Duration::from_secs(60),
             changes_max: 1024,
@@ -137,6 +149,16 @@ pub enum LimitsError {
     Zero {
         /// The field.
         field: &'static str,
+    },
+    /// A time that limits nothing.
+    #[error("{field} {got:?} is too long; use at most {max:?}")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// The value given.
+        got: Duration,
+        /// Most allowed.
+        max: Duration,
     },
     /// Two fields that contradict each other.
     #[error("{field} {got} does not fit {other} {value}; {remedy}")]
@@ -169,6 +191,12 @@ impl Limits {
             ("key_bytes_max", self.key_bytes_max, 1, 1 << 20),
             ("body_bytes_max", self.body_bytes_max, 1, most),
             ("json_bytes_max", self.json_bytes_max, 1, most),
+            (
+                "write_bytes_per_second_min",
+                self.write_bytes_per_second_min,
+                0,
+                1 << 30,
+            ),
             ("watchers_max", self.watchers_max, 0, 1 << 20),
             ("changes_max", self.changes_max, 1, 1 << 20),
             ("changes_bytes_max", self.changes_bytes_max, 1, most),
@@ -193,6 +221,10 @@ impl Limits {
         ] {
             if time.is_zero() {
                 return Err(LimitsError::Zero { field });
+            }
+            if time > TIME_MAX {
+                let (got, max) = (time, TIME_MAX);
+                return Err(LimitsError::TooLong { field, got, max });
             }
         }
         if self.key_bytes_max > self.header_bytes_max / 3 {
@@ -255,6 +287,12 @@ mod tests {
                 field: "idle_timeout"
             })
         );
+        let limits = Limits {
+            body_timeout: Duration::from_secs(100_000),
+            ..Limits::default()
+        };
+        let text = limits.build().unwrap_err().to_string();
+        assert_eq!(text, "body_timeout 100000s is too long; use at most 86400s");
         let limits = Limits {
             connections_max: 0,
             ..Limits::default()

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,41 +47,61 @@ enum Phase {
     Blocked,
 }
 
-/// The present phase and how many there were, in one word.
+/// What a connection has done. One task owns the connection, so nobody else writes in between.
 #[derive(Debug)]
-struct Activity(AtomicU64);
+struct Activity {
+    /// The present phase and how many there were, in one word.
+    word: AtomicU64,
+    /// Bytes of answers that the caller has taken.
+    taken: AtomicU64,
+    /// Whether an answer had to wait since this was looked at last.
+    waited: AtomicBool,
+}
 
 impl Activity {
     /// A new connection owes a head.
     fn new() -> Self {
-        Self(AtomicU64::new(Phase::Head as u64))
+        Self {
+            word: AtomicU64::new(Phase::Head as u64),
+            taken: AtomicU64::new(0),
+            waited: AtomicBool::new(false),
+        }
     }
 
     fn enter(&self, phase: Phase) {
-        // One task owns the connection, so nobody else writes in between.
-        let number = self.0.load(Ordering::Relaxed) >> 2;
-        self.0
-            .store((number + 1) << 2 | phase as u64, Ordering::Relaxed);
+        let number = self.word() >> 2;
+        let word = (number + 1) << 2 | phase as u64;
+        self.word.store(word, Ordering::Relaxed);
     }
 
     /// Changes from one phase to another; from any other phase does nothing.
     fn change(&self, from: Phase, to: Phase) {
-        if self.0.load(Ordering::Relaxed) & 3 == from as u64 {
+        if self.is_in(from) {
             self.enter(to);
         }
     }
 
+    fn is_in(&self, phase: Phase) -> bool {
+        self.word() & 3 == phase as u64
+    }
+
     fn word(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.word.load(Ordering::Relaxed)
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
-/// How long the present phase has lasted, in looks.
+/// How long the present phase has lasted, and answers have been waiting, in looks.
 #[derive(Debug)]
 struct Age {
     seen: u64,
     looks: u32,
     tick: Duration,
+    /// Since when answers had to wait between any two looks: looks, and bytes taken by then.
+    slow: Option<(u32, u64)>,
 }
 
 impl Age {
@@ -94,11 +114,39 @@ impl Age {
             seen: u64::MAX,
             looks: 0,
             tick: (least / 4).clamp(TICK_MIN, TICK_MAX),
+            slow: None,
         }
     }
 
-    /// Looks once more; true when the phase has lasted too long.
+    /// Looks once more; true when the caller is too slow.
     fn look(&mut self, activity: &Activity, limits: &Limits) -> bool {
+        self.crawls(activity, limits) || self.lasts(activity, limits)
+    }
+
+    /// Whether answers have been waiting for `write_timeout`, and too little was taken of them.
+    fn crawls(&mut self, activity: &Activity, limits: &Limits) -> bool {
+        let waited = activity.waited.swap(false, Ordering::Relaxed);
+        if !waited && !activity.is_in(Phase::Blocked) {
+            self.slow = None;
+            return false;
+        }
+        let now = activity.taken();
+        let Some((looks, before)) = &mut self.slow else {
+            self.slow = Some((0, now));
+            return false;
+        };
+        *looks += 1;
+        let time = self.tick * *looks;
+        if time < limits.write_timeout {
+            return false;
+        }
+        let taken = u128::from(now - *before) * 1000;
+        self.slow = Some((0, now));
+        taken < limits.write_bytes_per_second_min as u128 * time.as_millis()
+    }
+
+    /// Whether the phase has lasted too long.
+    fn lasts(&mut self, activity: &Activity, limits: &Limits) -> bool {
         let word = activity.word();
         if word != self.seen {
             (self.seen, self.looks) = (word, 0);
@@ -184,9 +232,14 @@ struct Watched<S> {
 
 impl<S> Watched<S> {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Pending => self.activity.change(Phase::Idle, Phase::Blocked),
-            Poll::Ready(_) => {
+        match &written {
+            Poll::Pending => {
+                self.activity.waited.store(true, Ordering::Relaxed);
+                self.activity.change(Phase::Idle, Phase::Blocked);
+            }
+            Poll::Ready(written) => {
+                let taken = self.activity.taken() + *written.as_ref().unwrap_or(&0) as u64;
+                self.activity.taken.store(taken, Ordering::Relaxed);
                 self.activity.change(Phase::Blocked, Phase::Idle);
                 // An answer that goes on for long is no rest: that counts from its last byte.
                 self.activity.change(Phase::Idle, Phase::Idle);
@@ -266,5 +319,32 @@ mod tests {
         assert!((0..1000).all(|_| !age.look(&activity, &limits)));
         activity.change(Phase::Idle, Phase::Head);
         assert_eq!(activity.word() & 3, Phase::Serving as u64);
+    }
+
+    #[test]
+    fn an_answer_is_taken_at_a_rate_and_not_by_the_byte() {
+        let limits = Limits {
+            write_timeout: Duration::from_secs(4),
+            write_bytes_per_second_min: 100,
+            ..Limits::default()
+        };
+        let activity = Activity::new();
+        let mut age = Age::new(&limits);
+        assert_eq!(age.tick, Duration::from_secs(1));
+        // A second in which so many bytes leave, and others wait again.
+        let second = |age: &mut Age, bytes: u64| {
+            activity.enter(Phase::Idle);
+            activity.taken.fetch_add(bytes, Ordering::Relaxed);
+            activity.waited.store(true, Ordering::Relaxed);
+            activity.change(Phase::Idle, Phase::Blocked);
+            age.look(&activity, &limits)
+        };
+        assert!((0..100).all(|_| !second(&mut age, 100)), "fast enough");
+        let cut = (0..100).take_while(|_| !second(&mut age, 99)).count();
+        assert!(cut < 8, "within two time-outs: {cut}");
+        // What has been taken whole begins anew.
+        activity.enter(Phase::Idle);
+        assert!(!age.look(&activity, &limits));
+        assert_eq!((0..100).take_while(|_| !second(&mut age, 1)).count(), 4);
     }
 }

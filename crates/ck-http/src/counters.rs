@@ -1,9 +1,11 @@
 //! What is counted, and the places among the requests in flight.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ck_api::{Code, Problem};
+use ck_node::Durations;
 use hyper::StatusCode;
 
 use crate::answered::{Answered, Way};
@@ -23,6 +25,8 @@ pub(crate) struct Counters {
     pub(crate) watchers: AtomicUsize,
     /// Watchers that were too slow.
     pub(crate) watchers_dropped: AtomicU64,
+    /// From a change being told to a watcher being sent it.
+    watch_delays: Mutex<Durations>,
 }
 
 impl Counters {
@@ -68,6 +72,18 @@ impl Counters {
     /// Watchers that were too slow.
     pub(crate) fn watchers_dropped(&self) -> u64 {
         self.watchers_dropped.load(Ordering::Relaxed)
+    }
+
+    /// A watcher is sent changes, the oldest of which was told so long ago.
+    pub(crate) fn watch_delayed(&self, delay: Duration) {
+        let delays = self.watch_delays.lock();
+        delays.unwrap_or_else(PoisonError::into_inner).add(delay);
+    }
+
+    /// How long changes take until a watcher is sent them.
+    pub(crate) fn watch_delays(&self) -> Durations {
+        let delays = self.watch_delays.lock();
+        *delays.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn connection_opened(&self) {

@@ -43,6 +43,7 @@ mod reply;
 mod route;
 mod routes;
 mod server;
+mod spans;
 mod stream;
 mod surface;
 mod table;
@@ -61,6 +62,7 @@ pub use reply::{Reply, json_reply, problem};
 pub use route::{RouteInfo, routes};
 pub use routes::Routes;
 pub use server::{BindError, Server};
+pub use spans::{REQUEST_SPANS, TraceParent};
 pub use stream::ReplyBody;
 pub use surface::Surface;
 

@@ -6,8 +6,8 @@ use ck_api::HandlerCall;
 use ck_control::State;
 use ck_core::{NodeId, Version};
 use ck_node::{
-    Changes, Events, Handle, HandlerReport, Next, NodeStatus, Operation, OperationError, Outcome,
-    Owned,
+    Changes, Events, FailoverFigures, Handle, HandlerReport, Next, NodeStatus, Operation,
+    OperationError, Outcome, Owned,
 };
 
 use crate::backend::{Backend, BoxFuture, Follow, Observed};
@@ -53,6 +53,10 @@ impl Backend for Handle {
 
     fn lease_remaining(&self) -> Duration {
         Self::lease_remaining(self)
+    }
+
+    fn failover_figures(&self) -> FailoverFigures {
+        Self::failover_figures(self)
     }
 
     fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {

@@ -10,6 +10,7 @@ use hyper::header::Entry;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::answered::Way;
 use crate::backend::Backend;
@@ -25,7 +26,8 @@ use crate::redirect;
 use crate::reply::{CK_VERSION_NAME, Refused, Reply};
 use crate::route::{Act, Ask, Found, Handler, Later, Order, Router, nothing, other_methods};
 use crate::routes::Routes;
-use crate::table::{Feed, Recorder};
+use crate::spans;
+use crate::table::{Feed, Lag, Recorder};
 use crate::ui;
 use crate::view::View;
 
@@ -85,6 +87,7 @@ impl Surface {
             encrypted,
             limits,
             orders,
+            trace_parent,
         } = config;
         if let Some(orders) = &orders {
             orders.attach(&backend);
@@ -95,6 +98,7 @@ impl Surface {
             encrypted,
             limits: limits.build()?,
             orders: None,
+            trace_parent,
         };
         Ok(Self {
             core: Arc::new(Core {
@@ -135,6 +139,7 @@ impl Surface {
         B::Error: std::fmt::Display,
     {
         let (core, began) = (&self.core, Instant::now());
+        let span = spans::begin(&request, core.config.trace_parent);
         let mut way = Way::None;
         let mut reply = self
             .answer(request, &mut way)
@@ -142,6 +147,8 @@ impl Surface {
             .unwrap_or_else(|refused| refused.reply());
         guard::shield(reply.headers_mut());
         core.counters.answered(way, reply.status(), began.elapsed());
+        spans::name(&span, way);
+        spans::end(&span, reply.status());
         reply
     }
 
@@ -157,8 +164,11 @@ impl Surface {
             return self.handle(request).await;
         };
         let (core, began) = (&self.core, Instant::now());
+        let span = spans::begin(&request, core.config.trace_parent);
+        spans::name(&span, Way::Application);
         let mut reply = self
             .offer(routes, request)
+            .instrument(span.clone())
             .await
             .unwrap_or_else(|refused| refused.reply());
         if let Entry::Vacant(version) = reply.headers_mut().entry(CK_VERSION_NAME) {
@@ -167,6 +177,7 @@ impl Surface {
         let took = began.elapsed();
         core.counters
             .answered(Way::Application, reply.status(), took);
+        spans::end(&span, reply.status());
         reply
     }
 
@@ -212,7 +223,7 @@ impl Surface {
         let Some(role) = routes.role(&head.method, path) else {
             return Ok(());
         };
-        match tokens.admit(head, role) {
+        match tokens.admit(&head.headers, role) {
             Err(denied) if !callers::is_member(head, &core.backend.state()) => {
                 Err(Box::new(denied.reply()))
             }
@@ -248,7 +259,7 @@ impl Surface {
         *way = Way::Route(route);
         guard::origin(&head, route.role)?;
         if !route.is_open()
-            && let Err(denied) = core.config.tokens.admit(&head, route.role)
+            && let Err(denied) = core.config.tokens.admit(&head.headers, route.role)
         {
             return Ok(denied.reply());
         }
@@ -329,6 +340,12 @@ impl Core {
             Recorder::start(&self.backend, events, bytes)
         };
         &self.recorder.get_or_init(start).feed
+    }
+
+    /// How far watchers are behind.
+    pub(crate) fn watch_lag(&self) -> Lag {
+        let recorder = self.recorder.get();
+        recorder.map(|one| one.feed.lag()).unwrap_or_default()
     }
 
     /// Failovers since the first call. Needs a runtime.

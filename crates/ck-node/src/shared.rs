@@ -11,6 +11,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 use crate::config::Config;
 use crate::consensus::{Consensus, Substrate, SubstrateStatus};
 use crate::control::{INPUTS_MAX, Input, Standing};
+use crate::durations::FailoverFigures;
 use crate::operation::{Itself, JoinRequest, OperationError};
 use crate::ownership::Gates;
 use crate::published::{Publisher, now_ms};
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) standing: watch::Sender<Standing>,
     /// What the user's handler is doing.
     pub(crate) reports: Reports,
+    /// How long failovers took.
+    failovers: Mutex<FailoverFigures>,
     /// What earlier starts left behind.
     pub(crate) before: Before,
     /// What this process may act on.
@@ -117,6 +120,7 @@ impl Shared {
             inbox: Mutex::new(Some(inbox)),
             standing: watch::channel(Standing::default()).0,
             reports: Reports::default(),
+            failovers: Mutex::default(),
             before,
             served: OnceCell::new(),
             election: Mutex::new(Election::default()),
@@ -128,6 +132,18 @@ impl Shared {
             started: Instant::now(),
             started_at_ms: now_ms(),
         })
+    }
+
+    /// How long failovers took, as far as this node knows.
+    pub(crate) fn failover_figures(&self) -> FailoverFigures {
+        *self.failovers.lock()
+    }
+
+    /// Takes the figures over, where they are others than before.
+    pub(crate) fn note_failovers(&self, figures: Option<FailoverFigures>) {
+        if let Some(figures) = figures {
+            *self.failovers.lock() = figures;
+        }
     }
 
     /// Makes the node reachable. Called once, before it is handed out.

@@ -107,6 +107,7 @@ async fn a_cut_off_minority_drops_every_claim_before_others_take_over_and_comes_
     let handles = world.cluster(3).await;
     three_voters(&handles).await;
     eventually("all are owned", || all_owned(&handles)).await;
+    let mut failed_over = 0;
     for round in 0..2 {
         // Once a follower, once the leader.
         let leader = leader_of(&handles);
@@ -130,6 +131,8 @@ async fn a_cut_off_minority_drops_every_claim_before_others_take_over_and_comes_
         );
         assert!(held.iter().all(|one| !handles[at].owns(*one)));
         assert!(watch.end() > 1_000);
+        failed_over += held.len() as u64;
+        assert_failovers(&handles, failed_over);
         world.network.heal_all();
         eventually("it is back, in sync and with roles", || {
             let state = handles[at].state();
@@ -139,6 +142,22 @@ async fn a_cut_off_minority_drops_every_claim_before_others_take_over_and_comes_
         })
         .await;
     }
+    // What was given back, and an office that was cut off, count for nothing.
+    assert_failovers(&handles, failed_over);
+}
+
+/// The nodes together know of so many failovers, and how long each took.
+#[track_caller]
+fn assert_failovers(handles: &[Handle], count: u64) {
+    let all = || handles.iter().map(Handle::failover_figures);
+    let granted = || all().map(|figures| figures.granted);
+    assert_eq!(granted().map(|one| one.count()).sum::<u64>(), count);
+    assert_eq!(all().map(|one| one.begun.count()).sum::<u64>(), count);
+    // A whole lease × 1.05 was waited from the last sign of life.
+    let waited = Duration::from_millis(2_100);
+    let total: Duration = granted().map(|one| one.total()).sum();
+    let count = u32::try_from(count).unwrap();
+    assert!(total >= waited * count, "{total:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

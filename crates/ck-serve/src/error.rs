@@ -37,6 +37,12 @@ pub enum ServeError {
     /// Limits that do not fit together.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// The environment asks for a way to send spans that is not built in.
+    #[cfg(feature = "otlp")]
+    #[error(
+        "--otlp-endpoint: {0}; leave the variables OTEL_EXPORTER_OTLP_… out, or use protobuf over HTTP"
+    )]
+    Spans(#[source] opentelemetry_otlp::ExporterBuildError),
     /// The node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -218,6 +224,20 @@ pub enum SettingsError {
         /// The text as given.
         text: String,
     },
+    /// A limit of the HTTP surface that makes no sense.
+    #[error("{}", by_flag(.0))]
+    Limits(LimitsError),
+    /// As many watchers as connections.
+    #[error(
+        "--http-watchers-max {watchers} leaves nothing of --http-connections-max {connections} to \
+         others; lower the one or raise the other"
+    )]
+    Watchers {
+        /// Watchers at a time.
+        watchers: usize,
+        /// Connections at a time.
+        connections: usize,
+    },
     /// `CK_LOG` is no filter.
     #[error("CK_LOG {value:?} is no log filter: {source}")]
     LogFilter {
@@ -232,4 +252,11 @@ pub enum SettingsError {
          it out"
     )]
     Outside,
+}
+
+/// A message of the limits, which begins with the name of a field, by the name of its flag.
+fn by_flag(error: &LimitsError) -> String {
+    let text = error.to_string();
+    let (field, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    format!("--http-{} {rest}", field.replace('_', "-"))
 }

@@ -9,6 +9,9 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::log::LogFormat;
+pub(crate) use limits::LimitArgs;
+
+mod limits;
 
 /// What the help of a service may end with: in which order settings count, and what the file of
 /// `--config` looks like.
@@ -22,7 +25,9 @@ A flag stands before its environment variable, and that before the file of --con
   auto_rebalance = true
   [services]
   kv = \"127.0.0.1:9090\"
-Its names are those of the flags with underscores; services and labels are tables.";
+  [http_limits]
+  connections_max = 1024
+Its names are those of the flags with underscores; services, labels and http_limits are tables.";
 
 /// What an application outside the process keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -145,6 +150,13 @@ pub struct ServeArgs {
     /// Listen beyond loopback without encryption or tokens: whoever reaches the ports rules the cluster.
     #[arg(long, env = "CK_INSECURE", value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Address of a collector that takes spans over OTLP, as http://127.0.0.1:4318: of requests, of moves to
+    /// this node, and of calls of its application. Default: no spans.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<crate::otlp::Endpoint>,
     /// What a line of the log on standard error is. Default: text.
     #[arg(long, env = "CK_LOG_FORMAT", value_name = "text|json")]
     pub(crate) log_format: Option<LogFormat>,

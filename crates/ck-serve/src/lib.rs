@@ -61,6 +61,8 @@ mod error;
 mod flags;
 mod log;
 mod mounted;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod renewal;
 mod resolver;
 mod security;

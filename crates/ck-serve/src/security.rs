@@ -29,7 +29,7 @@ pub(crate) struct Security {
 }
 
 /// Files are read again for as long as this lives.
-pub(crate) struct Renewing(Option<AbortHandle>);
+pub(crate) struct Renewing(AbortHandle);
 
 impl Security {
     /// Reads every file that is named. Where there is an application `inside`, callers of the HTTP
@@ -78,23 +78,25 @@ impl Security {
         })
     }
 
-    /// Reads the files again when they change, and at each hang-up. Without files a hang-up ends the
-    /// process, as it does others.
+    /// Reads the files again when they change, and at each hang-up. A hang-up ends no node: one without
+    /// files says that it has nothing to read.
     pub(crate) fn follow(&mut self) -> io::Result<Renewing> {
-        let Some(renewals) = self.renewals.take() else {
-            return Ok(Renewing(None));
+        let mut hangups = signal(SignalKind::hangup())?;
+        let following = match self.renewals.take() {
+            Some(renewals) => tokio::spawn(renewals.follow(hangups)),
+            None => tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    tracing::info!("told to read its files again, this node has none; it goes on");
+                }
+            }),
         };
-        let hangups = signal(SignalKind::hangup())?;
-        let following = tokio::spawn(renewals.follow(hangups));
-        Ok(Renewing(Some(following.abort_handle())))
+        Ok(Renewing(following.abort_handle()))
     }
 }
 
 impl Drop for Renewing {
     fn drop(&mut self) {
-        if let Some(following) = &self.0 {
-            following.abort();
-        }
+        self.0.abort();
     }
 }
 

@@ -13,6 +13,8 @@ use crate::ending;
 use crate::error::{ServeError, SettingsError};
 use crate::flags::{Durability, ServeArgs};
 use crate::log;
+#[cfg(feature = "otlp")]
+use crate::otlp::{self, Collecting};
 use crate::resolver::AskOverHttp;
 use crate::security::Security;
 use crate::settings::Settings;
@@ -52,20 +54,39 @@ fn live(
     if application.is_some() && settings.application.is_some() {
         return Err(SettingsError::Outside.into());
     }
-    log::to_stderr(settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(ServeError::System)?;
+    let spans = None;
+    #[cfg(feature = "otlp")]
+    let (spans, collecting) =
+        collect(&settings, &runtime)?.map_or((spans, None), |one| (Some(one.layer()), Some(one)));
+    log::to_stderr(settings.log_format, spans)?;
     let done = runtime.block_on(serve(
         &settings,
         args.exit_with_stdin,
         announce,
         application,
     ));
+    #[cfg(feature = "otlp")]
+    if let Some(collecting) = collecting {
+        collecting.end();
+    }
     // Nothing is waited for any more: what had to be durable is.
     runtime.shutdown_background();
     done
+}
+
+/// Begins to collect spans, where the settings say to whom they are sent.
+#[cfg(feature = "otlp")]
+fn collect(
+    settings: &Settings,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Option<Collecting>, ServeError> {
+    let endpoint = settings.otlp_endpoint.as_ref();
+    let begin = |endpoint| Collecting::begin(endpoint, &settings.id, runtime.handle().clone());
+    endpoint.map(begin).transpose().map_err(ServeError::Spans)
 }
 
 async fn serve(
@@ -115,6 +136,11 @@ async fn serve(
         let _ = closed.await;
     }));
     announce::listening(settings, &http, &node, announce)?;
+    // Ends with the runtime.
+    #[cfg(feature = "otlp")]
+    if settings.otlp_endpoint.is_some() {
+        tokio::spawn(otlp::follow(node.clone()));
+    }
     let announced = tokio::spawn(announce_ready(node.clone(), announce));
     let ended = tokio::select! {
         () = stops.next() => None,
@@ -203,12 +229,19 @@ fn surface_config(settings: &Settings, security: &Security, inside: bool) -> Sur
         Some(_) => orders.expecting_application(),
         None => orders,
     };
+    let trace_parent = None;
+    #[cfg(feature = "otlp")]
+    let trace_parent = match settings.otlp_endpoint {
+        Some(_) => Some(otlp::trace_parent as _),
+        None => trace_parent,
+    };
     SurfaceConfig {
         tokens: security.tokens.accepted.clone(),
         hosts,
         encrypted: security.server.is_some(),
+        limits: settings.limits.clone(),
+        trace_parent,
         orders: (!inside).then_some(orders),
-        ..SurfaceConfig::default()
     }
 }
 

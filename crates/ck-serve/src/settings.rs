@@ -10,12 +10,14 @@ use std::time::Duration;
 use ck_control::{Config, ConfigChoices, Profile};
 use ck_core::spec::REPLICATION_FACTOR_MAX;
 use ck_core::{Domain, KeyHash, NodeId};
+use ck_http::Limits;
 use serde::{Deserialize, Deserializer};
 
+mod limits;
 mod protection;
 
 use crate::error::SettingsError;
-use crate::flags::{Durability, ServeArgs, duration};
+use crate::flags::{Durability, LimitArgs, ServeArgs, duration};
 use crate::log::LogFormat;
 
 pub(crate) use protection::Protection;
@@ -63,11 +65,15 @@ struct FileSettings {
     auto_create: Option<bool>,
     auto_rebalance: Option<bool>,
     application: Option<Durability>,
+    http_limits: LimitArgs,
+    #[cfg(feature = "otlp")]
+    otlp_endpoint: Option<crate::otlp::Endpoint>,
     log_format: Option<LogFormat>,
     insecure: bool,
 }
 
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+/// A time as it is written in the file.
+pub(crate) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
@@ -96,6 +102,11 @@ pub(crate) struct Settings {
     pub(crate) labels: BTreeMap<String, String>,
     /// The application that takes the orders, when it is expected from the start.
     pub(crate) application: Option<Durability>,
+    /// What callers of the HTTP surface may use up.
+    pub(crate) limits: Limits,
+    /// Where spans are sent.
+    #[cfg(feature = "otlp")]
+    pub(crate) otlp_endpoint: Option<crate::otlp::Endpoint>,
     pub(crate) log_format: LogFormat,
 }
 
@@ -167,6 +178,9 @@ impl Settings {
             services: pairs("--service", flags.service, file.services)?,
             labels: pairs("--label", flags.label, file.labels)?,
             application: flags.application.or(file.application),
+            limits: limits::put_together(&flags.limits, &file.http_limits)?,
+            #[cfg(feature = "otlp")]
+            otlp_endpoint: flags.otlp_endpoint.or(file.otlp_endpoint),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         })
     }

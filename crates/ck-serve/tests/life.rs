@@ -234,6 +234,20 @@ fn it_is_opened_started_asked_and_stopped_in_this_order() {
 }
 
 #[test]
+fn a_hang_up_ends_nothing() {
+    let _alone = alone();
+    let data = tempfile::tempdir().unwrap();
+    let (running, told, node) = until_ready(args(data.path(), &[]), Way::Well);
+    for _ in 0..3 {
+        raise(Signal::SIGHUP).unwrap();
+        assert!(hello(&node.status().http_address).ends_with("hello"));
+    }
+    raise(Signal::SIGTERM).unwrap();
+    assert!(matches!(next(&told), Told::Stopping { serves: true }));
+    ended(running).unwrap();
+}
+
+#[test]
 fn a_session_is_not_ended_for_an_application_that_does_not_rest() {
     let _alone = alone();
     let data = tempfile::tempdir().unwrap();

@@ -51,6 +51,32 @@ fn assert_epochs_grew(before: &Owners, after: &Owners) {
     }
 }
 
+/// The figures of these nodes tell of so many failovers, and of how long each took: a lease at least.
+#[track_caller]
+fn assert_timed(servers: &[&Server], failovers: usize) {
+    let sum = |name: &str| -> Option<f64> {
+        let one = |server: &&Server| {
+            let figures = server.try_get("/v1/metrics")?.text();
+            let line = figures.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<f64>().ok()
+        };
+        servers.iter().map(one).sum()
+    };
+    let name = "clusterkit_failover_duration_seconds";
+    let expected = failovers as f64;
+    for figure in [
+        format!("{name}_count "),
+        "clusterkit_failover_begin_duration_seconds_count ".to_owned(),
+    ] {
+        wait_for(&format!("{figure}is {expected}"), BOUND, || {
+            (sum(&figure)? == expected).then_some(())
+        });
+    }
+    assert_eq!(sum(&format!("{name}_bucket{{le=\"2.0\"}} ")), Some(0.0));
+    let most = format!("{name}_bucket{{le=\"10.0\"}} ");
+    assert_eq!(sum(&most), Some(expected));
+}
+
 /// Kills a node; the others own everything, and it gets roles back when it returns.
 fn kill_and_return(cluster: &mut Cluster, victim: usize) {
     let before = settle(PARTITIONS, &all(cluster), BOUND);
@@ -63,6 +89,8 @@ fn kill_and_return(cluster: &mut Cluster, victim: usize) {
     eprintln!("{id} killed: all owned after {:?}", killed.elapsed());
     assert!(during.values().all(|(node, _)| *node != id));
     assert_epochs_grew(&before, &during);
+    let lost = before.values().filter(|(node, _)| *node == id).count();
+    assert_timed(&without(cluster, victim), lost);
     cluster.servers[victim].start();
     cluster.servers[victim].wait_until_ready();
     let after = settle(PARTITIONS, &all(cluster), BOUND);

@@ -7,6 +7,8 @@
     reason = "a failing test shows what the processes printed"
 )]
 
+#[cfg(target_os = "linux")]
+mod abuse;
 mod backup;
 mod check;
 mod clocks;
@@ -20,6 +22,7 @@ mod faults;
 mod forming;
 mod guides;
 mod handler_faults;
+mod limits;
 mod live;
 mod logs;
 mod migrate;

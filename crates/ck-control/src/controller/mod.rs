@@ -114,6 +114,18 @@ impl Leader {
         Some(self.tenure.as_ref()?.office.as_ref()?.id)
     }
 
+    /// When the newest renewal of an open session that was answered by this office had arrived: the last
+    /// sign of life of its node. `None` before the first, and while this process holds no office.
+    #[must_use]
+    pub fn answered_at(&self, session: SessionId) -> Option<Time> {
+        self.tenure
+            .as_ref()?
+            .office
+            .as_ref()?
+            .desk
+            .answered_at(session)
+    }
+
     fn leads(&mut self, term: u64, now: Time) {
         if self.tenure.as_ref().is_some_and(|one| one.term == term) {
             return;

@@ -117,6 +117,11 @@ impl Desk {
             .is_some_and(|seat| seat.applied >= position)
     }
 
+    /// When the newest renewal of a session that was answered had arrived.
+    pub(crate) fn answered_at(&self, session: SessionId) -> Option<Time> {
+        self.seats.get(&session)?.answered
+    }
+
     /// Whether a session is about to stop, as its node said.
     pub(crate) fn is_leaving(&self, session: SessionId) -> bool {
         self.seats.get(&session).is_some_and(|seat| seat.leaving)

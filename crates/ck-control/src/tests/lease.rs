@@ -35,6 +35,30 @@ fn a_node_without_answers_stops_before_the_leader_expires_it() {
 }
 
 #[test]
+fn the_leader_knows_since_when_a_node_is_silent() {
+    let mut cluster = Cluster::with_rows(3, &["2 3 1"]);
+    let session = cluster.world.session(2);
+    cluster.run(1_000);
+    let (now, every) = (
+        cluster.now,
+        cluster.world.state.config().lease.renews_every(),
+    );
+    let last = cluster.node(1).leader.answered_at(session).unwrap();
+    assert!(now.since(last) <= every, "{:?}", now.since(last));
+    assert_eq!(
+        cluster.node(3).leader.answered_at(session),
+        None,
+        "no leader"
+    );
+    cluster.mute.insert(2);
+    cluster.run(1_000);
+    assert_eq!(cluster.node(1).leader.answered_at(session), Some(last));
+    cluster.until(0, "3@2", 2_000);
+    let ended = cluster.node(1).leader.answered_at(session);
+    assert_eq!(ended, None, "its session has ended");
+}
+
+#[test]
 fn a_confirmation_begun_before_the_arrival_does_not_count() {
     let mut cluster = Cluster::with_rows(3, &["2 1 3"]);
     cluster.quorum = false;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ck_api::HandlerCall;
 use ck_control::{Generation, Registration, StoreId};
-use ck_node::{Event, Next, NodeStatus, Operation, OperationError, Outcome, Owned};
+use ck_node::{
+    Event, FailoverFigures, Next, NodeStatus, Operation, OperationError, Outcome, Owned,
+};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 
@@ -108,6 +110,10 @@ impl Backend for Fake {
 
     fn lease_remaining(&self) -> Duration {
         *unpoisoned(&self.lease)
+    }
+
+    fn failover_figures(&self) -> FailoverFigures {
+        *unpoisoned(&self.failovers)
     }
 
     fn owned(&self) -> BoxFuture<'static, Result<Owned, OperationError>> {

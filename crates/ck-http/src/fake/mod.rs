@@ -17,7 +17,7 @@ use ck_control::{
     Position, Proposal, Rejection, State, StoreId,
 };
 use ck_core::{NodeId, Placement, Rendezvous, Version};
-use ck_node::{Event, NodeStatus, Operation, Phase, Role};
+use ck_node::{Event, FailoverFigures, NodeStatus, Operation, Phase, Role};
 use tokio::sync::{broadcast, watch};
 
 use backend::registration;
@@ -43,6 +43,7 @@ pub struct Fake {
     /// Time left of the lease.
     lease: Mutex<Duration>,
     calls: Mutex<Vec<HandlerCall>>,
+    failovers: Mutex<FailoverFigures>,
     applied: watch::Sender<()>,
     events: broadcast::Sender<Arc<Event>>,
 }
@@ -105,6 +106,7 @@ impl Fake {
             answering: Mutex::new(BTreeMap::new()),
             lease: Mutex::new(Duration::from_millis(1400)),
             calls: Mutex::default(),
+            failovers: Mutex::default(),
             applied: watch::Sender::new(()),
             events: broadcast::Sender::new(EVENTS_KEPT),
         }
@@ -180,6 +182,11 @@ impl Fake {
     /// Lets the application of the node that is asked do, or fail at, that.
     pub fn application_does(&self, calls: Vec<HandlerCall>) {
         *unpoisoned(&self.calls) = calls;
+    }
+
+    /// Lets the node that is asked know of failovers that took so long.
+    pub fn knows_failovers(&self, figures: FailoverFigures) {
+        *unpoisoned(&self.failovers) = figures;
     }
 
     /// Makes that node the one that is asked; `node-1` goes on leading.

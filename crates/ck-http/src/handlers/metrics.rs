@@ -14,6 +14,7 @@ use crate::surface::Core;
 use crate::time;
 
 mod figures;
+mod histograms;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

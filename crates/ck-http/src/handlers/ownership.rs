@@ -59,7 +59,7 @@ pub(super) async fn orders(core: Arc<Core>, order: Order) -> Answer {
     let admitted = core
         .config
         .tokens
-        .admit_for_long(&order.head, Role::Operate);
+        .admit_for_long(&order.head.headers, Role::Operate);
     let tokens = match admitted {
         Ok(tokens) => tokens,
         Err(denied) => return Ok(denied.reply()),

@@ -7,6 +7,7 @@ use ck_api::{Code, Problem, Role};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
+use crate::access::Denied;
 use crate::handlers::formed;
 use crate::handlers::ownership::EVENTS;
 use crate::orders::newest;
@@ -55,8 +56,11 @@ pub(super) fn table(core: &Arc<Core>, ask: &Ask<'_>) -> Result<Later, Refused> {
     let seat = Seat::take(core)?;
     let (core, asked) = (Arc::clone(core), ask.head.headers.clone());
     Ok(Later::Later(Box::pin(async move {
-        until(&core, least, wait).await;
+        let waited = until(&core, &asked, least, wait).await;
         drop(seat);
+        if let Err(denied) = waited {
+            return Ok(denied.reply());
+        }
         reached(&*formed(&core)?, least, &asked, form)
     })))
 }
@@ -69,8 +73,9 @@ fn placed(view: &View, (incarnation, version): (Option<u64>, u64)) -> Place {
     }
 }
 
-/// Waits until the table is as new as that, the time is over or the server stops.
-async fn until(core: &Core, least: Place, wait: Duration) {
+/// Waits until the table is as new as that, the time is over, the server stops, or the caller's token
+/// is taken away.
+async fn until(core: &Core, asked: &HeaderMap, least: Place, wait: Duration) -> Result<(), Denied> {
     let (mut places, mut closing) = (core.feed().places(), core.closing.subscribe());
     let arrived = async {
         let _ = places.wait_for(|place| *place >= least).await;
@@ -78,11 +83,20 @@ async fn until(core: &Core, least: Place, wait: Duration) {
     let stopped = async {
         let _ = closing.wait_for(|closing| *closing).await;
     };
+    let denied = async {
+        loop {
+            match core.config.tokens.admit_for_long(asked, Role::Read) {
+                Ok(mut tokens) => tokens.wait().await,
+                Err(denied) => return denied,
+            }
+        }
+    };
     tokio::select! {
         biased;
-        () = stopped => {}
-        () = arrived => {}
-        () = tokio::time::sleep(wait) => {}
+        denied = denied => Err(denied),
+        () = stopped => Ok(()),
+        () = arrived => Ok(()),
+        () = tokio::time::sleep(wait) => Ok(()),
     }
 }
 
@@ -185,7 +199,10 @@ pub(super) fn watch(core: &Arc<Core>, ask: &Ask<'_>) -> Result<Later, Refused> {
     let mut reply = if ask.head.method == Method::HEAD {
         plain_with(StatusCode::OK, EVENTS, ReplyBody::default())
     } else {
-        let admitted = core.config.tokens.admit_for_long(ask.head, Role::Read);
+        let admitted = core
+            .config
+            .tokens
+            .admit_for_long(&ask.head.headers, Role::Read);
         let tokens = match admitted {
             Ok(tokens) => tokens,
             Err(denied) => return Ok(Later::Now(denied.reply())),

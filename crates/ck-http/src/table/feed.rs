@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ck_api::table::event as name;
@@ -10,6 +11,13 @@ use ck_api::{Lifecycle, TableAnswer, TableDelta};
 use tokio::sync::watch;
 
 use super::event;
+use lag::Standings;
+pub(crate) use lag::{Lag, Standing};
+pub(crate) use past::Past;
+use past::advance;
+
+mod lag;
+mod past;
 
 /// Events given out at a time, so that one reader does not hold the list for long.
 const TAKEN_MAX: usize = 32;
@@ -41,6 +49,7 @@ struct Item {
     place: Place,
     what: What,
     event: Bytes,
+    told: Instant,
 }
 
 enum What {
@@ -79,6 +88,21 @@ pub(crate) struct Cursor {
     next: u64,
     /// What the reader has; it is told nothing older.
     pub(crate) floor: Place,
+    began: Instant,
+    /// How long what it took last had been told before, or since the reader is there.
+    pub(crate) delay: Duration,
+}
+
+impl Cursor {
+    fn new(next: u64, floor: Place) -> Self {
+        let (began, delay) = (Instant::now(), Duration::ZERO);
+        Self {
+            next,
+            floor,
+            began,
+            delay,
+        }
+    }
 }
 
 /// What a reader finds.
@@ -98,33 +122,6 @@ pub(crate) enum Refusal {
     Compacted { oldest: Place },
     /// It has not come here yet; the newest that has.
     Ahead { newest: Place },
-}
-
-/// A table of the past, as what it is made from.
-pub(crate) struct Past {
-    from: Arc<TableAnswer>,
-    changes: Vec<Arc<TableDelta>>,
-    version: u64,
-}
-
-impl Past {
-    /// Makes it: takes as long as there are changes.
-    pub(crate) fn table(self) -> TableAnswer {
-        let mut table = Arc::unwrap_or_clone(self.from);
-        for change in &self.changes {
-            advance(&mut table, change);
-        }
-        table.version = self.version;
-        table
-    }
-}
-
-fn advance(table: &mut TableAnswer, delta: &TableDelta) {
-    let applied = table.apply(delta);
-    debug_assert!(
-        applied.is_ok(),
-        "each change begins where the one before ended"
-    );
 }
 
 struct Kept {
@@ -150,6 +147,7 @@ pub(crate) struct Feed {
     news: watch::Sender<u64>,
     /// Where the table stands; raised with each version, whether or not anything differs.
     place: watch::Sender<Place>,
+    standings: Arc<Standings>,
 }
 
 impl Feed {
@@ -170,6 +168,7 @@ impl Feed {
             weight_max: bytes_max,
             news: watch::Sender::new(0),
             place: watch::Sender::new(place),
+            standings: Arc::default(),
         }
     }
 
@@ -218,8 +217,16 @@ impl Feed {
             ..Place::of(&kept.now)
         };
         let event = event(name::LIFECYCLE, None, happened);
-        let what = What::Lifecycle;
-        self.push(&mut kept, Item { place, what, event });
+        let (what, told) = (What::Lifecycle, Instant::now());
+        self.push(
+            &mut kept,
+            Item {
+                place,
+                what,
+                event,
+                told,
+            },
+        );
     }
 
     fn push(&self, kept: &mut Kept, item: Item) {
@@ -241,11 +248,7 @@ impl Feed {
         let from = from.filter(|from| from.incarnation >= now.incarnation);
         let Some(from) = from else {
             let whole = kept.whole();
-            let cursor = Cursor {
-                next: kept.end(),
-                floor: now,
-            };
-            return Ok((cursor, Some(whole)));
+            return Ok((Cursor::new(kept.end(), now), Some(whole)));
         };
         if from.incarnation > now.incarnation {
             return Err(Refusal::Ahead { newest: now });
@@ -254,7 +257,7 @@ impl Feed {
         let newer = |item: &Item| item.place > from;
         let at = kept.items.iter().position(newer);
         let next = at.map_or(kept.end(), |at| kept.first + at as u64);
-        Ok((Cursor { next, floor: from }, None))
+        Ok((Cursor::new(next, from), None))
     }
 
     /// The next events for a reader.
@@ -264,7 +267,7 @@ impl Feed {
             return Taken::Behind;
         };
         let mut skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let mut events = Vec::new();
+        let (mut events, mut oldest) = (Vec::new(), None);
         while let Some(item) = kept.items.get(skip) {
             if events.len() >= TAKEN_MAX {
                 break;
@@ -275,6 +278,7 @@ impl Feed {
             if !told_of && item.place <= cursor.floor {
                 continue;
             }
+            oldest.get_or_insert(item.told);
             if matches!(item.what, What::Delta { since, .. } if since < cursor.floor) {
                 cursor.floor = Place::of(&kept.now);
                 events.push(kept.whole());
@@ -287,6 +291,8 @@ impl Feed {
             cursor.floor = cursor.floor.max(Place::of(&kept.now));
             return Taken::Nothing;
         }
+        let began = cursor.began;
+        cursor.delay = oldest.map_or(Duration::ZERO, |told| told.max(began).elapsed());
         Taken::Events(events)
     }
 
@@ -326,7 +332,7 @@ impl Kept {
     /// What a new table changes, as an event; none when it is the next one and differs in its version alone.
     /// Where versions were skipped, a reader may have one at which something was what it is no more.
     fn change(&mut self, table: &TableAnswer) -> Option<Item> {
-        let place = Place::of(table);
+        let (place, told) = (Place::of(table), Instant::now());
         if table.incarnation != self.now.incarnation || table.rows.len() < self.now.rows.len() {
             // Another history: nothing of the former one leads here.
             self.first = self.end();
@@ -335,7 +341,12 @@ impl Kept {
             self.base = Arc::new(table.clone());
             let event = event(name::TABLE, Some(place), table);
             let what = What::Table;
-            return Some(Item { place, what, event });
+            return Some(Item {
+                place,
+                what,
+                event,
+                told,
+            });
         }
         let mut delta = TableDelta::between(&self.now, table);
         if delta.is_empty() && table.version == self.now.version + 1 {
@@ -347,7 +358,12 @@ impl Kept {
         let since = Place::of(&self.now);
         let delta = Arc::new(delta);
         let what = What::Delta { since, delta };
-        Some(Item { place, what, event })
+        Some(Item {
+            place,
+            what,
+            event,
+            told,
+        })
     }
 
     /// Lets the oldest item go; the base takes over what it changed.

@@ -14,7 +14,7 @@ mod recorder;
 mod watcher;
 
 pub(crate) use codec::Coding;
-pub(crate) use feed::{Feed, Place, Refusal};
+pub(crate) use feed::{Feed, Lag, Place, Refusal};
 pub(crate) use image::image;
 pub(crate) use negotiate::{Form, form};
 pub(crate) use recorder::Recorder;

@@ -10,7 +10,7 @@ use ck_api::table::event as name;
 use ck_api::{Code, Heartbeat, Problem};
 use tokio::sync::watch;
 
-use super::feed::{Cursor, Taken};
+use super::feed::{Cursor, Standing, Taken};
 use super::{Feed, event};
 use crate::access::Replaced;
 use crate::reply::Refused;
@@ -55,6 +55,7 @@ pub(crate) struct Watcher {
     seat: Seat,
     feed: Arc<Feed>,
     cursor: Cursor,
+    standing: Standing,
     /// Events that were taken and not sent yet.
     ready: VecDeque<Bytes>,
     news: watch::Receiver<u64>,
@@ -80,6 +81,7 @@ impl Watcher {
             news: feed.news(),
             ready: std::iter::once(OPENING).chain(first).collect(),
             ended: false,
+            standing: feed.note(cursor),
             tokens,
             seat,
             feed,
@@ -99,10 +101,16 @@ impl Watcher {
             if self.ended || *self.closing.borrow() {
                 return None;
             }
+            // Whatever was taken before has been handed to the connection, which asks for more.
+            self.standing.moved(self.cursor);
             match self.feed.take(&mut self.cursor) {
-                Taken::Events(events) => self.ready.extend(events),
+                Taken::Events(events) => {
+                    self.seat.0.counters.watch_delayed(self.cursor.delay);
+                    self.ready.extend(events);
+                }
                 Taken::Behind => return Some(self.dropped()),
                 Taken::Nothing => {
+                    self.standing.moved(self.cursor);
                     let is_quiet = tokio::select! {
                         biased;
                         () = closed(&mut self.closing) => return None,

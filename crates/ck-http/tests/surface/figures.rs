@@ -2,10 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use ck_control::MemberChange;
 use ck_http::fake::Fake;
+use ck_http::{Request, Surface, SurfaceConfig};
+use ck_node::{FailoverFigures, Operation};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::support::Live;
+use crate::support::{Live, PATIENCE, captured};
 
 #[tokio::test]
 async fn any_language_can_compute_the_route_from_the_hash_configuration() {
@@ -134,6 +142,98 @@ async fn requests_are_counted_and_timed_by_route_and_no_caller_makes_up_routes()
 }
 
 #[tokio::test]
+async fn failovers_are_told_by_how_long_they_took() {
+    let live = Live::three().await;
+    let mut known = FailoverFigures::default();
+    for ms in [2_150, 2_400, 3_700] {
+        known.granted.add(Duration::from_millis(ms));
+    }
+    known.begun.add(Duration::from_micros(300));
+    live.fake.knows_failovers(known);
+    let body = figures(&live).await;
+    for line in [
+        "clusterkit_failover_duration_seconds_bucket{le=\"2.0\"} 0",
+        "clusterkit_failover_duration_seconds_bucket{le=\"2.5\"} 2",
+        "clusterkit_failover_duration_seconds_bucket{le=\"+Inf\"} 3",
+        "clusterkit_failover_duration_seconds_sum 8.25",
+        "clusterkit_failover_begin_duration_seconds_bucket{le=\"0.001\"} 1",
+        "clusterkit_failover_begin_duration_seconds_count 1",
+    ] {
+        assert!(
+            body.lines().any(|known| known == line),
+            "{line} is not in\n{body}"
+        );
+    }
+}
+
+/// Waits until a figure of the surface is as it should be.
+async fn until(surface: &Surface, name: &str, right: impl Fn(f64) -> bool) {
+    let looking = async {
+        loop {
+            let ask = Request::get("/v1/metrics").header("host", "localhost");
+            let ask = ask.body(Empty::<Bytes>::new()).unwrap();
+            let body = surface.handle(ask).await.into_body().collect().await;
+            let body = String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap();
+            let line = body.lines().find_map(|line| line.strip_prefix(name));
+            if right(line.expect("it is served").trim().parse().unwrap()) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, looking).await;
+    waited.unwrap_or_else(|_| panic!("{name} is not as it should be"));
+}
+
+#[tokio::test]
+async fn a_watcher_is_behind_for_as_long_as_it_takes_nothing() {
+    let fake = Arc::new(Fake::with_partitions(captured(), 3));
+    let surface = Surface::new(SurfaceConfig::default(), Arc::clone(&fake) as _).unwrap();
+    let ask = Request::get("/v1/watch").header("host", "localhost");
+    let ask = ask.body(Empty::<Bytes>::new()).unwrap();
+    let mut watch = surface.handle(ask).await.into_body();
+    for _ in 0..2 {
+        watch.frame().await.unwrap().unwrap();
+    }
+    let versions = "clusterkit_http_watch_lag_versions ";
+    until(&surface, versions, |behind| behind == 0.0).await;
+    for weight in 2..5 {
+        let operation = Operation::Update {
+            node: "node-2".parse().unwrap(),
+            change: MemberChange {
+                weight: Some(weight),
+                ..MemberChange::default()
+            },
+        };
+        fake.operate(operation).unwrap();
+    }
+    until(&surface, versions, |behind| behind == 3.0).await;
+    until(&surface, "clusterkit_http_watch_lag_seconds ", |time| {
+        time > 0.001
+    })
+    .await;
+    until(
+        &surface,
+        "clusterkit_http_watch_delay_seconds_count ",
+        |count| count == 0.0,
+    )
+    .await;
+    let reading = tokio::spawn(async move { while watch.frame().await.is_some() {} });
+    until(&surface, versions, |behind| behind == 0.0).await;
+    until(&surface, "clusterkit_http_watch_lag_seconds ", |time| {
+        time == 0.0
+    })
+    .await;
+    until(
+        &surface,
+        "clusterkit_http_watch_delay_seconds_sum ",
+        |time| time > 0.001,
+    )
+    .await;
+    reading.abort();
+}
+
+#[tokio::test]
 async fn every_figure_is_documented_and_every_documented_one_is_there() {
     let live = Live::three().await;
     let body = figures(&live).await;
@@ -163,7 +263,10 @@ async fn every_figure_is_documented_and_every_documented_one_is_there() {
     assert_eq!(served, documented);
     // What the guide advises to be told of is among them.
     for word in guide.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
-        let known = |(name, _): &(String, String)| name == word;
+        let known = |(name, kind): &(String, String)| {
+            let bucket = kind == "histogram" && word.strip_suffix("_bucket") == Some(name);
+            name == word || bucket
+        };
         let is_name = word.starts_with("clusterkit_") && word.len() > "clusterkit_".len();
         assert!(!is_name || served.iter().any(known), "{word}");
     }

@@ -150,6 +150,31 @@ async fn a_caller_that_takes_nothing_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_caller_that_takes_too_little_at_a_time_is_cut_off() {
+    // It takes some megabytes a second, never nothing for as long as the time-out, and far too little.
+    let live = Live::with_limits(Limits {
+        write_timeout: 2 * SHORT,
+        write_bytes_per_second_min: 1 << 30,
+        ..Limits::default()
+    })
+    .await;
+    let (mut read, mut write) = live.connect().await.into_split();
+    let request = "GET /partitions HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+    let asking = async { while write.write_all(request.as_bytes()).await.is_ok() {} };
+    let reading = async {
+        let mut some = vec![0; 64 << 10];
+        while read.read(&mut some).await.is_ok_and(|count| count > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let both = async { tokio::join!(asking, reading) };
+    tokio::time::timeout(PATIENCE, both)
+        .await
+        .expect("the server closes");
+    assert_eq!(live.get("/nodes").await.status, 200);
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so_and_the_others_go_on() {
     let live = Live::with_limits(Limits {
         connections_max: 2,

@@ -191,6 +191,50 @@ async fn streams_end_when_the_tokens_are_replaced() {
     }
 }
 
+#[tokio::test]
+async fn a_wait_ends_with_the_token_it_began_with_and_with_no_other() {
+    let tokens = accepted(&ROLES);
+    let config = SurfaceConfig {
+        tokens: tokens.clone(),
+        ..SurfaceConfig::default()
+    };
+    let live = Live::start_with(Fake::with_partitions(captured(), 3), config).await;
+    let admin = token(Role::Admin);
+    let shown = [("authorization", &*admin)];
+    let newest = live.send("GET", "/v1/table", &shown, b"").await.json()["version"].clone();
+    let next = newest.as_u64().unwrap() + 1;
+    let mut waiting = Vec::new();
+    for role in [Role::Read, Role::Admin] {
+        let mut stream = live.connect().await;
+        let head = format!(
+            "GET /v1/table?min_version={next}&wait=60 HTTP/1.1\r\nhost: localhost\r\n\
+             authorization: {}\r\n\r\n",
+            token(role)
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    let both = async {
+        loop {
+            let figures = live.send("GET", "/v1/metrics", &shown, b"").await;
+            if figures.body_has("clusterkit_http_watchers 2.0\n") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, both)
+        .await
+        .expect("both wait");
+    let kept = format!("admin t0ken-of-{}\nread an0ther", Role::Admin);
+    tokens.replace(kept.parse().unwrap());
+    assert!(reads_until(&mut waiting[0], b"HTTP/1.1 401 ").await);
+    crate::table::change(&live, 7);
+    assert!(
+        reads_until(&mut waiting[1], b"HTTP/1.1 200 ").await,
+        "it has waited on"
+    );
+}
+
 /// An application that says of some paths who may call them.
 struct Guarded;
 

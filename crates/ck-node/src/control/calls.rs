@@ -10,10 +10,15 @@ use ck_control::{BoxFuture, Call, CallId, Copying, HandlerError, MemberNumber, S
 use ck_core::PartitionId;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::context::{CallContext, Over};
 use super::{Input, tasks};
 use crate::shared::Shared;
+
+/// The target of the spans of calls of the handler: what a subscriber that collects them lets through,
+/// at the level trace.
+pub const CALL_SPANS: &str = "ck_node::call";
 
 /// A call that runs.
 struct Running {
@@ -62,6 +67,13 @@ impl Calls {
         let copying = copying(state, partition, call);
         let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
         let over = (cancelled.said(), self.ended.said());
+        let span = tracing::trace_span!(
+            target: CALL_SPANS,
+            "call",
+            otel.name = name(call),
+            otel.status_code = tracing::field::Empty,
+            clusterkit.partition = %partition,
+        );
         let run = async move {
             let reports = &node.reports;
             reports.begun(partition, name(call));
@@ -96,13 +108,16 @@ impl Calls {
                 }
             }
         };
-        tasks::run(&self.line, run, move |ended| {
+        tasks::run(&self.line, run.instrument(span.clone()), move |ended| {
             let succeeded = ended.unwrap_or_else(|source| {
                 // What the handler's future drops may panic as well.
                 let why = format!("panicked when it was dropped: {source}");
                 after.reports.failed(partition, name(call), &why);
                 false
             });
+            if !succeeded {
+                span.record("otel.status_code", "ERROR");
+            }
             Input::CallEnded {
                 call: id,
                 succeeded,

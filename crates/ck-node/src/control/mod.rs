@@ -6,11 +6,13 @@
 
 mod calls;
 mod context;
+mod failovers;
 mod perform;
 mod renewals;
 mod tasks;
 mod twin;
 
+pub use calls::CALL_SPANS;
 pub(crate) use perform::CONTROLLER;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use crate::driver::NodeError;
 use crate::operation::OperationError;
 use crate::shared::{Phase, Shared};
 use calls::Calls;
+use failovers::Failovers;
 use renewals::Waiting;
 use twin::Barred;
 
@@ -113,6 +116,7 @@ pub(crate) struct Control {
     /// The lease end from before the clock went back, which counts for nothing when it has caught
     /// up: the lease has to be extended first.
     distrusted: Option<Time>,
+    failovers: Failovers,
     /// When the stop began.
     stopping_since: Option<Time>,
     registering: bool,
@@ -199,6 +203,7 @@ impl Control {
             newest: Time::ZERO,
             went_back: false,
             distrusted: None,
+            failovers: Failovers::of(member),
             stopping_since: None,
             registering: false,
             barred: Barred::default(),
@@ -247,7 +252,10 @@ impl Control {
                 self.waiting.wait(&renewal, answer);
                 self.leader.handle(LeaderInput::Renewal(renewal), now);
             }
-            Input::Answered(answer) => self.agent.handle(AgentInput::Answered(answer), now),
+            Input::Answered(answer) => {
+                self.failovers.heard(&answer, now);
+                self.agent.handle(AgentInput::Answered(answer), now);
+            }
             Input::Confirmed { round, term } => {
                 let confirmed = LeaderInput::Confirmed { round, term };
                 self.leader.handle(confirmed, now);
@@ -334,6 +342,9 @@ impl Control {
                 .lay_out(config.partitions, state.incarnation());
         }
         let now = self.now();
+        let states = (self.agent.state(), state);
+        let figures = self.failovers.applied(states, &self.leader, now);
+        self.node.note_failovers(figures);
         self.agent.handle(AgentInput::Applied(state.clone()), now);
         self.leader.handle(LeaderInput::Applied(state.clone()), now);
     }
@@ -367,6 +378,7 @@ impl Control {
     /// Tells the rest of the node.
     fn publish(&mut self) {
         let now = self.now();
+        self.failovers.holds(self.leader.office(), now);
         if now.since(self.counted) >= COUNT_EVERY {
             self.counted = now;
             self.lost = self.leader.lost(now);

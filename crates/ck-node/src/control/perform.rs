@@ -68,6 +68,8 @@ impl Control {
             AgentOutput::StopSession { member, session } => self.stop_session(member, session),
             AgentOutput::Open { token } => {
                 self.draining.remove(&token.partition);
+                let now = self.now();
+                self.node.note_failovers(self.failovers.opened(token, now));
                 self.node.gates.open(token);
             }
             AgentOutput::Shut { token } => self.shut(token),

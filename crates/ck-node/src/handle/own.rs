@@ -6,6 +6,7 @@ use ck_control::Mode;
 use ck_core::PartitionId;
 
 use super::Handle;
+use crate::durations::FailoverFigures;
 use crate::operation::OperationError;
 use crate::ownership::{NotOwner, Owned, Ownership};
 use crate::reports::HandlerReport;
@@ -60,6 +61,12 @@ impl Handle {
     #[must_use]
     pub fn handler_reports(&self) -> Vec<HandlerReport> {
         self.node.reports.all()
+    }
+
+    /// How long failovers took, since the process started, as far as this node knows.
+    #[must_use]
+    pub fn failover_figures(&self) -> FailoverFigures {
+        self.node.failover_figures()
     }
 
     /// How long this node may act unless its lease is renewed; zero while it has none.

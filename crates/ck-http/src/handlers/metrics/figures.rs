@@ -5,11 +5,12 @@ use ck_core::Fraction;
 use ck_core::table::NodeStats;
 use ck_node::{NodeStatus, Role};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::histograms::{self, Histograms};
 use crate::surface::Core;
 use crate::view::{STATES, View};
 
@@ -34,10 +35,10 @@ pub(super) struct Figures {
     gauges: Vec<One>,
     counters: Vec<One>,
     families: Vec<Family>,
-    latencies: Vec<(Labels, Latency)>,
+    histograms: Vec<Histograms>,
 }
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// Figures of one name, told apart by labels.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Figures {
                 ),
             ],
             families,
-            latencies: latencies(core),
+            histograms: histograms::all(core),
         }
     }
 }
@@ -166,8 +167,8 @@ fn consensus_gauges(status: &NodeStatus) -> [One; 7] {
 }
 
 /// What this node says of itself.
-fn own_gauges(core: &Core, status: &NodeStatus) -> [One; 6] {
-    let counters = &core.counters;
+fn own_gauges(core: &Core, status: &NodeStatus) -> [One; 8] {
+    let (counters, lag) = (&core.counters, core.watch_lag());
     [
         (
             "ready",
@@ -198,6 +199,16 @@ fn own_gauges(core: &Core, status: &NodeStatus) -> [One; 6] {
             "http_watchers",
             "Callers that watch the table or wait for a version",
             float(counters.watchers()),
+        ),
+        (
+            "http_watch_lag_versions",
+            "Versions that the last of the watchers has not been sent",
+            float(lag.versions),
+        ),
+        (
+            "http_watch_lag_seconds",
+            "For how long that watcher could have been sent more",
+            lag.time.as_secs_f64(),
         ),
     ]
 }
@@ -278,7 +289,7 @@ fn thousandths(share: Fraction) -> f64 {
     float(u64::try_from(share.per_mille()).unwrap_or(u64::MAX)) / 1000.0
 }
 
-fn route([method, path]: [&str; 2]) -> Labels {
+pub(super) fn route([method, path]: [&str; 2]) -> Labels {
     vec![("method", method.to_owned()), ("route", path.to_owned())]
 }
 
@@ -296,37 +307,6 @@ fn requests(core: &Core) -> Family {
         help: "HTTP requests answered, by route and class of status",
         kind: MetricType::Counter,
         values: values.collect(),
-    }
-}
-
-fn latencies(core: &Core) -> Vec<(Labels, Latency)> {
-    let ways = core.counters.answered.ways();
-    ways.map(|(way, figures)| {
-        let buckets = figures.buckets();
-        let latency = Latency {
-            seconds: figures.seconds(),
-            buckets,
-        };
-        (route(way), latency)
-    })
-    .collect()
-}
-
-/// How long answers took.
-#[derive(Debug)]
-struct Latency {
-    seconds: f64,
-    buckets: Vec<(f64, u64)>,
-}
-
-impl EncodeMetric for Latency {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let count = self.buckets.iter().map(|bucket| bucket.1).sum();
-        encoder.encode_histogram::<NoLabelSet>(self.seconds, count, &self.buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
     }
 }
 
@@ -358,11 +338,8 @@ impl Collector for Figures {
                 }
             }
         }
-        let help = "Time from a request's head to its answer's, by route";
-        let name = "http_request_duration_seconds";
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, latency) in &self.latencies {
-            latency.encode(family.encode_family(labels)?)?;
+        for histograms in &self.histograms {
+            histograms.encode(&mut encoder)?;
         }
         Ok(())
     }
