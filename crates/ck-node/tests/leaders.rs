@@ -119,6 +119,10 @@ async fn who_lags_hears_a_leader_that_joined_meanwhile() {
         handles.push(world.start(number, config(number)).await.unwrap());
     }
     three_voters(&handles).await;
+    eventually("the third knows the others", || {
+        handles[2].state().members().len() == 3
+    })
+    .await;
     // The third is cut off, and two more join and vote; then the first two go.
     cut_off(&world, 2, 5);
     for number in 4..=5 {

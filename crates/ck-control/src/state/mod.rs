@@ -11,6 +11,7 @@ mod moving;
 mod octets;
 mod partition;
 mod pending;
+mod proposal;
 mod questions;
 mod rejection;
 mod row;
@@ -21,8 +22,7 @@ mod transfer;
 
 pub use apply::NewIncarnation;
 pub use command::{
-    COMMAND_VERSION, Command, Entry, Founder, Genesis, HOMES_MAX, MemberChange, Proposal,
-    Registration, StopMark, Trigger,
+    Command, Entry, Founder, Genesis, HOMES_MAX, MemberChange, Registration, StopMark, Trigger,
 };
 pub use event::{ChangeReason, EndReason, Event, EventKind};
 pub use halt::Halt;
@@ -32,6 +32,7 @@ pub use member::{Member, Office, Session};
 pub use moving::{InSyncChange, Move, RebalanceCommand, TransferCommand};
 pub use partition::{Holder, PartitionControl, PartitionState};
 pub use pending::{Brake, PastLease, Raise, Rebalance};
+pub use proposal::{COMMAND_VERSION, Proposal};
 pub use questions::{
     CopyView, Explained, Finding, MayStop, MoveView, Obstacle, PlanView, StopHazard, WaitsFor,
 };

@@ -10,7 +10,7 @@ use ck_core::{NodeId, NodeState, PartitionId};
 
 use crate::state::apply::rows::{Edits, edited, numbers, row_of};
 use crate::state::apply::{Step, fields};
-use crate::state::command::EXPIRY_NAMES_NODES;
+use crate::state::proposal::EXPIRY_NAMES_NODES;
 use crate::state::{
     ChangeReason, EndReason, EventKind, Member, MemberChange, MoveRejection, PartitionControl,
     Rejection, State,
