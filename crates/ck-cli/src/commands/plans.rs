@@ -6,14 +6,16 @@ use ck_api::Plan;
 use ck_client::Client;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use comfy_table::Cell;
 
+use super::moves::{self, Change};
 use super::online::{operate, with_client};
-use super::plan::{MOVES_SHOWN, move_cells};
 use super::waiting::{Waiting, waits_for};
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
-use crate::output::{Output, count, figure, table, write_table};
+use crate::output::{Output, count, partition_number, runs};
+
+/// Runs of lost partitions that are named; `--json` names all.
+const LOST_RUNS: usize = 8;
 
 /// Show what a plan over the nodes of now would move, when, why and at what cost.
 ///
@@ -175,36 +177,17 @@ pub(super) fn write_plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         )?;
     }
     if !plan.partitions_lost.is_empty() {
-        let lost = plan.partitions_lost.join(", ");
-        writeln!(out, "lost     no copy can be read of {lost}")?;
+        let lost = &plan.partitions_lost;
+        let numbers = runs(lost.iter().filter_map(|id| partition_number(id)), LOST_RUNS);
+        let lost = count(lost.len() as u64, "partition", "partitions");
+        writeln!(out, "lost     no copy can be read of {lost}: {numbers}")?;
     }
-    if plan.moves.is_empty() {
-        return Ok(());
-    }
-    write_moves(out, plan)
-}
-
-fn write_moves(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
-    writeln!(out)?;
-    let mut rows = table([
-        "partition",
-        "copy to",
-        "drop from",
-        "primary",
-        "round",
-        "why",
-    ]);
-    for one in plan.moves.iter().take(MOVES_SHOWN) {
-        let mut cells = move_cells(&one.change);
-        cells.push(figure(one.round));
-        cells.push(Cell::new(one.why.join("\n")));
-        rows.add_row(cells);
-    }
-    write_table(out, &rows)?;
-    let left_out = plan.moves.len().saturating_sub(MOVES_SHOWN) as u64 + plan.moves_left_out;
-    if left_out > 0 {
-        writeln!(out, "… and {left_out} more; --json prints up to 1,000")?;
-    }
+    let changes = plan.moves.iter().map(|one| Change {
+        moved: &one.change,
+        round: Some(one.round),
+        why: &one.why,
+    });
+    moves::write(out, changes, plan.moves_left_out)?;
     if plan.status == "preview" {
         writeln!(out)?;
         writeln!(out, "`ck apply {}` carries it out", plan.id)?;

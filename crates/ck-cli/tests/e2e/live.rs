@@ -1,100 +1,11 @@
 //! `ck watch` and `ck top`: a live cluster as it changes.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::pty::{Winsize, openpty};
-use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
+use crate::support::terminal::{COLUMNS, Terminal};
 use crate::support::{BOUND, Cluster, Process, Server, ck, run, wait_for};
-
-/// Leaves the screen that a full-screen program draws on.
-const LEFT: &str = "\u{1b}[?1049l";
-
-/// A terminal, and a program on it.
-struct Terminal {
-    child: Child,
-    keys: File,
-    /// What the program has: kept open, so that its mode can be asked for.
-    end: OwnedFd,
-    shown: Arc<Mutex<String>>,
-}
-
-impl Terminal {
-    fn start(args: &[&str]) -> Self {
-        let size = Winsize {
-            ws_row: 30,
-            ws_col: 110,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(&size, None).expect("a terminal");
-        let end = || Stdio::from(pty.slave.try_clone().expect("it is open"));
-        let child = ck()
-            .args(args)
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn();
-        let shown = Arc::new(Mutex::new(String::new()));
-        let mut screen = File::from(pty.master.try_clone().expect("it is open"));
-        let drawn = Arc::clone(&shown);
-        // Ends with the last holder of the other end.
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-                drawn.lock().expect("no reader panicked").push_str(&text);
-            }
-        });
-        Self {
-            child: child.expect("ck starts"),
-            keys: File::from(pty.master),
-            end: pty.slave,
-            shown,
-        }
-    }
-
-    fn shown(&self) -> String {
-        self.shown.lock().expect("no reader panicked").clone()
-    }
-
-    #[track_caller]
-    fn wait_for_text(&self, text: &str) {
-        wait_for(text, BOUND, || self.shown().contains(text).then_some(()));
-    }
-
-    /// Whether keys are taken one by one, without an echo.
-    fn is_raw(&self) -> bool {
-        let mode = tcgetattr(self.end.as_fd()).expect("it is a terminal");
-        !mode
-            .local_flags
-            .intersects(LocalFlags::ICANON | LocalFlags::ECHO)
-    }
-
-    /// Waits for the end, which must leave the terminal as it was.
-    #[track_caller]
-    fn wait_for_clean_end(mut self) {
-        let status = wait_for("it ends", BOUND, || {
-            self.child.try_wait().expect("it can be asked")
-        });
-        assert_eq!(status.code(), Some(0), "{}", self.shown());
-        assert!(!self.is_raw(), "keys are still taken one by one");
-        self.wait_for_text(LEFT);
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The events a `ck watch --json` has printed whole.
 fn events(process: &Process) -> Vec<Value> {
@@ -103,6 +14,13 @@ fn events(process: &Process) -> Vec<Value> {
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
+}
+
+/// `ck` on a terminal.
+fn on_terminal(args: &[&str]) -> Terminal {
+    let mut command = ck();
+    command.args(args);
+    Terminal::start(command, COLUMNS)
 }
 
 fn watching(cluster: &Cluster, args: &[&str]) -> Process {
@@ -138,15 +56,15 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     );
     let from = format!("{}.{}", first["incarnation"], first["version"]);
 
-    let by_signal = Terminal::start(&["top", "--server", &addresses]);
-    let by_key = Terminal::start(&["top", "--server", &addresses]);
+    let by_signal = on_terminal(&["top", "--server", &addresses]);
+    let mut by_key = on_terminal(&["top", "--server", &addresses]);
     for terminal in [&by_signal, &by_key] {
         terminal.wait_for_text("node-3");
         // Blanks are jumped over, not written.
         terminal.wait_for_text("stable");
         assert!(terminal.is_raw());
     }
-    let pid = by_signal.child.id().to_string();
+    let pid = by_signal.pid().to_string();
     let told = std::process::Command::new("kill")
         .args(["-s", "TERM", &pid])
         .status();
@@ -169,7 +87,7 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     });
     assert!(figure(&cluster.servers[1], "clusterkit_lease_remaining_seconds") > 0.0);
     by_key.wait_for_text("node-down");
-    (&by_key.keys).write_all(b"q").expect("it takes keys");
+    by_key.press(b"q");
     by_key.wait_for_clean_end();
 
     // What was told twice or left out between the two would not add up.
@@ -215,7 +133,7 @@ fn what_cannot_be_watched_is_refused() {
         assert!(output.stdout.is_empty());
     }
     let beyond = Duration::from_secs(60);
-    let terminal = Terminal::start(&["top", "--server", "127.0.0.1:1", "--timeout", "2s"]);
+    let terminal = on_terminal(&["top", "--server", "127.0.0.1:1", "--timeout", "2s"]);
     wait_for("it says that nobody is there", beyond, || {
         terminal.shown().contains("no server answers").then_some(())
     });

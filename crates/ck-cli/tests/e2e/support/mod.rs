@@ -11,6 +11,7 @@ pub(crate) mod net;
 pub(crate) mod owners;
 pub(crate) mod ports;
 mod process;
+pub(crate) mod terminal;
 mod wait;
 pub(crate) mod watch;
 #[cfg(target_os = "linux")]
@@ -20,5 +21,7 @@ pub(crate) use cluster::{BOUND, Cluster, Server};
 #[cfg(target_os = "linux")]
 pub(crate) use compiled::{compiled, preloaded};
 pub(crate) use http::{Reply, answer, request, send};
-pub(crate) use process::{Process, argument, ck, ck_by, is_alive, json, run, run_with, said};
+pub(crate) use process::{
+    Process, argument, ck, ck_by, is_alive, json, output_of, run, run_with, said,
+};
 pub(crate) use wait::wait_for;
