@@ -50,13 +50,11 @@ pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(terminal_width().unwrap_or(PAGER_WIDTH));
     if colours() {
         table.enforce_styling();
     } else {
         table.force_no_tty();
-    }
-    if !io::stdout().is_terminal() || table.width().is_none() {
-        table.set_width(PAGER_WIDTH);
     }
     let bold = columns.map(|name| Cell::new(name.to_uppercase()).fg(Color::DarkGrey));
     table.set_header(bold);
@@ -75,10 +73,14 @@ pub(crate) fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> 
     Ok(())
 }
 
+/// The width of the terminal that standard output is, if it is one.
+fn terminal_width() -> Option<u16> {
+    Table::new().width().filter(|_| io::stdout().is_terminal())
+}
+
 /// How wide a line of prose may be: as a pager's, or a narrower terminal's.
 fn line_width() -> usize {
-    let wide = Table::new().width().filter(|_| io::stdout().is_terminal());
-    usize::from(wide.unwrap_or(PAGER_WIDTH).min(PAGER_WIDTH))
+    usize::from(terminal_width().unwrap_or(PAGER_WIDTH).min(PAGER_WIDTH))
 }
 
 /// Writes a sentence behind `bullet`, in lines that fit a pager and the terminal.

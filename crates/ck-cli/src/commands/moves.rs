@@ -70,10 +70,10 @@ pub(super) fn write<'a>(
         write_reasons(out, &reasons)?;
     }
     if reordered > 0 {
-        let what = count(reordered, "partition keeps", "partitions keep");
+        let what = count(reordered, "partition keeps its", "partitions keep their");
         writeln!(
             out,
-            "{what} its copies and its primary, in another order of replicas"
+            "{what} copies and primary, in another order of replicas"
         )?;
     }
     if left_out > 0 {

@@ -12,7 +12,7 @@ use super::online::{operate, with_client};
 use super::waiting::{Waiting, waits_for};
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
-use crate::output::{Output, count, partition_number, runs};
+use crate::output::{Output, count, partition_number, runs, write_item};
 
 /// Runs of lost partitions that are named; `--json` names all.
 const LOST_RUNS: usize = 8;
@@ -137,38 +137,29 @@ pub(super) fn write_plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         "version  {}.{}, trigger {}",
         plan.incarnation, plan.base, plan.trigger
     )?;
-    writeln!(
+    let copies = count(plan.copies_moved, "copy", "copies");
+    let primaries = count(
+        plan.primaries_changed,
+        "primary changes",
+        "primaries change",
+    );
+    let bound = plan.lower_bound;
+    let cost = format!("{copies} to move ({least}; lower bound {bound}), {primaries}");
+    write_item(out, "cost     ", &cost)?;
+    let transfers = count(plan.transfers_per_node, "transfer", "transfers");
+    let (rounds, why) = (plan.rounds, &plan.rounds_bound);
+    write_item(
         out,
-        "cost     {} to move ({least}; lower bound {}), {}",
-        count(plan.copies_moved, "copy", "copies"),
-        plan.lower_bound,
-        count(
-            plan.primaries_changed,
-            "primary changes",
-            "primaries change"
-        ),
-    )?;
-    writeln!(
-        out,
-        "rounds   {} at {} at once a node: {}",
-        plan.rounds,
-        count(plan.transfers_per_node, "transfer", "transfers"),
-        plan.rounds_bound
+        "rounds   ",
+        &format!("{rounds} at {transfers} at once a node: {why}"),
     )?;
     if let Some(progress) = &plan.progress {
-        let colon = if progress.transfers.is_empty() {
-            ""
-        } else {
-            "; "
-        };
-        writeln!(
-            out,
-            "done     {} of {}, begun by {}{colon}{}",
-            progress.done,
-            count(progress.total, "partition", "partitions"),
-            progress.actor,
-            waits_for(&progress.transfers)
-        )?;
+        let moves = waits_for(&progress.transfers);
+        let colon = if moves.is_empty() { "" } else { "; " };
+        let (done, actor) = (progress.done, &progress.actor);
+        let total = count(progress.total, "partition", "partitions");
+        let told = format!("{done} of {total}, begun by {actor}{colon}{moves}");
+        write_item(out, "done     ", &told)?;
     }
     if plan.degraded {
         writeln!(

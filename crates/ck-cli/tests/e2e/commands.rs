@@ -95,7 +95,7 @@ fn a_value_that_is_wrong_is_named_with_what_would_be_right() {
         (&["custom", "set", "a"], &["VALUE"]),
         (&["custom", "set", "a", "b", "--file", "c"], &["--file"]),
         (
-            &["custom", "set", "a", "b", "--expected", "-1"],
+            &["custom", "set", "a", "b", "--expected", "many"],
             &["--expected"],
         ),
         (&["resume", "plan-1", "--brake"], &["--brake"]),

@@ -82,7 +82,7 @@ fn settings(calls: &mut Calls, directory: &Path) {
         "--hash",
         "md5-mod",
         "--profile",
-        "wan",
+        "fast",
         "--rejoin-grace",
         "5m",
         "--domain",
@@ -144,7 +144,7 @@ fn settings(calls: &mut Calls, directory: &Path) {
         ("replication_factor", json!(1)),
         ("spread", json!(1)),
         ("hash", json!("md5-mod")),
-        ("profile", json!("wan")),
+        ("profile", json!("fast")),
         // A flag stands before the file.
         ("rejoin_grace_ms", json!(300_000)),
         ("auto_create", json!(false)),
@@ -152,7 +152,10 @@ fn settings(calls: &mut Calls, directory: &Path) {
     ] {
         assert_eq!(config[name], value, "{name} of {config}");
     }
-    let known = ask(&["nodes"])["nodes"][0].clone();
+    let known = wait_for("it is a member", BOUND, || {
+        let known = ask(&["nodes"])["nodes"][0].clone();
+        known.is_object().then_some(known)
+    });
     for (name, value) in [
         ("id", json!("one")),
         ("name", json!("The first")),

@@ -249,6 +249,11 @@ fn looked_at(calls: &mut Calls) {
         assert_eq!(answer.pointer(place), Some(&value), "ck {args:?}: {answer}");
         calls.text(args, parts);
     }
+    let empty = calls.json(&["plan"])["id"].clone();
+    let apply = ["apply", empty.as_str().expect("an id")];
+    calls.text(&apply, &["nothing to change"]);
+    let begun = calls.json(&["rebalance"]);
+    assert_eq!(begun["applied"], false, "{begun}");
     let spec = "partitions = 4\nreplication_factor = 1\n[[nodes]]\nid = \"n1\"\n";
     let offline = calls.json_of(&["key", "a", "--spec", "-"], spec.as_bytes());
     assert_eq!(offline["primary_node"], "n1", "{offline}");

@@ -24,7 +24,7 @@ pub(super) fn steered(calls: &mut Calls) {
     assert_eq!(brake.lines().count(), 1);
 }
 
-/// A plan over three nodes is made, carried out, held back and given up; another takes its place.
+/// A plan over three nodes is made, carried out, held back and given up.
 pub(super) fn planned(calls: &mut Calls) {
     let dry = calls.json(&["rebalance", "--dry-run"]);
     assert_eq!(
@@ -47,20 +47,9 @@ pub(super) fn planned(calls: &mut Calls) {
     let paused = calls.json(&["pause"]);
     assert_eq!(paused["status"], "paused", "{paused}");
     calls.text(&["status"], &["plan        manual", "`ck resume`"]);
-    // The last one given counts: it waits for what an operator holds back.
-    let waiting = calls.call(&["apply", &id], b"");
-    assert_eq!(waiting.status.code(), Some(4), "it is under way already");
     assert_eq!(calls.json(&["resume"])["status"], "under-way");
     assert_eq!(calls.json(&["pause", &id])["status"], "paused");
     calls.json(&["abort"]);
-    wait_for("what had begun ends", BOUND, || {
-        let answer = calls.call(&["rebalance", "--json"], b"");
-        (answer.status.code() == Some(0)).then_some(())
-    });
-    wait_for("the plan is done", BOUND, || {
-        let stats = calls.json(&["stats"]);
-        (stats["copies"]["off_share"] == 0).then_some(())
-    });
 }
 
 /// A node goes.
@@ -68,14 +57,7 @@ pub(super) fn left(calls: &mut Calls) {
     wait_for("node-3 is down", BOUND, || {
         (calls.json(&["status"])["nodes"]["down"] == 1).then_some(())
     });
-    calls.text(
-        &["status"],
-        &[
-            "down        node-3; start again",
-            "degraded    ",
-            "`ck explain ID`",
-        ],
-    );
+    calls.text(&["status"], &["down        node-3; start again"]);
     let gone = calls.json(&["remove", "node-3", "--no-wait"]);
     assert_eq!(
         (&gone["node"], &gone["node_count"]),
