@@ -164,7 +164,7 @@ impl Model {
                 self.only = chosen.filter(|_| self.only != chosen);
             }
             KeyCode::Esc => self.only = None,
-            KeyCode::Char('n') => self.to_trouble(),
+            KeyCode::Char('n') => self.go_to_trouble(),
             _ => {}
         }
         true
@@ -239,7 +239,7 @@ impl Model {
     }
 
     /// Puts the cursor on the next partition that is not stable, if one is not.
-    fn to_trouble(&mut self) {
+    fn go_to_trouble(&mut self) {
         let rows = self.table.as_ref().map_or(&[][..], |table| &table.rows);
         let here = self.cursor(Panel::Partitions);
         let in_trouble = |at: &usize| rows[*at].state != "stable";

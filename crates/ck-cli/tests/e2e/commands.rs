@@ -69,85 +69,88 @@ fn failures_have_their_exit_codes() {
     assert_eq!(run(&["--version"]).status.code(), Some(0));
 }
 
+/// Commands whose flags or values are wrong, and what the refusal names.
+const WRONG: &[(&[&str], &[&str])] = &[
+    (
+        &["partitions", "--state", "sideways"],
+        &["--state", "unavailable"],
+    ),
+    (&["history", "--limit", "0"], &["--limit", "1..=1000"]),
+    (&["watch", "--from", "1.x"], &["--from", "31 or 1.31"]),
+    (&["watch", "--for", "5"], &["--for", "500ms, 10s"]),
+    (
+        &["status", "--timeout", "soon"],
+        &["--timeout", "500ms, 10s"],
+    ),
+    (&["status", "--server", "https://x"], &["--ca"]),
+    (&["set", "spread"], &["NAME=VALUE"]),
+    (&["set", "spraed=2"], &["spraed", "`spread`"]),
+    (&["set", "spread=many"], &["spread", "many"]),
+    (&["set", "spread=1", "spread=2"], &["given twice"]),
+    (
+        &["set", "--node", "node-1", "state=up"],
+        &["up", "`draining`"],
+    ),
+    (&["custom", "set", "a"], &["VALUE"]),
+    (&["custom", "set", "a", "b", "--file", "c"], &["--file"]),
+    (
+        &["custom", "set", "a", "b", "--expected", "many"],
+        &["--expected"],
+    ),
+    (&["resume", "plan-1", "--brake"], &["--brake"]),
+    (&["place"], &["--spec"]),
+    (&["place", "--batch", "--spec", "x"], &["--spec"]),
+    (
+        &["what-if", "--spec", "x", "--fail-above", "101"],
+        &["--fail-above", "0 to 100"],
+    ),
+    (
+        &["what-if", "--spec", "x", "--bytes-per-partition", "2XB"],
+        &["2XB", "512MiB"],
+    ),
+    (
+        &["what-if", "--spec", "x", "--incoming", "0"],
+        &["--incoming"],
+    ),
+    (&["check", "x", "--states", "0"], &["--states"]),
+    (&["cert", "node", "--id", "a", "--out", "x"], &["--host"]),
+    (
+        &["restore", "x", "--id", "a", "--data", "y", "--into", "z"],
+        &["--into", "z"],
+    ),
+    (&["recover", "--data", "x", "--into", "z"], &["--into", "z"]),
+    (
+        &["migrate", "--from", "http://x", "--rename", "a"],
+        &["--rename", "THERE=HERE"],
+    ),
+    (
+        &["migrate", "--from", "http://x", "--look", "--dry-run"],
+        &["--look"],
+    ),
+    (&["completions", "tcsh"], &["tcsh", "zsh"]),
+    (&["dev", "--nodes", "65"], &["--nodes", "1..=64"]),
+    (&["serve", "--id", ""], &["--id"]),
+    (
+        &["serve", "--id", "a", "--http", "nowhere"],
+        &["--http", "nowhere"],
+    ),
+    (
+        &["serve", "--id", "a", "--profile", "slow"],
+        &["--profile", "slow"],
+    ),
+    (
+        &["serve", "--id", "a", "--rejoin-grace", "9"],
+        &["--rejoin-grace", "10s"],
+    ),
+    (
+        &["serve", "--id", "a", "--label", "disk"],
+        &["--label", "disk"],
+    ),
+];
+
 #[test]
 fn a_value_that_is_wrong_is_named_with_what_would_be_right() {
-    for (args, parts) in [
-        (
-            &["partitions", "--state", "sideways"][..],
-            &["--state", "unavailable"][..],
-        ),
-        (&["history", "--limit", "0"], &["--limit", "1..=1000"]),
-        (&["watch", "--from", "1.x"], &["--from", "31 or 1.31"]),
-        (&["watch", "--for", "5"], &["--for", "500ms, 10s"]),
-        (
-            &["status", "--timeout", "soon"],
-            &["--timeout", "500ms, 10s"],
-        ),
-        (&["status", "--server", "https://x"], &["--ca"]),
-        (&["set", "spread"], &["NAME=VALUE"]),
-        (&["set", "spraed=2"], &["spraed", "`spread`"]),
-        (&["set", "spread=many"], &["spread", "many"]),
-        (&["set", "spread=1", "spread=2"], &["given twice"]),
-        (
-            &["set", "--node", "node-1", "state=up"],
-            &["up", "`draining`"],
-        ),
-        (&["custom", "set", "a"], &["VALUE"]),
-        (&["custom", "set", "a", "b", "--file", "c"], &["--file"]),
-        (
-            &["custom", "set", "a", "b", "--expected", "many"],
-            &["--expected"],
-        ),
-        (&["resume", "plan-1", "--brake"], &["--brake"]),
-        (&["place"], &["--spec"]),
-        (&["place", "--batch", "--spec", "x"], &["--spec"]),
-        (
-            &["what-if", "--spec", "x", "--fail-above", "101"],
-            &["--fail-above", "0 to 100"],
-        ),
-        (
-            &["what-if", "--spec", "x", "--bytes-per-partition", "2XB"],
-            &["2XB", "512MiB"],
-        ),
-        (
-            &["what-if", "--spec", "x", "--incoming", "0"],
-            &["--incoming"],
-        ),
-        (&["check", "x", "--states", "0"], &["--states"]),
-        (&["cert", "node", "--id", "a", "--out", "x"], &["--host"]),
-        (
-            &["restore", "x", "--id", "a", "--data", "y", "--into", "z"],
-            &["--into", "z"],
-        ),
-        (&["recover", "--data", "x", "--into", "z"], &["--into", "z"]),
-        (
-            &["migrate", "--from", "http://x", "--rename", "a"],
-            &["--rename", "THERE=HERE"],
-        ),
-        (
-            &["migrate", "--from", "http://x", "--look", "--dry-run"],
-            &["--look"],
-        ),
-        (&["completions", "tcsh"], &["tcsh", "zsh"]),
-        (&["dev", "--nodes", "65"], &["--nodes", "1..=64"]),
-        (&["serve", "--id", ""], &["--id"]),
-        (
-            &["serve", "--id", "a", "--http", "nowhere"],
-            &["--http", "nowhere"],
-        ),
-        (
-            &["serve", "--id", "a", "--profile", "slow"],
-            &["--profile", "slow"],
-        ),
-        (
-            &["serve", "--id", "a", "--rejoin-grace", "9"],
-            &["--rejoin-grace", "10s"],
-        ),
-        (
-            &["serve", "--id", "a", "--label", "disk"],
-            &["--label", "disk"],
-        ),
-    ] {
+    for (args, parts) in WRONG.iter().copied() {
         let output = run(&[args, &["--json"]].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "ck {args:?}: {said}");

@@ -26,117 +26,75 @@ fn every_flag_of_a_node_does_what_it_says() {
     calls.assert_complete();
 }
 
+/// Settings of which the node and the cluster tell; more is in the files that stand beside them.
+const SETTINGS: &str = "--cluster orders --name First --partitions 6 --replication-factor 1 --spread 1 \
+    --hash md5-mod --profile fast --rejoin-grace 5m --domain eu/rack-1 --weight 3 --advertise localhost \
+    --allow-host orders.internal --service kv=127.0.0.1:7 --label disk=ssd --no-auto-create \
+    --no-auto-rebalance --application volatile --insecure --log-format json";
+
 /// A node with all settings at once tells of each.
 fn settings(calls: &mut Calls, directory: &Path) {
-    let certs = directory.join("certs");
-    let certs = argument(&certs);
-    assert!(run(&["cert", "ca", "--out", certs]).status.success());
-    let made = run(&[
-        "cert",
-        "node",
-        "--id",
-        "one",
-        "--host",
-        "127.0.0.1,localhost",
-        "--out",
-        certs,
-    ]);
-    assert!(made.status.success());
-    let tokens = directory.join("tokens");
-    std::fs::write(&tokens, "admin s3cret-a\nread s3cret-r\n").expect("it can be written");
-    let file = directory.join("node.toml");
-    std::fs::write(&file, "rejoin_grace = \"7m\"\nweight = 9\n").expect("it can be written");
-    let (port, data) = (ports::block(2), directory.join("data"));
-    let (http, peer) = (
-        format!("127.0.0.1:{port}"),
-        format!("127.0.0.1:{}", port + 1),
-    );
-    let (own, key, ca) = (
-        format!("{certs}/one.pem"),
-        format!("{certs}/one-key.pem"),
-        format!("{certs}/ca.pem"),
-    );
-    let args = [
-        "serve",
-        "--json",
-        "--id",
-        "one",
-        "--http",
-        &http,
-        "--peer",
-        &peer,
-        "--join",
-        &http,
-        "--data",
-        argument(&data),
-        "--cluster",
-        "orders",
-        "--name",
-        "The first",
-        "--partitions",
-        "6",
-        "--replication-factor",
-        "1",
-        "--spread",
-        "1",
-        "--hash",
-        "md5-mod",
-        "--profile",
-        "fast",
-        "--rejoin-grace",
-        "5m",
-        "--domain",
-        "eu/rack-1",
-        "--weight",
-        "3",
-        "--advertise",
-        "localhost",
-        "--token-file",
-        argument(&tokens),
-        "--tls-cert",
-        &own,
-        "--tls-key",
-        &key,
-        "--peer-cert",
-        &own,
-        "--peer-key",
-        &key,
-        "--peer-ca",
-        &ca,
-        "--ca",
-        &ca,
-        "--allow-host",
-        "orders.internal",
-        "--service",
-        "kv=127.0.0.1:7",
-        "--label",
-        "disk=ssd",
-        "--no-auto-create",
-        "--no-auto-rebalance",
-        "--application",
-        "volatile",
-        "--insecure",
-        "--log-format",
-        "json",
-        "--config",
-        argument(&file),
+    let file = |name: &str| argument(&directory.join(name)).to_owned();
+    let certs = file("certs");
+    assert!(run(&["cert", "ca", "--out", &certs]).status.success());
+    let host = "cert node --id one --host 127.0.0.1,localhost --out";
+    let host: Vec<&str> = host.split(' ').chain([certs.as_str()]).collect();
+    assert!(run(&host).status.success());
+    let written = "admin s3cret-a\nread s3cret-r\n";
+    std::fs::write(file("tokens"), written).expect("it can be written");
+    let written = "rejoin_grace = \"7m\"\nweight = 9\n";
+    std::fs::write(file("node.toml"), written).expect("it can be written");
+    let port = ports::block(2);
+    let http = format!("127.0.0.1:{port}");
+    let beside = [
+        ("--http", http.clone()),
+        ("--peer", format!("127.0.0.1:{}", port + 1)),
+        ("--join", http.clone()),
+        ("--data", file("data")),
+        ("--token-file", file("tokens")),
+        ("--tls-cert", file("certs/one.pem")),
+        ("--tls-key", file("certs/one-key.pem")),
+        ("--peer-cert", file("certs/one.pem")),
+        ("--peer-key", file("certs/one-key.pem")),
+        ("--peer-ca", file("certs/ca.pem")),
+        ("--ca", file("certs/ca.pem")),
+        ("--config", file("node.toml")),
     ];
+    let mut args = vec!["serve", "--json", "--id", "one"];
+    args.extend(SETTINGS.split_whitespace());
+    args.extend(
+        beside
+            .iter()
+            .flat_map(|(flag, value)| [*flag, value.as_str()]),
+    );
     let mut node = start(calls, &args);
-    let server = format!("https://{http}");
-    let reach = [
-        "--server",
-        &server,
-        "--ca",
-        &ca,
-        "--token-file",
-        argument(&tokens),
-    ];
-    wait_for("it has formed a cluster", BOUND, || {
+    let (server, ca, tokens) = (
+        format!("https://{http}"),
+        file("certs/ca.pem"),
+        file("tokens"),
+    );
+    let reach = ["--server", &server, "--ca", &ca, "--token-file", &tokens];
+    wait_for("it is a member", BOUND, || {
         assert!(node.is_running(), "{}", node.printed());
-        let asked = run(&[&["status"], &reach[..]].concat());
-        (asked.status.code() == Some(0)).then_some(())
+        let nodes = run(&[&["nodes", "--json"], &reach[..]].concat());
+        let nodes: Value = serde_json::from_slice(&nodes.stdout).ok()?;
+        nodes["nodes"][0].is_object().then_some(())
     });
-    let ask = |words: &[&str]| run_json(&[words, &reach[..]].concat());
+    assert_told(&reach, port);
+    assert!(directory.join("data").join("node.redb").is_file());
+    let bare = run(&["status", "--server", &server, "--ca", &ca]);
+    assert_eq!(bare.status.code(), Some(4), "no token was asked for");
+    assert_prints_json(&node.printed());
+    node.signal("TERM");
+    assert!(node.wait_for_end(BOUND).success(), "{}", node.printed());
+    let printed = node.printed();
+    assert!(printed.contains("\"event\":\"stopped\""), "{printed}");
+}
+
+/// What the flags said is what the cluster knows.
+#[track_caller]
+fn assert_told(reach: &[&str], port: u16) {
+    let ask = |words: &[&str]| run_json(&[words, reach].concat());
     let config = ask(&["config"])["config"].clone();
     for (name, value) in [
         ("cluster_name", json!("orders")),
@@ -152,13 +110,10 @@ fn settings(calls: &mut Calls, directory: &Path) {
     ] {
         assert_eq!(config[name], value, "{name} of {config}");
     }
-    let known = wait_for("it is a member", BOUND, || {
-        let known = ask(&["nodes"])["nodes"][0].clone();
-        known.is_object().then_some(known)
-    });
+    let known = ask(&["nodes"])["nodes"][0].clone();
     for (name, value) in [
         ("id", json!("one")),
-        ("name", json!("The first")),
+        ("name", json!("First")),
         ("ip", json!(format!("localhost:{port}"))),
         ("peer_address", json!(format!("localhost:{}", port + 1))),
         ("domain", json!("eu/rack-1")),
@@ -168,28 +123,21 @@ fn settings(calls: &mut Calls, directory: &Path) {
     ] {
         assert_eq!(known[name], value, "{name} of {known}");
     }
-    assert!(data.join("node.redb").is_file());
     // An application that never comes keeps the partitions from being served.
     ask(&["create"]);
     assert_eq!(ask(&["owned"])["owned"], json!([]));
-    let bare = run(&["status", "--server", &server, "--ca", &ca]);
-    assert_eq!(bare.status.code(), Some(4), "no token was asked for");
-    let printed = node.printed();
-    let lines = printed
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON alone"));
-    let logged = lines.into_iter().find(|line| line.get("level").is_some());
-    assert!(
-        logged.is_some_and(|line| line["fields"]["message"].is_string()),
-        "{printed}"
-    );
-    node.signal("TERM");
-    assert!(node.wait_for_end(BOUND).success(), "{}", node.printed());
-    assert!(
-        node.printed().contains("\"event\":\"stopped\""),
-        "{}",
-        node.printed()
-    );
+}
+
+/// Events and the log alike, an object a line.
+#[track_caller]
+fn assert_prints_json(printed: &str) {
+    let lines = printed.lines();
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).expect("JSON alone"))
+        .collect();
+    let logged = lines.iter().find(|line| line.get("level").is_some());
+    let message = logged.map(|line| line["fields"]["message"].is_string());
+    assert_eq!(message, Some(true), "{printed}");
 }
 
 /// The cluster of one command: in another place, of another size, closed.

@@ -8,7 +8,7 @@ use super::calls::Calls;
 use super::operations;
 use crate::support::go_node::{Answers, GoNode};
 use crate::support::terminal::{COLUMNS, Terminal};
-use crate::support::{BOUND, Cluster, argument, ck, run, wait_for};
+use crate::support::{BOUND, Cluster, Server, argument, ck, run, wait_for};
 
 pub(super) const COMMANDS: &[&str] = &[
     "abort",
@@ -95,9 +95,7 @@ fn closed() -> Cluster {
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
         server.flags.extend(own);
     }
-    cluster.servers[..2]
-        .iter_mut()
-        .for_each(|server| server.start());
+    cluster.servers[..2].iter_mut().for_each(Server::start);
     cluster
 }
 
@@ -174,78 +172,132 @@ fn begun(calls: &mut Calls) {
     });
 }
 
+/// A command, a place in its JSON and what stands there, and parts of its text.
+type Look = (
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+const LOOKS: &[Look] = &[
+    (
+        &["status"],
+        "/partitions/stable",
+        "8",
+        &["8: 8 stable", "leader"],
+    ),
+    (&["nodes"], "/total", "2", &["node-2", "WEIGHT"]),
+    (
+        &["partitions", "--node", "node-2"],
+        "/count",
+        "8",
+        &["8 partitions, version"],
+    ),
+    (
+        &["partitions", "--state", "moving"],
+        "/count",
+        "0",
+        &["0 partitions"],
+    ),
+    (
+        &["partition", "3"],
+        "/id",
+        r#""partition-3""#,
+        &["IN SYNC", "partition-3"],
+    ),
+    (
+        &["key", "user:1001"],
+        "/state",
+        r#""stable""#,
+        &["primary", "epoch 1"],
+    ),
+    (
+        &["stats"],
+        "/total_partitions",
+        "8",
+        &["4 to 4 a node", "1.000 of its share"],
+    ),
+    (
+        &["explain", "3"],
+        "/id",
+        r#""partition-3""#,
+        &["partition-3 is stable"],
+    ),
+    (
+        &["why-not", "3", "node-2"],
+        "/node",
+        r#""node-2""#,
+        &["of partition-3"],
+    ),
+    (
+        &["history"],
+        "/entries/0/kind",
+        r#""genesis""#,
+        &["AGO", " s ", "create-partitions"],
+    ),
+    (
+        &["history", "--from", "1", "--to", "2", "--limit", "1"],
+        "/count",
+        "1",
+        &["more follow"],
+    ),
+    (
+        &["config"],
+        "/config/replication_factor",
+        "2",
+        &["rejoin_grace_ms", "3600000"],
+    ),
+    (&["plan"], "/status", r#""empty""#, &["0 copies to move"]),
+];
+
+/// A command that is refused: its exit code, its code, and what to do.
+type Refused = (&'static [&'static str], i32, &'static str, &'static str);
+
+const REFUSED: &[Refused] = &[
+    (&["partition", "99"], 1, "partition-unknown", "partition-7"),
+    (&["explain", "x"], 2, "invalid-parameter", "partition-3"),
+    (&["why-not", "3", "node-9"], 1, "node-unknown", "`ck nodes`"),
+    (
+        &["partitions", "--node", "node-9"],
+        1,
+        "node-unknown",
+        "`ck nodes`",
+    ),
+    (
+        &["history", "--from", "x"],
+        2,
+        "invalid-parameter",
+        "12 or 1.12",
+    ),
+    (&["plan", "current"], 1, "plan-unknown", "`ck plan`"),
+    (&["apply", "none"], 1, "plan-unknown", "none"),
+    (&["pause"], 4, "plan-not-under-way", "`ck history`"),
+    (
+        &["custom", "get", "none"],
+        1,
+        "custom-unknown",
+        "`ck custom list`",
+    ),
+    (&["drain", "node-9"], 1, "node-unknown", "`ck nodes`"),
+    (
+        &["set", "spread=9"],
+        2,
+        "config-invalid",
+        "replication_factor 2",
+    ),
+    (
+        &["promote", "3", "node-2", "--accept-data-loss"],
+        4,
+        "partition-held",
+        "partition-3",
+    ),
+];
+
 fn looked_at(calls: &mut Calls) {
-    for (args, place, value, parts) in [
-        (
-            &["status"][..],
-            "/partitions/stable",
-            json!(8),
-            &["8: 8 stable", "leader"][..],
-        ),
-        (&["nodes"], "/total", json!(2), &["node-2", "WEIGHT"]),
-        (
-            &["partitions", "--node", "node-2"],
-            "/count",
-            json!(8),
-            &["8 partitions, version"],
-        ),
-        (
-            &["partitions", "--state", "moving"],
-            "/count",
-            json!(0),
-            &["0 partitions"],
-        ),
-        (
-            &["partition", "3"],
-            "/id",
-            json!("partition-3"),
-            &["IN SYNC", "partition-3"],
-        ),
-        (
-            &["key", "user:1001"],
-            "/state",
-            json!("stable"),
-            &["primary", "epoch 1"],
-        ),
-        (
-            &["stats"],
-            "/total_partitions",
-            json!(8),
-            &["4 to 4 a node", "1.000 of its share"],
-        ),
-        (
-            &["explain", "3"],
-            "/id",
-            json!("partition-3"),
-            &["partition-3 is stable"],
-        ),
-        (
-            &["why-not", "3", "node-2"],
-            "/node",
-            json!("node-2"),
-            &["of partition-3"],
-        ),
-        (
-            &["history"],
-            "/entries/0/kind",
-            json!("genesis"),
-            &["AGO", " s ", "create-partitions"],
-        ),
-        (
-            &["history", "--from", "1", "--to", "2", "--limit", "1"],
-            "/count",
-            json!(1),
-            &["more follow"],
-        ),
-        (
-            &["config"],
-            "/config/replication_factor",
-            json!(2),
-            &["rejoin_grace_ms", "3600000"],
-        ),
-        (&["plan"], "/status", json!("empty"), &["0 copies to move"]),
-    ] {
+    for (args, place, value, parts) in LOOKS {
         let answer = calls.json(args);
+        let value: Value = serde_json::from_str(value).expect("JSON");
         assert_eq!(answer.pointer(place), Some(&value), "ck {args:?}: {answer}");
         calls.text(args, parts);
     }
@@ -269,51 +321,8 @@ fn looked_at(calls: &mut Calls) {
         (&no["allowed"], no["reasons"].as_array().is_some()),
         (&json!(false), true)
     );
-    for (args, exit, code, part) in [
-        (
-            &["partition", "99"][..],
-            1,
-            "partition-unknown",
-            "partition-7",
-        ),
-        (&["explain", "x"], 2, "invalid-parameter", "partition-3"),
-        (&["why-not", "3", "node-9"], 1, "node-unknown", "`ck nodes`"),
-        (
-            &["partitions", "--node", "node-9"],
-            1,
-            "node-unknown",
-            "`ck nodes`",
-        ),
-        (
-            &["history", "--from", "x"],
-            2,
-            "invalid-parameter",
-            "12 or 1.12",
-        ),
-        (&["plan", "current"], 1, "plan-unknown", "`ck plan`"),
-        (&["apply", "none"], 1, "plan-unknown", "none"),
-        (&["pause"], 4, "plan-not-under-way", "`ck history`"),
-        (
-            &["custom", "get", "none"],
-            1,
-            "custom-unknown",
-            "`ck custom list`",
-        ),
-        (&["drain", "node-9"], 1, "node-unknown", "`ck nodes`"),
-        (
-            &["set", "spread=9"],
-            2,
-            "config-invalid",
-            "replication_factor 2",
-        ),
-        (
-            &["promote", "3", "node-2", "--accept-data-loss"],
-            4,
-            "partition-held",
-            "partition-3",
-        ),
-    ] {
-        calls.fails(args, exit, code, &[part]);
+    for (args, exit, code, part) in REFUSED {
+        calls.fails(args, *exit, code, &[part]);
     }
 }
 
