@@ -57,11 +57,20 @@ impl Report {
         let Some((ratio, figures)) = self.measure(name, calls, base, measured) else {
             return;
         };
+        self.judge(name, ratio, limit, &format!("; {figures}"));
+    }
+
+    /// Prints a ratio that was measured, and holds it against `limit`.
+    pub fn ratio(&mut self, name: &str, ratio: f64, limit: f64) {
+        self.judge(name, ratio, limit, "");
+    }
+
+    fn judge(&mut self, name: &str, ratio: f64, limit: f64, figures: &str) {
         let verdict = if ratio <= limit { "kept" } else { "BROKEN" };
-        println!("{name:<32} {ratio:>7.2} x  (at most {limit}: {verdict}; {figures})");
+        println!("{name:<32} {ratio:>7.2} x  (at most {limit:.3}: {verdict}{figures})");
         if ratio > limit {
             self.broken.push(format!(
-                "{name}: {ratio:.2} times the base, {limit} promised"
+                "{name}: {ratio:.2} times the base, {limit:.3} promised"
             ));
         }
     }

@@ -2,7 +2,7 @@
 
 use ck_api::{Code, Problem};
 use ck_control::state::MoveRejection;
-use ck_control::{ConfigError, Rejection, State};
+use ck_control::{ConfigError, MemberNumber, Rejection, State};
 use ck_core::PartitionId;
 use ck_node::OperationError;
 
@@ -46,9 +46,22 @@ fn named(detail: &str, refused: &MoveRejection, state: &State) -> String {
         return detail.to_owned();
     };
     match state.member(*member) {
-        Some(known) => detail.replace(&format!("member {member}"), known.node.as_str()),
+        Some(known) => with_name(detail, *member, known.node.as_str()),
         None => detail.to_owned(),
     }
+}
+
+/// `detail` with a name in place of a member's number; `member 12` is not `member 1`.
+fn with_name(detail: &str, member: MemberNumber, name: &str) -> String {
+    let number = format!("member {member}");
+    let mut parts = detail.split(number.as_str());
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_another = part.starts_with(|next: char| next.is_ascii_digit());
+        text.push_str(if is_another { &number } else { name });
+        text.push_str(part);
+    }
+    text
 }
 
 /// The partition a refusal is about.
@@ -197,6 +210,16 @@ mod tests {
             (problem.status, problem.code.as_str()),
             (409, "node-in-use")
         );
+    }
+
+    #[test]
+    fn a_name_takes_the_place_of_its_own_number_alone() {
+        let said = "member 1 holds what member 12 and member 1 wait for; not member 10";
+        assert_eq!(
+            with_name(said, MemberNumber(1), "node-1"),
+            "node-1 holds what member 12 and node-1 wait for; not member 10"
+        );
+        assert_eq!(with_name(said, MemberNumber(2), "node-2"), said);
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn check(state: &State, request: &JoinRequest) -> Result<(), OperationError> {
 
 async fn meet(node: &Arc<Shared>, request: &JoinRequest) -> Result<HelloReply, OperationError> {
     let address = request.peer_address.clone();
-    let met = hello(node, &address)
+    let met = hello(node, &Address::anyone(address.clone()))
         .await
         .map_err(|reason| OperationError::Unreachable {
             node: request.node.clone(),

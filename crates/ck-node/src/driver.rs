@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ck_control::{Rejection, SessionId, StopMark};
+use ck_transport::Address;
 
 use crate::config::OnFatal;
 use crate::consensus::{Consensus, ConsensusError, Start, Substrate, SubstrateStatus};
@@ -12,6 +13,7 @@ use crate::control;
 use crate::execute;
 use crate::forming::{self, FOUNDER, FormingError};
 use crate::operation::{Operation, OperationError, Outcome};
+use crate::relay;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 use crate::upkeep::{Upkeep, reconcile};
 
@@ -294,10 +296,24 @@ async fn says_removed(node: &Arc<Shared>, now: &SubstrateStatus, asked: &mut Ins
         .iter()
         .find(|member| Some(member.number) == now.leader && turn % 2 == 0)
         .or_else(|| others.get(turn % others.len().max(1)));
+    let whom = match whom {
+        Some(whom) => Some(relay::address_of(whom)),
+        // Who awaits the log of a new incarnation knows of nobody, but may have been told of some.
+        None => join_target(node, turn).await,
+    };
     let Some(whom) = whom else { return false };
-    forming::hello(node, &whom.peer_address)
+    forming::hello(node, &whom)
         .await
         .is_ok_and(|reply| reply.removed)
+}
+
+/// One of those that were named to join through, each in its turn.
+async fn join_target(node: &Shared, turn: usize) -> Option<Address> {
+    let targets = &node.config.join;
+    let target = targets.get(turn % targets.len().max(1))?;
+    let resolving = node.config.resolver.resolve(target);
+    let resolved = tokio::time::timeout(forming::HELLO_TIMEOUT, resolving).await;
+    Some(Address::anyone(resolved.ok()?.ok()?))
 }
 
 /// A leader that was removed lets the others vote without it, and answers what it was asked,

@@ -222,7 +222,8 @@ pub(crate) async fn propose(
         now_ms(),
         actor.chars().take(ACTOR_CHARS_MAX).collect(),
         command,
-    );
+    )
+    .for_members_of(&node.publisher.current().state);
     let bytes = codec::encode(&proposal).map_or(usize::MAX, |bytes| bytes.len());
     let limit = node.config.payload_bytes_max - ENVELOPE_BYTES;
     if bytes > limit {

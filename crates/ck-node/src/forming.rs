@@ -20,7 +20,7 @@ use crate::store::Membership;
 use crate::wire::{Forward, Hello, HelloReply, kind};
 
 /// Time another node has to introduce itself.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between rounds of asking.
 const ROUND_EVERY: Duration = Duration::from_millis(150);
@@ -173,7 +173,7 @@ async fn ask(node: &Arc<Shared>, target: &str) -> Result<Answer, FormingError> {
         Ok(Err(source)) => return Ok(silent(source.reason)),
         Err(_) => return Ok(silent(format!("no answer within {HELLO_TIMEOUT:?}"))),
     };
-    let reply = match hello(node, &address).await {
+    let reply = match hello(node, &Address::anyone(address.clone())).await {
         Ok(reply) => reply,
         Err(reason) => return Ok(silent(reason)),
     };
@@ -196,16 +196,20 @@ async fn ask(node: &Arc<Shared>, target: &str) -> Result<Answer, FormingError> {
 }
 
 /// Asks the node at a peer address who it is.
-pub(crate) async fn hello(node: &Shared, address: &str) -> Result<HelloReply, String> {
+pub(crate) async fn hello(node: &Shared, to: &Address) -> Result<HelloReply, String> {
     let payload = codec::encode(&Hello {
         cluster_name: node.config.cluster_name.clone(),
     })
     .map_err(|source| source.to_string())?;
     let request = Request::new(kind::HELLO, Bytes::from(payload));
-    let to = Address::anyone(address);
-    let called = node.transport().call(&to, request, HELLO_TIMEOUT).await;
-    let (_, reply) = called.map_err(|source| source.to_string())?;
-    codec::decode(&reply.payload).map_err(|source| source.to_string())
+    let called = node.transport().call(to, request, HELLO_TIMEOUT).await;
+    let (who, reply) = called.map_err(|source| source.to_string())?;
+    let reply: HelloReply = codec::decode(&reply.payload).map_err(|source| source.to_string())?;
+    if reply.node != who.node {
+        let (is, says) = (who.node, reply.node);
+        return Err(format!("{to} is {is}, and answers as {says}"));
+    }
+    Ok(reply)
 }
 
 /// Joins through a member. `None` when that is done, else what to wait for before the next try.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ck_control::Member;
 use ck_transport::{Address, Request, TransportError};
 
 use crate::codec;
@@ -23,7 +24,7 @@ pub(crate) fn leader_address(node: &Shared) -> Option<Address> {
         .filter(|leader| Some(*leader) != node.member())?;
     let published = node.publisher.current();
     let member = published.state.member(leader)?;
-    Some(Address::member(member.peer_address.clone(), leader.0))
+    Some(address_of(member))
 }
 
 /// Another member, each in its turn.
@@ -35,8 +36,13 @@ pub(crate) fn any_member(node: &Shared) -> Option<Address> {
         .collect();
     let turn = usize::try_from(node.started.elapsed().as_millis() / RETRY_EVERY.as_millis());
     let member = others.get(turn.unwrap_or(0) % others.len().max(1))?;
-    let address = member.peer_address.clone();
-    Some(Address::member(address, member.number.0))
+    Some(address_of(member))
+}
+
+/// Where a member is, and who has to be there.
+pub(crate) fn address_of(member: &Member) -> Address {
+    let address = Address::member(member.peer_address.clone(), member.number.0);
+    address.named(member.node.clone())
 }
 
 /// Passes an operation on to the node at `to`.
@@ -98,6 +104,7 @@ fn never_ran(source: &TransportError) -> bool {
     match source {
         TransportError::Unreachable { .. }
         | TransportError::WrongPeer { .. }
+        | TransportError::WrongNode { .. }
         | TransportError::OtherCluster { .. }
         | TransportError::OtherNode { .. }
         | TransportError::Version { .. }

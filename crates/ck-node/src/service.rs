@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use ck_control::{Answer, MemberNumber, Rejection, Renewal};
+use ck_control::{Answer, Rejection, Renewal};
 use ck_transport::{BoxFuture, PeerId, Reply, Request, Service, ServiceError};
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use crate::driver;
 use crate::execute;
 use crate::operation::{Operation, OperationError};
 use crate::relay;
+use crate::senders::{self, may_ask, was_removed};
 use crate::shared::Shared;
 use crate::wire::{self, Forward, Forwarded, Hello, HelloReply, Invitation, kind, refusal};
 
@@ -76,15 +77,21 @@ async fn answer(
             wire::reply(&())
         }
         kind::RENEW => {
-            check_sender(node, from)?;
+            senders::heard(node, from)?;
             wire::reply(&renew(node, from, wire::request(&request.payload)?).await?)
         }
         kind::APPEND | kind::VOTE | kind::SNAPSHOT => {
-            check_sender(node, from)?;
+            let sender = senders::heard(node, from)?;
             let consensus = node.consensus.get().ok_or_else(|| {
                 ServiceError::new(refusal::NOT_RUNNING, "consensus is not running here yet")
             })?;
-            consensus.serve(request.kind, &request.payload).await
+            let reply = consensus
+                .serve(sender, request.kind, &request.payload)
+                .await?;
+            if request.kind != kind::VOTE {
+                senders::note_followed(node, sender.member);
+            }
+            Ok(reply)
         }
         unknown => Err(ServiceError::new(
             refusal::KIND,
@@ -138,13 +145,11 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
     if let Some(member) = was_removed(node, from) {
         return Err(Rejection::MemberRemoved { member }.into());
     }
-    // Who is no member may ask to become one, and nothing else.
-    let admission = matches!(
-        forward.operation,
-        Operation::Join(_) | Operation::Register(_)
-    );
-    if !admission && !is_member(node, from) {
-        let reason = format!("{} is not known as a member here", from.node);
+    if !may_ask(node, from, &forward) {
+        let reason = format!(
+            "{} is not known here as a member that may ask for this",
+            from.node
+        );
         return Err(OperationError::NoLeader { reason, voters: 0 });
     }
     // A member ends its own session, and speaks for its own grants, not for another's; it asks the
@@ -166,46 +171,10 @@ async fn operate(node: &Arc<Shared>, from: &PeerId, forward: Forward) -> Forward
         return execute::lead(node, forward.operation, &forward.actor).await;
     }
     match relay::leader_address(node) {
-        Some(leader) if !forward.relayed => relay::relay(node, &leader, forward).await,
+        Some(leader) if !forward.relayed => {
+            let relayed = true;
+            relay::relay(node, &leader, Forward { relayed, ..forward }).await
+        }
         leader => Err(execute::not_leader(node, leader.as_ref())),
-    }
-}
-
-/// Whether `from` is a member, with the store it registered.
-fn is_member(node: &Shared, from: &PeerId) -> bool {
-    let published = node.publisher.current();
-    let member = from
-        .member
-        .and_then(|number| published.state.member(MemberNumber(number)));
-    member.is_some_and(|member| member.store.0 == from.store && member.node == from.node)
-}
-
-/// The member that `from` was in this cluster, if it was removed.
-fn was_removed(node: &Shared, from: &PeerId) -> Option<MemberNumber> {
-    let cluster = node.membership()?.cluster;
-    let member = MemberNumber(from.member?);
-    let same = from.cluster.is_some_and(|theirs| theirs.0 == cluster.0);
-    (same && node.publisher.current().state.is_removed(member)).then_some(member)
-}
-
-/// A disk that was wiped comes back with another store id; under the old member number it has
-/// forgotten what it promised, so it must not be heard.
-fn check_sender(node: &Shared, from: &PeerId) -> Result<(), ServiceError> {
-    let Some(number) = from.member else {
-        return Err(ServiceError::new(
-            refusal::STRANGER,
-            format_args!("{} is no member", from.node),
-        ));
-    };
-    let published = node.publisher.current();
-    match published.state.member(MemberNumber(number)) {
-        Some(member) if member.store.0 != from.store => Err(ServiceError::new(
-            refusal::STRANGER,
-            format_args!(
-                "{} has lost the store of member {number}; take it out with `ck remove {}`",
-                from.node, from.node
-            ),
-        )),
-        _ => Ok(()),
     }
 }

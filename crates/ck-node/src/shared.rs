@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     /// Whether that is written down already.
     served: OnceCell<()>,
     pub(crate) election: Mutex<Election>,
+    /// When a member that is known here, and followed, last sent the log.
+    pub(crate) followed: Mutex<Option<Instant>>,
     pub(crate) invitation: Mutex<Option<Invitation>>,
     /// Something changed that the driver should look at.
     pub(crate) wake: Notify,
@@ -118,6 +120,7 @@ impl Shared {
             before,
             served: OnceCell::new(),
             election: Mutex::new(Election::default()),
+            followed: Mutex::new(None),
             invitation: Mutex::new(None),
             wake: Notify::new(),
             operations: Semaphore::new(OPERATIONS_MAX),

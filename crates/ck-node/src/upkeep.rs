@@ -15,6 +15,7 @@ use ck_core::Domain;
 use crate::consensus::{MemberChange, ProposeError, Substrate, SubstrateStatus};
 use crate::control::CONTROLLER;
 use crate::execute::propose;
+use crate::incarnation::drawn;
 use crate::operation::OperationError;
 use crate::planning;
 use crate::published::now_ms;
@@ -208,7 +209,7 @@ async fn form(node: &Arc<Shared>) -> Result<(), OperationError> {
     let genesis = Genesis {
         cluster: membership.cluster,
         name: membership.cluster_name.clone(),
-        incarnation: Incarnation(now_ms() / 1000),
+        incarnation: drawn(now_ms(), membership.member, Incarnation(0)),
         config,
         founder: Founder {
             node: node.config.node.clone(),

@@ -69,7 +69,7 @@ pub(crate) struct HelloReply {
 pub(crate) struct Forward {
     pub(crate) operation: Operation,
     pub(crate) actor: String,
-    /// Set by a node that passed it on; it is not passed on again.
+    /// Set by a node that passed it on, or that asks the leader itself; it is not passed on again.
     pub(crate) relayed: bool,
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ck_control::{ConfigChange, MemberChange};
+use ck_control::{ConfigChange, MemberChange, Profile};
 use support::owners::{cut_off, leader_of};
 use support::{World, eventually, three_voters};
 
@@ -96,4 +96,54 @@ async fn a_weight_changed_right_before_the_leader_goes_is_planned_for_by_the_nex
         (42..=44).contains(&copies(heavy))
     })
     .await;
+}
+
+/// Both directions between two nodes.
+fn heal(world: &World, one: usize, other: usize) {
+    let (one, other) = (support::address(one), support::address(other));
+    world.network.heal(&one, &other);
+    world.network.heal(&other, &one);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lags_hears_a_leader_that_joined_meanwhile() {
+    let world = World::new(94);
+    let config = |number| {
+        let mut config = world.config(number, 3);
+        config.choices.voters = Some(5);
+        config.choices.profile = Some(Profile::Fast);
+        config
+    };
+    let mut handles = Vec::new();
+    for number in 1..=3 {
+        handles.push(world.start(number, config(number)).await.unwrap());
+    }
+    three_voters(&handles).await;
+    // The third is cut off, and two more join and vote; then the first two go.
+    cut_off(&world, 2, 5);
+    for number in 4..=5 {
+        handles.push(world.start(number, config(number)).await.unwrap());
+    }
+    for at in [0, 1, 3, 4] {
+        eventually("five voters", || {
+            let status = handles[at].status();
+            status.voters.len() == 5 && !status.joint
+        })
+        .await;
+    }
+    let (gone, staying) = ([1, 2].map(support::address), [4, 5].map(support::address));
+    world.network.partition(
+        &gone.each_ref().map(String::as_str),
+        &staying.each_ref().map(String::as_str),
+    );
+    let third = &handles[2];
+    assert_eq!(third.state().members().len(), 3, "it knows of neither");
+    // Three of five voters: without the one that lags there is no majority.
+    heal(&world, 3, 4);
+    heal(&world, 3, 5);
+    eventually("it knows of both", || third.state().members().len() == 5).await;
+    third
+        .set_custom("still", b"committing".to_vec(), None)
+        .await
+        .unwrap();
 }

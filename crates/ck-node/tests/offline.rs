@@ -4,7 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use ck_node::{Backup, NodeId, OperationError, offline};
+use ck_node::offline::{OfflineError, Survivor};
+use ck_node::{Backup, Incarnation, NodeId, OperationError, offline};
 use support::{World, eventually};
 
 fn node(number: usize) -> NodeId {
@@ -52,4 +53,68 @@ async fn a_founder_that_awaits_the_log_forms_nothing_of_its_own() {
         .await;
     }
     first.set_custom("ours", b"x".to_vec(), None).await.unwrap();
+}
+
+/// The directories of three nodes that have ended.
+async fn three_stopped(world: &World) {
+    let handles = world.cluster(3).await;
+    for handle in &handles {
+        handle.stop().await;
+    }
+    drop(handles);
+    for number in 1..=3 {
+        let file = world.data(number).join("node.redb");
+        eventually("the store is let go of", || {
+            std::fs::File::open(&file).unwrap().try_lock().is_ok()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn survivors_that_both_begin_anew_have_tokens_of_different_incarnations() {
+    let world = World::new(5);
+    three_stopped(&world).await;
+    let [first, second] = [1, 2].map(|number| Survivor::open(&world.data(number)).unwrap());
+    // Within one second, and with one number asked for.
+    for wanted in [None, Some(Incarnation(1 << 50))] {
+        let [one, other] = [&first, &second].map(|one| one.plan(&[], wanted).unwrap());
+        assert_ne!(one.cluster, other.cluster);
+        assert_ne!(one.incarnation, other.incarnation);
+        let before = first.state().incarnation();
+        assert!(one.incarnation > before && other.incarnation > before);
+        let least = wanted.unwrap_or_default();
+        assert!(one.incarnation >= least && other.incarnation >= least);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survivor_that_is_not_kept_is_refused_and_does_not_wait_for_a_log_for_ever() {
+    let world = World::new(6);
+    three_stopped(&world).await;
+    let [first, second] = [1, 2].map(|number| Survivor::open(&world.data(number)).unwrap());
+    let anew = first.plan(&[node(3)], None).unwrap();
+    let cluster = anew.cluster;
+    first.begin(&anew).await.unwrap();
+    let refused = second.follow(cluster, &[node(3)]).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, OfflineError::NotKept { .. }), "{said}");
+    for part in [
+        "node-2",
+        "node-3",
+        "empty data directory",
+        &cluster.to_string(),
+    ] {
+        assert!(said.contains(part), "{part:?}: {said}");
+    }
+    // Whoever says that it stays, though it does not, hears so from the first one.
+    let second = Survivor::open(&world.data(2)).unwrap();
+    assert_ne!(second.cluster(), cluster, "it was left as it was");
+    second.follow(cluster, &[node(2)]).await.unwrap();
+    let begun = world.start(1, world.config(1, 3)).await.unwrap();
+    eventually("it leads", || begun.leader().is_some()).await;
+    let waits = world.start(2, world.config(2, 3)).await.unwrap();
+    let ended = waits.terminated().await.failure.unwrap();
+    assert!(ended.contains("removed from the cluster"), "{ended}");
+    assert!(ended.contains("empty data directory"), "{ended}");
 }

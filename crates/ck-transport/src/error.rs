@@ -87,6 +87,19 @@ pub enum TransportError {
         /// The member number that answered, if it has one.
         got: Option<u64>,
     },
+    /// Another node lives at this address. The request was not handed to it.
+    #[error(
+        "{address} answers as {got}, not as {expected}; correct the address of {expected}, or stop the \
+         node that has taken it"
+    )]
+    WrongNode {
+        /// The address called.
+        address: String,
+        /// The node wanted.
+        expected: NodeId,
+        /// The node that answered.
+        got: NodeId,
+    },
     /// The peer belongs to another cluster. Refused at both ends.
     #[error(
         "{address} belongs to cluster {theirs_name:?} {theirs}, this node to {ours_name:?} \
@@ -228,6 +241,7 @@ impl TransportError {
         matches!(
             self,
             Self::WrongPeer { .. }
+                | Self::WrongNode { .. }
                 | Self::OtherCluster { .. }
                 | Self::OtherNode { .. }
                 | Self::Version { .. }

@@ -101,6 +101,8 @@ pub struct Address {
     pub peer: String,
     /// The member number that has to answer; `None` accepts anyone.
     pub expected: Option<u64>,
+    /// The node that has to answer, where the caller knows which; `None` accepts any.
+    pub node: Option<NodeId>,
 }
 
 impl Address {
@@ -110,6 +112,7 @@ impl Address {
         Self {
             peer: peer.into(),
             expected: None,
+            node: None,
         }
     }
 
@@ -119,19 +122,41 @@ impl Address {
         Self {
             peer: peer.into(),
             expected: Some(member),
+            node: None,
         }
     }
 
-    /// Checks the id of who answered against the member wanted.
+    /// The same address, where `node` has to answer.
+    #[must_use]
+    pub fn named(self, node: NodeId) -> Self {
+        Self {
+            node: Some(node),
+            ..self
+        }
+    }
+
+    /// Checks the id of who answered against the member and the node wanted.
+    ///
+    /// A member number is what a peer says of itself; the node is proved, where peers show certificates.
     ///
     /// # Errors
-    /// [`TransportError::WrongPeer`] when a member is expected and another, or none, answered.
+    /// [`TransportError::WrongPeer`] when a member is expected and another, or none, answered, and
+    /// [`TransportError::WrongNode`] when a node is expected and another one answered.
     pub fn check(&self, got: &PeerId) -> Result<(), TransportError> {
-        match self.expected {
-            Some(expected) if got.member != Some(expected) => Err(TransportError::WrongPeer {
+        if let Some(expected) = self.expected
+            && got.member != Some(expected)
+        {
+            return Err(TransportError::WrongPeer {
                 address: self.peer.clone(),
                 expected,
                 got: got.member,
+            });
+        }
+        match &self.node {
+            Some(expected) if *expected != got.node => Err(TransportError::WrongNode {
+                address: self.peer.clone(),
+                expected: expected.clone(),
+                got: got.node.clone(),
             }),
             _ => Ok(()),
         }

@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 failed, 2 usage.";
 
 const TORTURE: &str = "\
 Examples:
-  ck-load torture --kv target/release/ck-kv --runs 10 --seconds 60
+  ck-load torture --kv target/release/ck-kv --runs 10 --seconds 60 --clients 32 --rate 800
   ck-load torture --kv target/release/ck-kv --seed 7 --keep runs -- --partitions 32
 
 Exit codes: 0 nothing wrong, 1 something is or a run came to no verdict, 2 usage.";
@@ -79,6 +79,10 @@ pub(crate) struct TortureArgs {
     /// Clients.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     clients: u16,
+    /// Operations a second, due at their times whether earlier ones have ended or not; without it,
+    /// each client begins its next when the last has ended, and few run while nobody answers.
+    #[arg(long, value_name = "PER SECOND")]
+    rate: Option<f64>,
     /// Keys.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     keys: u64,
@@ -120,6 +124,7 @@ impl TortureArgs {
             arguments: self.arguments.clone(),
             nodes: self.nodes,
             clients: self.clients.into(),
+            rate: self.rate,
             keys: self.keys,
             value_bytes: self.value_bytes,
             odd_values: self.odd_values,

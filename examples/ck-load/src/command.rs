@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use ck_client::{Client, ClientConfig, Router, RouterConfig};
+use ck_load::torture::Sum;
 use ck_load::{
     Clock, LoadError, Mark, Partitions, Progress, Recorder, Report, Setting, Spread, Way, plot, run,
 };
@@ -108,6 +109,7 @@ fn load(cli: &LoadArgs) -> Result<(), Box<dyn Error>> {
 
 fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
     let mut failed = 0;
+    let mut sum = Sum::default();
     for number in 0..args.runs {
         let torture = args.run(number);
         let seed = torture.seed;
@@ -133,6 +135,9 @@ fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
             (Ok(verdict), Some(kind)) => verdict.wrong.iter().any(|wrong| wrong.starts_with(kind)),
             (Err(_), _) => false,
         };
+        if let Ok(verdict) = &verdict {
+            sum.add(verdict);
+        }
         let mut out = std::io::stdout().lock();
         match &verdict {
             Ok(verdict) if args.json => {
@@ -155,6 +160,9 @@ fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
                 kept.display()
             )?;
         }
+    }
+    if args.runs > 1 && !args.json {
+        writeln!(std::io::stdout(), "{sum}")?;
     }
     match failed {
         0 => Ok(()),

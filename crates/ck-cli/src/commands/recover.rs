@@ -19,7 +19,8 @@ const NAMED_MAX: usize = 16;
 /// Offline, while the node does not run. What the survivor's log has is kept, the rest is lost: it says
 /// what that may be, and asks twice. Choose the survivor whose last entry has the highest term and, among
 /// those, the highest number; --dry-run shows both. Run it on that one alone: two that begin anew are two
-/// clusters. Other survivors stay members when --keep names them: recover them too, with --into and the UUID that is printed.
+/// clusters. Other survivors stay members when --keep names them: recover them too, with --into and the UUID
+/// that is printed, and the same --keep.
 /// All others are out for good. Never start one of those again with its old data: enough of them together
 /// would go on as the cluster they were.
 #[derive(Debug, Args)]
@@ -27,16 +28,16 @@ const NAMED_MAX: usize = 16;
 Examples:
   ck recover --data /var/lib/clusterkit --dry-run
   ck recover --data /var/lib/clusterkit --keep node-2
-  ck recover --data /var/lib/clusterkit --into UUID")]
+  ck recover --data /var/lib/clusterkit --into UUID --keep node-2")]
 pub(crate) struct RecoverArgs {
     /// The survivor's data directory.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Other survivors, which stay members.
+    /// Other survivors, which stay members; with --into, as the survivor that began was told.
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     keep: Vec<NodeId>,
     /// The cluster that another survivor has begun anew, which this one goes on in.
-    #[arg(long, value_name = "UUID", conflicts_with_all = ["keep", "incarnation"])]
+    #[arg(long, value_name = "UUID", conflicts_with = "incarnation")]
     into: Option<ClusterId>,
     /// Least incarnation to begin with, where clocks cannot be trusted: higher than any before.
     #[arg(long, value_name = "NUMBER")]
@@ -120,13 +121,20 @@ pub(crate) fn run(args: &RecoverArgs, output: Output) -> Done {
 }
 
 fn follow(args: &RecoverArgs, survivor: Survivor, cluster: ClusterId, output: Output) -> Done {
+    if args.keep.is_empty() {
+        let message = "--into needs --keep as well, with the survivors that stay: as it was told to the one \
+                       that began, which prints the whole command; nothing was changed";
+        return Err(Failure::usage(message));
+    }
+    survivor.may_follow(cluster, &args.keep)?;
     let mut told = told(&args.data, &survivor, None);
     told.uuid = Some(cluster.to_string());
+    told.stay = args.keep.iter().map(ToString::to_string).collect();
     if !args.dry_run {
         if !args.yes_i_accept_data_loss {
             confirm(&told)?;
         }
-        told.kept = Some(runtime()?.block_on(survivor.follow(cluster))?);
+        told.kept = Some(runtime()?.block_on(survivor.follow(cluster, &args.keep))?);
         told.done = true;
     }
     output.show(&told, |out| {
@@ -242,7 +250,8 @@ fn write_done(out: &mut dyn Write, told: &Recovered) -> io::Result<()> {
     let others: Vec<&str> = others.into_iter().filter(|one| *one != told.node).collect();
     if !others.is_empty() {
         writeln!(out, "on {}, before it is started:", others.join(", "))?;
-        writeln!(out, "  ck recover --data DIR --into {uuid}")?;
+        let keep = others.join(",");
+        writeln!(out, "  ck recover --data DIR --into {uuid} --keep {keep}")?;
     }
     Ok(())
 }

@@ -12,8 +12,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::terminal::Terminal;
-use crate::support::{BOUND, Cluster, ck, ports, run, wait_for};
+use crate::support::{BOUND, Cluster, Terminal, ck, ports, run, wait_for};
 
 #[test]
 fn every_command_is_run_by_one_of_the_tests() {
@@ -177,7 +176,7 @@ fn shown(cluster: &Cluster, args: &[&str], columns: u16, coloured: bool) -> (Str
     if coloured {
         command.env_remove("NO_COLOR");
     }
-    let shown = Terminal::start(command, columns).wait_for_end();
+    let shown = Terminal::of(command, columns).shown_whole();
     let mut plain = String::new();
     let mut pieces = shown.split("\u{1b}[");
     plain.push_str(pieces.next().unwrap_or_default());

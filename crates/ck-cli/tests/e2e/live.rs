@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::terminal::{COLUMNS, Terminal};
-use crate::support::{BOUND, Cluster, Process, Server, ck, run, wait_for};
+use crate::support::{BOUND, Cluster, Process, Server, Terminal, ck, run, wait_for};
 
 /// The events a `ck watch --json` has printed whole.
 fn events(process: &Process) -> Vec<Value> {
@@ -14,13 +13,6 @@ fn events(process: &Process) -> Vec<Value> {
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
-}
-
-/// `ck` on a terminal.
-fn on_terminal(args: &[&str]) -> Terminal {
-    let mut command = ck();
-    command.args(args);
-    Terminal::start(command, COLUMNS)
 }
 
 fn watching(cluster: &Cluster, args: &[&str]) -> Process {
@@ -56,15 +48,15 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     );
     let from = format!("{}.{}", first["incarnation"], first["version"]);
 
-    let by_signal = on_terminal(&["top", "--server", &addresses]);
-    let mut by_key = on_terminal(&["top", "--server", &addresses]);
+    let by_signal = Terminal::start(&["top", "--server", &addresses]);
+    let by_key = Terminal::start(&["top", "--server", &addresses]);
     for terminal in [&by_signal, &by_key] {
         terminal.wait_for_text("node-3");
         // Blanks are jumped over, not written.
         terminal.wait_for_text("stable");
         assert!(terminal.is_raw());
     }
-    let pid = by_signal.pid().to_string();
+    let pid = by_signal.id().to_string();
     let told = std::process::Command::new("kill")
         .args(["-s", "TERM", &pid])
         .status();
@@ -87,7 +79,7 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     });
     assert!(figure(&cluster.servers[1], "clusterkit_lease_remaining_seconds") > 0.0);
     by_key.wait_for_text("node-down");
-    by_key.press(b"q");
+    by_key.types("q");
     by_key.wait_for_clean_end();
 
     // What was told twice or left out between the two would not add up.
@@ -133,7 +125,7 @@ fn what_cannot_be_watched_is_refused() {
         assert!(output.stdout.is_empty());
     }
     let beyond = Duration::from_secs(60);
-    let terminal = on_terminal(&["top", "--server", "127.0.0.1:1", "--timeout", "2s"]);
+    let terminal = Terminal::start(&["top", "--server", "127.0.0.1:1", "--timeout", "2s"]);
     wait_for("it says that nobody is there", beyond, || {
         terminal.shown().contains("no server answers").then_some(())
     });

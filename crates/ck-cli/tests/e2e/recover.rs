@@ -7,7 +7,7 @@ use ck_node::{Fence, FencingToken};
 use serde_json::Value;
 
 use crate::support::owners::{claims, wait_for_owners};
-use crate::support::{BOUND, Cluster, Server, argument, json, run, said, wait_for};
+use crate::support::{BOUND, Cluster, Server, Terminal, argument, json, run, said, wait_for};
 
 const PARTITIONS: usize = 64;
 
@@ -87,10 +87,31 @@ fn recover(cluster: &Cluster, lost: &BTreeSet<&String>) -> Value {
     assert!(Path::new(done["kept"].as_str().unwrap()).is_file());
     assert!(done["incarnation"].as_u64() > done["incarnation_before"].as_u64());
     let uuid = done["uuid"].as_str().unwrap();
-    let into = ["recover", "--data", argument(&data[1]), "--into", uuid];
-    let into = [&into[..], &["--yes-i-accept-data-loss"]].concat();
-    json(&into);
-    let again = run(&into);
+    let into = |data: &Path, more: &[&str]| {
+        let data = argument(data).to_owned();
+        let words = ["recover", "--data", &data, "--into", uuid];
+        run(&[&words[..], &["--yes-i-accept-data-loss"], more].concat())
+    };
+    // Not by itself, and not one that does not stay.
+    let third = &cluster.servers[2].data;
+    for (data, more, code, part) in [
+        (&data[1], &[][..], 2, "--keep"),
+        (third, &["--keep", "node-2"], 4, "empty data directory"),
+        (
+            third,
+            &["--keep", "node-2", "--dry-run"],
+            4,
+            "node-3 is not",
+        ),
+    ] {
+        let refused = into(data, more);
+        assert_eq!(refused.status.code(), Some(code), "{}", said(&refused));
+        assert!(said(&refused).contains(part), "{}", said(&refused));
+    }
+    let keep = ["--keep", "node-2"];
+    let followed = into(&data[1], &keep);
+    assert!(followed.status.success(), "{}", said(&followed));
+    let again = into(&data[1], &keep);
     assert_eq!(again.status.code(), Some(4), "{}", said(&again));
     done
 }
@@ -189,6 +210,55 @@ fn what_is_no_survivor_is_left_alone() {
         "the members are node-1",
     );
     refused(&[argument(&data), "--into", "not-a-uuid"], 2, "not-a-uuid");
+    cluster.servers[0].start();
+    cluster.wait_until_ready();
+}
+
+#[test]
+fn both_questions_have_to_be_answered_and_a_wrong_answer_changes_nothing() {
+    let flags = ["--replication-factor", "1", "--partitions", "4"];
+    let mut cluster = Cluster::ready(1, &flags);
+    cluster.servers[0].kill();
+    let data = cluster.servers[0].data.clone();
+    let here = ["recover", "--data", argument(&data)];
+    let entries = || std::fs::read_dir(&data).unwrap().count();
+    // But for the incarnation it would begin, which is drawn anew each time.
+    let look = || {
+        let mut seen = json(&[&here[..], &["--dry-run"]].concat());
+        (seen["uuid"], seen["incarnation"]) = (Value::Null, Value::Null);
+        seen
+    };
+    let (before, kept) = (look(), entries());
+    let name = before["cluster"].as_str().unwrap();
+    let answers = |answers: &[&str]| {
+        let mut terminal = Terminal::start(&here);
+        for (question, answer) in ["Type yes: ", "Type the name of the cluster"]
+            .into_iter()
+            .zip(answers)
+        {
+            terminal.wait_for_text(question);
+            terminal.types(&format!("{answer}\n"));
+        }
+        (terminal.wait_for_end(), terminal.shown())
+    };
+    for wrong in [&["no"][..], &["y"], &["yes", "yes"], &["yes", "elsewhere"]] {
+        let (code, shown) = answers(wrong);
+        assert_eq!(code, Some(4), "{wrong:?}: {shown}");
+        assert!(shown.contains("nothing was changed"), "{wrong:?}: {shown}");
+        assert_eq!((look(), entries()), (before.clone(), kept), "{wrong:?}");
+    }
+    let (code, shown) = answers(&["yes", name]);
+    assert_eq!(code, Some(0), "{shown}");
+    // What may be lost is said before it is asked.
+    let said = |part: &str| {
+        shown
+            .find(part)
+            .unwrap_or_else(|| panic!("{part:?}: {shown}"))
+    };
+    assert!(said("lost: every change") < said("Type yes: "));
+    assert!(said("begins: ") < said("the data as it was is in"));
+    assert_eq!(entries(), kept + 1);
+    assert_ne!(look()["uuid_before"], before["uuid_before"]);
     cluster.servers[0].start();
     cluster.wait_until_ready();
 }

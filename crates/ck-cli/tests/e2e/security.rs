@@ -3,12 +3,24 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
+
+use ck_transport::{
+    Address, BoxFuture, PeerFiles, PeerId, PeerTls, Reply, Request, Service, ServiceError,
+    TcpConfig, TcpTransport, Transport, TransportError,
+};
 
 use crate::support::{BOUND, Cluster, Process, Server, ck, ports, request, run, wait_for};
 
 /// Most time an answer may take.
 const PROMPT: Duration = Duration::from_secs(10);
+
+/// Among peers: kinds of requests, and codes of refusals.
+const HELLO: u16 = 1;
+const VOTE: u16 = 17;
+const MALFORMED: u16 = 1;
+const STRANGER: u16 = 4;
 
 /// Most time a file that has changed may take to count.
 const RENEWED: Duration = Duration::from_secs(20);
@@ -205,6 +217,100 @@ impl Guide {
     }
 }
 
+/// Who only asks.
+struct Deaf;
+
+impl Service for Deaf {
+    fn handle(&self, _: PeerId, _: Request) -> BoxFuture<'static, Result<Reply, ServiceError>> {
+        Box::pin(async { Err(ServiceError::new(0, "deaf")) })
+    }
+}
+
+/// What is answered to `me`, which shows the certificate of `certified`.
+fn ask(
+    guide: &Guide,
+    (certified, me): (&str, PeerId),
+    to: &Address,
+    request: Request,
+) -> Result<PeerId, TransportError> {
+    let file = |name: String| guide.file(&format!("certs/{name}.pem"));
+    let tls = PeerTls::read(&PeerFiles {
+        certificate: file(certified.to_owned()),
+        key: file(format!("{certified}-key")),
+        authority: file("ca".to_owned()),
+    });
+    let config = TcpConfig {
+        tls: Some(tls.unwrap()),
+        ..TcpConfig::default()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let transport = TcpTransport::bind(config, me, Arc::new(Deaf)).await?;
+        let answered = transport.call(to, request, PROMPT).await;
+        transport.shutdown().await;
+        answered.map(|(who, _)| who)
+    })
+}
+
+/// Where node-1 is, and what node-2 says of itself, which any node hears that has a certificate.
+fn meet(guide: &Guide) -> (Address, PeerId) {
+    guide.done("ck cert node --id node-4 --host 127.0.0.1 --out certs");
+    let nodes = guide.done(&format!("ck nodes {} --json", guide.reach()));
+    let nodes: serde_json::Value = serde_json::from_str(&nodes).unwrap();
+    let address = |name: &str| {
+        let mut all = nodes["nodes"].as_array().unwrap().iter();
+        let found = all.find(|node| node["id"] == name);
+        let found = found.unwrap_or_else(|| panic!("{name}: {nodes}"));
+        Address::anyone(found["peer_address"].as_str().unwrap())
+    };
+    let stranger = PeerId {
+        node: "node-4".parse().unwrap(),
+        member: None,
+        store: 4,
+        cluster: None,
+        cluster_name: "clusterkit".to_owned(),
+    };
+    let hello = Request::new(HELLO, &b"\x0aclusterkit"[..]);
+    let second = ask(guide, ("node-4", stranger), &address("node-2"), hello).unwrap();
+    assert_eq!(second.node.as_str(), "node-2");
+    (address("node-1"), second)
+}
+
+/// A certificate is for one node, and so is a member number.
+fn no_node_speaks_for_another(guide: &Guide) {
+    let (to, second) = meet(guide);
+    let speaks = |node: &str, beyond: u64| PeerId {
+        node: node.parse().unwrap(),
+        member: second.member.map(|number| number + beyond),
+        ..second.clone()
+    };
+    // Words that nobody understands: who is heard is told so, who is not is a stranger.
+    let vote = || Request::new(VOTE, vec![0xff]);
+    for (node, beyond, expected) in [
+        ("node-2", 0, MALFORMED),
+        ("node-4", 0, STRANGER),
+        ("node-4", 90, STRANGER),
+        ("node-2", 90, STRANGER),
+    ] {
+        // A number that is not known is heard for as long as nobody leads.
+        let what = format!("{node}, {beyond} beyond, is told {expected}");
+        wait_for(&what, BOUND, || {
+            match ask(guide, (node, speaks(node, beyond)), &to, vote()).unwrap_err() {
+                TransportError::Refused { code, .. } => (code == expected).then_some(()),
+                other => panic!("{what}: {other}"),
+            }
+        });
+    }
+    // Nor does it get to say that it is another node; nor is another taken for the one that is wanted.
+    ask(guide, ("node-4", second.clone()), &to, vote()).unwrap_err();
+    let wanted = to.named("node-3".parse().unwrap());
+    let refused = ask(guide, ("node-2", second), &wanted, vote()).unwrap_err();
+    assert!(
+        matches!(refused, TransportError::WrongNode { .. }),
+        "{refused}"
+    );
+}
+
 #[test]
 fn the_guide_makes_a_cluster_that_is_closed_and_survives_a_node() {
     let guide = Guide::new();
@@ -234,6 +340,7 @@ fn the_guide_makes_a_cluster_that_is_closed_and_survives_a_node() {
     let plain = format!("ck nodes --server http://127.0.0.1:{}", guide.ports);
     assert_eq!(guide.run(&plain).status.code(), Some(3));
 
+    no_node_speaks_for_another(&guide);
     nodes[1].kill();
     wait_for("the others serve what node-2 served", BOUND, || {
         let rows = guide.done(&format!("ck partitions {reach} --json"));

@@ -9,14 +9,19 @@ use ck_core::{Domain, Epoch, NodeId, NodeState, PartitionId, Table, Version};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::state::{Halt, InSyncChange, RebalanceCommand, TransferCommand, octets};
+use crate::state::{Halt, InSyncChange, RebalanceCommand, State, TransferCommand, octets};
 use crate::{
     ClusterId, Config, ConfigChange, Generation, Home, Incarnation, LeaseTerms, MemberNumber, Mode,
     Nonce, OfficeId, Position, SessionId, StoreId,
 };
 
 /// The highest command version this build understands.
-pub const COMMAND_VERSION: u16 = 1;
+///
+/// Version 2 differs in what the history says of a [`Command::Expire`]: it names the nodes.
+pub const COMMAND_VERSION: u16 = 2;
+
+/// From this version on an expiry names the nodes whose sessions ended.
+pub(crate) const EXPIRY_NAMES_NODES: u16 = 2;
 
 /// Most homes of a store that a registration names; older ones are forgotten.
 pub const HOMES_MAX: usize = 32;
@@ -39,14 +44,27 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// A proposal of the present version.
+    /// A proposal of version 1, which every build understands.
     #[must_use]
     pub const fn new(at_ms: u64, actor: String, command: Command) -> Self {
         Self {
-            version: COMMAND_VERSION,
+            version: 1,
             at_ms,
             actor,
             command,
+        }
+    }
+
+    /// The same in the newest version of its command that every member of `state` understands.
+    #[must_use]
+    pub fn for_members_of(self, state: &State) -> Self {
+        let newest = match self.command {
+            Command::Expire { .. } => EXPIRY_NAMES_NODES,
+            _ => 1,
+        };
+        Self {
+            version: newest.min(state.command_version_min()),
+            ..self
         }
     }
 }

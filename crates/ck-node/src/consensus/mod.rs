@@ -13,9 +13,10 @@ mod log_store;
 mod machine;
 mod network;
 mod raft;
+mod serve;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod ties;
 mod types;
 

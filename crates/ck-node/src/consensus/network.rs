@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::types::{PeerNode, RaftError, RpcError, TypeConfig, Vote};
 use crate::codec;
 use crate::published::Publisher;
+use crate::relay;
 use crate::store::{Store, key};
 use crate::wire::kind;
 
@@ -102,11 +103,10 @@ impl Peer {
         let member = published
             .state
             .member(ck_control::MemberNumber(self.target));
-        let peer = member.map_or_else(
-            || self.first_address.clone(),
-            |found| found.peer_address.clone(),
-        );
-        Address::member(peer, self.target)
+        member.map_or_else(
+            || Address::member(self.first_address.clone(), self.target),
+            relay::address_of,
+        )
     }
 
     async fn call<Q, A, E>(

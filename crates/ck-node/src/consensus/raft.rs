@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ck_control::{MemberNumber, Position, Profile, Proposal};
-use ck_transport::{BoxFuture, Reply, ServiceError, Transport};
+use ck_transport::{BoxFuture, Transport};
 use openraft::error::{CheckIsLeaderError, ClientWriteError};
 use openraft::{ChangeMembers, SnapshotPolicy};
 use tokio::sync::watch;
@@ -17,10 +16,8 @@ use super::network::Network;
 use super::ties::Ties;
 use super::types::{LogId, PeerNode, Raft, RaftError};
 use super::{Committed, Confirmed, MemberChange, ProposeError, Substrate, SubstrateStatus};
-use crate::codec;
 use crate::published::Publisher;
 use crate::store::{Store, StoreError, key};
-use crate::wire::{kind, refusal, request};
 
 /// Time for a majority to answer. Past it the outcome of a proposal is not known.
 const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,13 +29,10 @@ const SNAPSHOT_TIMEOUT_MS: u64 = 10_000;
 /// limit that a configuration may set.
 const SNAPSHOT_PIECE_BYTES: u64 = 1 << 20;
 
-/// Most bytes of a snapshot that are taken from a peer.
-const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
-
 /// Bytes of log after which a snapshot is taken however few entries they are.
 const LOG_BYTES_PER_SNAPSHOT: u64 = 64 << 20;
 
-/// Longest elections that go by before a majority that does not answer counts as silent.
+/// Longest elections that go by before a majority that does not answer, or a leader, counts as silent.
 const SILENT_ELECTIONS: u64 = 3;
 
 /// What consensus runs with.
@@ -53,9 +47,10 @@ pub(crate) struct Start {
 
 /// A running consensus core.
 pub(crate) struct Consensus {
-    raft: Raft,
+    pub(super) raft: Raft,
     status: watch::Receiver<SubstrateStatus>,
     progress: Arc<Progress>,
+    silent_after: Duration,
     _ties: Ties,
 }
 
@@ -120,13 +115,15 @@ impl Consensus {
         let raft = Raft::new(start.id.0, Arc::new(config), network, log, machine)
             .await
             .map_err(|source| refused(source.to_string()))?;
-        let status = follow(&raft, SILENT_ELECTIONS * election_timeout_max);
+        let silent_after_ms = SILENT_ELECTIONS * election_timeout_max;
+        let status = follow(&raft, silent_after_ms);
         let longest = Duration::from_millis(election_timeout_max);
         let ties = Ties::spawn(&raft, start.id, &status, longest);
         Ok(Self {
             raft,
             status,
             progress,
+            silent_after: Duration::from_millis(silent_after_ms),
             _ties: ties,
         })
     }
@@ -153,38 +150,9 @@ impl Consensus {
             .map_err(|source| refused(source.to_string()))
     }
 
-    /// Answers a peer's consensus message.
-    pub(crate) async fn serve(&self, kind: u16, payload: &[u8]) -> Result<Reply, ServiceError> {
-        let answer = match kind {
-            kind::APPEND => {
-                let rpc = request(payload)?;
-                codec::encode(&self.raft.append_entries(rpc).await)
-            }
-            kind::VOTE => {
-                let rpc = request(payload)?;
-                codec::encode(&self.raft.vote(rpc).await)
-            }
-            kind::SNAPSHOT => {
-                let rpc: openraft::raft::InstallSnapshotRequest<super::types::TypeConfig> =
-                    request(payload)?;
-                let end = rpc.offset.saturating_add(rpc.data.len() as u64);
-                if end > SNAPSHOT_BYTES_MAX {
-                    let what = format!(
-                        "a snapshot of {end} bytes or more; {SNAPSHOT_BYTES_MAX} are allowed"
-                    );
-                    return Err(ServiceError::new(refusal::MALFORMED, what));
-                }
-                codec::encode(&self.raft.install_snapshot(rpc).await)
-            }
-            _ => {
-                return Err(ServiceError::new(
-                    refusal::KIND,
-                    format_args!("unknown kind {kind}"),
-                ));
-            }
-        };
-        let bytes = answer.map_err(|source| ServiceError::new(refusal::FATAL, source))?;
-        Ok(Reply::new(Bytes::from(bytes)))
+    /// Silence of a leader, or of a majority, after which this node is out of contact.
+    pub(crate) const fn silent_after(&self) -> Duration {
+        self.silent_after
     }
 
     /// Index of the last entry known to be committed, and term of the last entry in the log.

@@ -12,6 +12,23 @@ use super::types::{LogEntry, LogId, StorageError, TypeConfig};
 use crate::published::Publisher;
 use crate::store::{Store, StoreError};
 
+/// What a member asks for votes with.
+pub(crate) fn candidacy(member: u64, term: u64) -> Vec<u8> {
+    let rpc = openraft::raft::VoteRequest::new(openraft::Vote::new(term, member), None);
+    crate::codec::encode(&rpc).unwrap()
+}
+
+/// What a member that leads says when it has nothing to tell.
+pub(crate) fn heartbeat(member: u64, term: u64) -> Vec<u8> {
+    let rpc = openraft::raft::AppendEntriesRequest::<TypeConfig> {
+        vote: openraft::Vote::new_committed(term, member),
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    crate::codec::encode(&rpc).unwrap()
+}
+
 struct Builder;
 
 impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Builder {

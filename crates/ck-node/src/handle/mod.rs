@@ -32,6 +32,11 @@ pub struct Handle {
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Handle {
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.node
+    }
+
     pub(crate) fn new(node: Arc<Shared>) -> Self {
         Self { node }
     }

@@ -6,6 +6,7 @@ use ck_core::{NodeId, PartitionId};
 use super::{OfflineError, known};
 use crate::codec::CodecError;
 use crate::consensus::begun;
+use crate::incarnation::drawn;
 use crate::published::now_ms;
 use crate::store::Replacement;
 
@@ -38,7 +39,7 @@ impl Anew {
         let at_ms = now_ms();
         let least = before.incarnation().next();
         let wanted = asked.incarnation.unwrap_or_default();
-        let incarnation = least.max(Incarnation(at_ms / 1000)).max(wanted);
+        let incarnation = drawn(at_ms, member, least.max(wanted));
         let gone = match asked.keep {
             None => BTreeSet::new(),
             Some(keep) => {

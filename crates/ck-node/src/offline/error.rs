@@ -51,6 +51,20 @@ pub enum OfflineError {
         /// The cluster.
         cluster: ClusterId,
     },
+    /// The new incarnation goes on without the node.
+    #[error(
+        "{node} is not among those that stay in {cluster}, which are {}: nobody would send it the log. \
+         Start it with an empty data directory, as a new node; or begin anew once more, where --keep \
+         names {node}", list(.stay)
+    )]
+    NotKept {
+        /// The node.
+        node: NodeId,
+        /// The cluster.
+        cluster: ClusterId,
+        /// Those that stay, beside the one that begins.
+        stay: Vec<NodeId>,
+    },
     /// The log holds what this build does not understand.
     #[error("the log cannot be read to its end: {0}; use a newer `ck`")]
     Halt(#[from] Halt),

@@ -116,18 +116,41 @@ impl Survivor {
         self.replace(log, anew.cluster).await
     }
 
-    /// Makes this member await the log of a new incarnation, which another one has begun. Returns where
-    /// the data as it was is kept.
+    /// Whether this member may go on in the incarnation that another one has begun, in which those in
+    /// `keep` stay. Nothing is changed.
     ///
     /// # Errors
-    /// [`OfflineError`]; the directory is as it was then.
-    pub async fn follow(self, cluster: ClusterId) -> Result<PathBuf, OfflineError> {
+    /// [`OfflineError::NotKept`] where it is not one of them, and [`OfflineError::Already`] where it is in that
+    /// cluster.
+    pub fn may_follow(&self, cluster: ClusterId, keep: &[NodeId]) -> Result<(), OfflineError> {
+        let node = &self.identity.node;
         if cluster == self.membership.cluster {
             return Err(OfflineError::Already {
-                node: self.identity.node,
+                node: node.clone(),
                 cluster,
             });
         }
+        if !keep.contains(node) {
+            return Err(OfflineError::NotKept {
+                node: node.clone(),
+                cluster,
+                stay: keep.to_vec(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes this member await the log of a new incarnation, which another one has begun and in which those
+    /// in `keep` stay. Returns where the data as it was is kept.
+    ///
+    /// # Errors
+    /// As [`Survivor::may_follow`], and [`OfflineError`]; the directory is as it was then.
+    pub async fn follow(
+        self,
+        cluster: ClusterId,
+        keep: &[NodeId],
+    ) -> Result<PathBuf, OfflineError> {
+        self.may_follow(cluster, keep)?;
         let log = awaited(self.membership.member)?;
         self.replace(log, cluster).await
     }

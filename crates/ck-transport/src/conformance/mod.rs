@@ -140,6 +140,7 @@ macro_rules! conformance_tests {
             a_body_cut_off_is_never_taken_for_complete
             a_stalled_body_is_given_up
             another_member_is_refused
+            another_node_is_refused
             another_cluster_is_refused_from_both_sides
             a_peer_without_a_cluster_talks_to_anyone
             a_late_identity_is_seen_by_both_sides

@@ -40,6 +40,37 @@ pub async fn another_member_is_refused(fixture: &dyn Fixture) {
     );
 }
 
+/// A request for one node is not handed to another, whatever member that says it is.
+pub async fn another_node_is_refused(fixture: &dyn Fixture) {
+    let (one, two) = pair(fixture).await;
+    let wanted = |node: &str| {
+        let address = Address::member(&two.address, 2);
+        address.named(node.parse().expect("the suite's names are valid"))
+    };
+    let call = async |to: Address| {
+        let request = Request::new(ECHO, "");
+        let call = one.transport.call(&to, request, PATIENCE);
+        soon("a call", call).await.map(|_| ())
+    };
+    // The connection is made, and open: it is as much another node's the second time.
+    for _ in 0..2 {
+        let refused = call(wanted("node-9")).await;
+        let Err(error) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(
+            matches!(&error, TransportError::WrongNode { address, expected, got }
+                if *address == two.address && expected.as_str() == "node-9" && got.as_str() == "node-2"),
+            "{error:?}"
+        );
+        assert!(error.is_fatal() && !error.is_retryable());
+        assert_eq!(*two.probe.started.borrow(), 0);
+    }
+    call(wanted("node-2"))
+        .await
+        .expect("the right node answers");
+}
+
 /// Each side refuses to talk and names both clusters.
 pub async fn another_cluster_is_refused_from_both_sides(fixture: &dyn Fixture) {
     let (one, two) = strangers(fixture, Some(ClusterId(0xc2))).await;

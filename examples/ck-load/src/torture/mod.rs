@@ -31,7 +31,7 @@ use crate::recorder::{Clock, Recorder, RecorderError};
 use crate::route::{Partitions, Spread, Way};
 use faults::Faults;
 use nodes::Node;
-pub use verdict::Verdict;
+pub use verdict::{Sum, Verdict};
 
 /// How long an operation may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,6 +41,9 @@ const ASK: Duration = Duration::from_secs(5);
 
 /// How long a cluster may take to be ready.
 const READY_MAX: Duration = Duration::from_secs(90);
+
+/// Most states that are looked at for each key: many clients that wait for one key at once leave much open.
+const STATES_MAX: usize = 8_000_000;
 
 /// Most attempts to read a key at the end.
 const READS_MAX: usize = 100;
@@ -56,6 +59,9 @@ pub struct Torture {
     pub nodes: u16,
     /// Clients. At least 1.
     pub clients: usize,
+    /// Operations a second, due whether earlier ones have ended or not; without it, as many as the
+    /// clients get done one after another.
+    pub rate: Option<f64>,
     /// Keys. At least 1.
     pub keys: u64,
     /// Bytes of a value.
@@ -159,7 +165,7 @@ impl Torture {
             mix: "get:45,put:30,cas:20,delete:5".parse().expect("a mix"),
             value_bytes: self.value_bytes,
             odd_values: self.odd_values,
-            rate: None,
+            rate: self.rate,
             duration: self.length,
             warmup: Duration::ZERO,
             timeout: TIMEOUT,
@@ -216,7 +222,10 @@ impl Torture {
         recorder.finish()?;
         let (summary, settled) = tormented?;
         let file = File::open(&history).map_err(TortureError::Files)?;
-        let limits = history::Limits::default();
+        let limits = history::Limits {
+            states: STATES_MAX,
+            ..history::Limits::default()
+        };
         let report = history::check(BufReader::new(file), limits)?;
         let marks = marks(&faults, summary.begin);
         let title = format!("seed {}, {} nodes", self.seed, self.nodes);

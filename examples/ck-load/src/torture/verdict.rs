@@ -99,6 +99,53 @@ impl Verdict {
     }
 }
 
+/// What several runs came to, together.
+#[derive(Debug, Default)]
+pub struct Sum {
+    runs: u64,
+    operations: u64,
+    acknowledged: u64,
+    lost_writes: u64,
+    changes: u64,
+    overlapping: u64,
+}
+
+impl Sum {
+    /// Counts one more.
+    pub fn add(&mut self, verdict: &Verdict) {
+        self.runs += 1;
+        self.operations += verdict.operations;
+        self.acknowledged += verdict.acknowledged;
+        self.lost_writes += verdict.lost_writes;
+        self.changes += verdict.changes;
+        self.overlapping += verdict.overlapping;
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            runs,
+            operations,
+            acknowledged,
+            lost_writes,
+            changes,
+            overlapping,
+        } = self;
+        let share = share(*overlapping, *operations);
+        write!(
+            f,
+            "{runs} runs: {operations} operations, {acknowledged} acknowledged writes, {lost_writes} lost, \
+             {share:.2} % during {changes} changes of a primary"
+        )
+    }
+}
+
+/// In hundredths of the whole.
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -116,7 +163,7 @@ impl fmt::Display for Verdict {
             per_second,
             ..
         } = self;
-        let share = *overlapping as f64 * 100.0 / (*operations).max(1) as f64;
+        let share = share(*overlapping, *operations);
         let verdict = if self.passed {
             "nothing wrong"
         } else {

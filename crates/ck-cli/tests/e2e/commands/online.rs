@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::calls::Calls;
 use super::operations;
 use crate::support::go_node::{Answers, GoNode};
-use crate::support::terminal::{COLUMNS, Terminal};
-use crate::support::{BOUND, Cluster, Server, argument, ck, run, wait_for};
+use crate::support::{BOUND, Cluster, Server, Terminal, argument, run, wait_for};
 
 pub(super) const COMMANDS: &[&str] = &[
     "abort",
@@ -341,11 +340,9 @@ fn followed(calls: &mut Calls) {
         "{told}"
     );
     calls.text(&["watch", "--for", "100ms"], &["8 partitions, 2 nodes"]);
-    let mut top = ck();
-    top.args(calls.line(&["top"]));
-    let mut top = Terminal::start(top, COLUMNS);
+    let top = Terminal::start(&calls.line(&["top"]));
     top.wait_for_text("node-2");
-    top.press(b"q");
+    top.types("q");
     top.wait_for_clean_end();
     // It has nothing for programs, and says what has.
     let refused = calls.call(&["top", "--json"], b"");

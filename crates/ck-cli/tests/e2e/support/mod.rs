@@ -11,7 +11,7 @@ pub(crate) mod net;
 pub(crate) mod owners;
 pub(crate) mod ports;
 mod process;
-pub(crate) mod terminal;
+mod terminal;
 mod wait;
 pub(crate) mod watch;
 #[cfg(target_os = "linux")]
@@ -24,4 +24,5 @@ pub(crate) use http::{Reply, answer, request, send};
 pub(crate) use process::{
     Process, argument, ck, ck_by, is_alive, json, output_of, run, run_with, said,
 };
+pub(crate) use terminal::Terminal;
 pub(crate) use wait::wait_for;

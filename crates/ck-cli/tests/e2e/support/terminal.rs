@@ -1,4 +1,4 @@
-//! A terminal of a known size, and a program on it.
+//! A terminal, and `ck` on it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,13 +9,7 @@ use std::sync::{Arc, Mutex};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
-use super::{BOUND, wait_for};
-
-/// Columns of a terminal that is neither narrow nor wide.
-pub(crate) const COLUMNS: u16 = 110;
-
-/// Leaves the screen that a full-screen program draws on.
-const LEFT: &str = "\u{1b}[?1049l";
+use super::{BOUND, ck, wait_for};
 
 /// A terminal, and a program on it.
 pub(crate) struct Terminal {
@@ -27,8 +21,15 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
+    /// Starts `ck` with arguments.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut command = ck();
+        command.args(args);
+        Self::of(command, 110)
+    }
+
     /// Starts a command on a terminal so many columns wide.
-    pub(crate) fn start(mut command: Command, columns: u16) -> Self {
+    pub(crate) fn of(mut command: Command, columns: u16) -> Self {
         let size = Winsize {
             ws_row: 30,
             ws_col: columns,
@@ -59,9 +60,21 @@ impl Terminal {
         }
     }
 
-    /// What has been shown so far.
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What was shown so far, control sequences and what was typed included.
     pub(crate) fn shown(&self) -> String {
         self.shown.lock().expect("no reader panicked").clone()
+    }
+
+    /// Presses keys.
+    pub(crate) fn types(&self, keys: &str) {
+        (&self.keys)
+            .write_all(keys.as_bytes())
+            .expect("it takes keys");
     }
 
     #[track_caller]
@@ -69,31 +82,29 @@ impl Terminal {
         wait_for(text, BOUND, || self.shown().contains(text).then_some(()));
     }
 
-    /// Whether keys are taken one by one, without an echo.
-    pub(crate) fn is_raw(&self) -> bool {
-        let mode = tcgetattr(self.end.as_fd()).expect("it is a terminal");
-        !mode
-            .local_flags
-            .intersects(LocalFlags::ICANON | LocalFlags::ECHO)
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Presses keys.
-    pub(crate) fn press(&mut self, keys: &[u8]) {
-        self.keys.write_all(keys).expect("it takes keys");
-    }
-
-    /// Waits for the end of a command that ends by itself; what it showed.
+    /// Waits for the end of the program; its exit code.
     #[track_caller]
-    pub(crate) fn wait_for_end(mut self) -> String {
+    pub(crate) fn wait_for_end(&mut self) -> Option<i32> {
         let status = wait_for("it ends", BOUND, || {
             self.child.try_wait().expect("it can be asked")
         });
-        assert_eq!(status.code(), Some(0), "{}", self.shown());
-        // What is shown is read by another thread: a mark of our own comes behind all of it.
+        status.code()
+    }
+
+    /// Waits for the end of a full-screen program, which must leave the terminal as it was.
+    #[track_caller]
+    pub(crate) fn wait_for_clean_end(mut self) {
+        assert_eq!(self.wait_for_end(), Some(0), "{}", self.shown());
+        assert!(!self.is_raw(), "keys are still taken one by one");
+        // Leaves the screen that a full-screen program draws on.
+        self.wait_for_text("\u{1b}[?1049l");
+    }
+
+    /// All that a command shows which ends by itself.
+    #[track_caller]
+    pub(crate) fn shown_whole(mut self) -> String {
+        assert_eq!(self.wait_for_end(), Some(0), "{}", self.shown());
+        // Another thread reads it: a mark of our own comes behind all of it.
         let mark = "\u{1}";
         File::from(self.end.try_clone().expect("it is open"))
             .write_all(mark.as_bytes())
@@ -102,15 +113,12 @@ impl Terminal {
         self.shown().replace(mark, "")
     }
 
-    /// Waits for the end, which must leave the terminal as it was.
-    #[track_caller]
-    pub(crate) fn wait_for_clean_end(mut self) {
-        let status = wait_for("it ends", BOUND, || {
-            self.child.try_wait().expect("it can be asked")
-        });
-        assert_eq!(status.code(), Some(0), "{}", self.shown());
-        assert!(!self.is_raw(), "keys are still taken one by one");
-        self.wait_for_text(LEFT);
+    /// Whether keys are taken one by one, without an echo.
+    pub(crate) fn is_raw(&self) -> bool {
+        let mode = tcgetattr(self.end.as_fd()).expect("it is a terminal");
+        !mode
+            .local_flags
+            .intersects(LocalFlags::ICANON | LocalFlags::ECHO)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -9,11 +10,15 @@ use ck_core::{NodeId, NodeState, PartitionId};
 
 use crate::state::apply::rows::{Edits, edited, numbers, row_of};
 use crate::state::apply::{Step, fields};
+use crate::state::command::EXPIRY_NAMES_NODES;
 use crate::state::{
     ChangeReason, EndReason, EventKind, Member, MemberChange, MoveRejection, PartitionControl,
     Rejection, State,
 };
 use crate::{MemberNumber, OfficeId, SessionId};
+
+/// Nodes that a summary names.
+const NAMED_MAX: usize = 5;
 
 impl State {
     fn known(&self, node: &NodeId) -> Result<&Member, Rejection> {
@@ -86,12 +91,35 @@ impl State {
             .iter()
             .filter_map(|id| self.session(*id).map(|one| one.member))
             .collect();
-        step.summary = format!("{} sessions expired", open.len());
+        step.summary = match step.version_of_command() {
+            EXPIRY_NAMES_NODES.. => self.expired(&open),
+            _ => format!("{} sessions expired", open.len()),
+        };
         let open: Vec<SessionId> = open.into_iter().collect();
         self.end_sessions(step, &open, EndReason::Expired);
         self.fail_over(step, &lost, ChangeReason::Failover);
         self.end_orphaned_moves(step);
         Ok(())
+    }
+
+    /// Whose sessions ended, and why: `1 session of node-3 expired: no renewal for 2.1 s`.
+    fn expired(&self, open: &BTreeSet<SessionId>) -> String {
+        let member = |id: &SessionId| self.member(self.session(*id)?.member);
+        let nodes = open.iter().filter_map(member).map(|one| one.node.as_str());
+        let mut named = nodes.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = open.len().saturating_sub(NAMED_MAX) {
+            named = format!("{named} and {more} more");
+        }
+        let counted = match open.len() {
+            1 => "1 session".to_string(),
+            several => format!("{several} sessions"),
+        };
+        let past = self.past_lease().map(|past| past.terms.waits_for());
+        let waited = past
+            .unwrap_or_default()
+            .max(self.config().lease.waits_for());
+        let (seconds, tenths) = (waited.as_secs(), waited.subsec_millis() / 100);
+        format!("{counted} of {named} expired: no renewal for {seconds}.{tenths} s")
     }
 
     pub(super) fn close(&mut self, step: &mut Step<'_>, node: &NodeId) -> Result<(), Rejection> {

@@ -73,6 +73,10 @@ impl<'a> Step<'a> {
         self.entry.proposal.at_ms
     }
 
+    const fn version_of_command(&self) -> u16 {
+        self.entry.proposal.version
+    }
+
     /// What is published changes: a new version.
     const fn publish(&mut self) {
         self.published = true;

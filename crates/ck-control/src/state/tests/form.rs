@@ -3,7 +3,9 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use super::world::{World, config, genesis, node, registration};
-use crate::state::{Command, EventKind, Halt, Proposal, Rejection, Snapshot, State};
+use crate::state::{
+    COMMAND_VERSION, Command, EventKind, Halt, Proposal, Rejection, Snapshot, State,
+};
 use crate::{
     Config, ConfigChange, ConfigError, Incarnation, MemberNumber, Nonce, OfficeId, Position,
     SessionId,
@@ -136,15 +138,15 @@ fn an_unknown_command_version_halts_and_changes_nothing() {
     let mut world = World::of(1, config(4, 1));
     let before = world.state.clone();
     let mut entry = world.entry(Command::Close { node: node(1) });
-    entry.proposal.version = 2;
+    entry.proposal.version = COMMAND_VERSION + 1;
     let halt = world.state.apply(&entry).unwrap_err();
     let position = entry.position;
     assert_eq!(
         halt,
         Halt::UnknownVersion {
             position,
-            got: 2,
-            known: 1
+            got: COMMAND_VERSION + 1,
+            known: COMMAND_VERSION
         }
     );
     assert_eq!(world.state, before);
@@ -160,10 +162,10 @@ fn an_unknown_command_version_is_not_even_read() {
         bincode::serde::decode_from_slice::<Proposal, _>(bytes, settings).map(|(value, _)| value)
     };
     assert_eq!(read(&bytes).unwrap(), proposal);
-    bytes[0] = 2;
+    bytes[0] = 3;
     bytes.truncate(1);
     let refused = format!("{:?}", read(&bytes).unwrap_err());
-    assert!(refused.contains("command version 2"), "{refused}");
+    assert!(refused.contains("command version 3"), "{refused}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Commands are kept in the log and sent between builds: the bytes of version 1 never change.
+//! Commands are kept in the log and sent between builds: the bytes of a version never change.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -91,26 +92,80 @@ fn log() -> Vec<Entry> {
     commands.into_iter().enumerate().map(entry).collect()
 }
 
+/// The same log of members that understand version 2, each command in its newest version.
+fn newest() -> Vec<Entry> {
+    let mut state = State::default();
+    let mut entries = log();
+    for entry in &mut entries {
+        if let Command::Register(registration) = &mut entry.proposal.command {
+            registration.command_version = 2;
+        }
+        entry.proposal = entry.proposal.clone().for_members_of(&state);
+        state.apply(entry).unwrap().unwrap();
+    }
+    entries
+}
+
 /// To make the file of a new version: `CK_GOLDEN=write cargo test -p ck-control golden`.
-#[test]
-fn the_golden_file_of_command_version_1_is_read_and_written_byte_for_byte() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/commands-1.bin");
+#[track_caller]
+fn check(version: u16, entries: &[Entry]) {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let path = format!("{directory}/commands-{version}.bin");
     let settings = bincode::config::standard();
-    let bytes = bincode::serde::encode_to_vec(log(), settings).unwrap();
-    if COMMAND_VERSION == 1 && std::env::var_os("CK_GOLDEN").is_some_and(|mode| mode == "write") {
+    let bytes = bincode::serde::encode_to_vec(entries, settings).unwrap();
+    let writes = std::env::var_os("CK_GOLDEN").is_some_and(|mode| mode == "write");
+    if COMMAND_VERSION == version && writes {
         assert!(
-            !std::fs::exists(path).unwrap(),
+            !std::fs::exists(&path).unwrap(),
             "{path} exists and is never changed"
         );
-        std::fs::write(path, &bytes).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
     }
-    let golden = std::fs::read(path).unwrap();
+    let golden = std::fs::read(&path).unwrap();
     let (read, _) = bincode::serde::decode_from_slice::<Vec<Entry>, _>(&golden, settings).unwrap();
-    assert_eq!(read, log());
+    assert_eq!(read, entries);
     assert_eq!(
         bytes, golden,
-        "the bytes of command version {COMMAND_VERSION} have changed"
+        "the bytes of command version {version} have changed"
     );
+}
+
+#[test]
+fn the_golden_file_of_command_version_1_is_read_and_written_byte_for_byte() {
+    check(1, &log());
+}
+
+#[test]
+fn the_golden_file_of_command_version_2_is_read_and_written_byte_for_byte() {
+    check(2, &newest());
+}
+
+#[test]
+fn an_expiry_names_the_nodes_once_every_member_understands_that() {
+    let said = |entries: &[Entry]| {
+        let mut state = State::default();
+        for entry in entries {
+            state.apply(entry).unwrap().unwrap();
+        }
+        let expiry = state.history().find(|one| one.kind == "expire");
+        (expiry.unwrap().summary.clone(), state)
+    };
+    let (old, state) = said(&log());
+    assert_eq!(old, "1 sessions expired");
+    let (new, newer) = said(&newest());
+    assert_eq!(new, "1 session of node-2 expired: no renewal for 2.1 s");
+    // But for what is said, and for which builds may join from then on, nothing differs.
+    assert_eq!(state.table(), newer.table());
+    assert_eq!(state.version(), newer.version());
+    let versions = newest().into_iter().map(|entry| entry.proposal.version);
+    assert_eq!(versions.filter(|version| *version == 2).count(), 1);
+    // A member of an older build would halt.
+    let mut state = State::default();
+    for entry in log() {
+        let proposal = entry.proposal.clone().for_members_of(&state);
+        assert_eq!(proposal.version, 1, "{}", proposal.command.name());
+        state.apply(&entry).unwrap().unwrap();
+    }
 }
 
 #[test]
