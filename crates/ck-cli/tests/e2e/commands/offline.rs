@@ -220,12 +220,12 @@ fn data_directories(calls: &mut Calls) {
         argument(&first),
         "--trust-copies",
         "--incarnation",
-        "4000000000",
+        "40000000000001",
     ];
     let restored = calls.json(&[&restore[..], &anew[..]].concat());
     assert_eq!(
         (&restored["incarnation"], &restored["trusts_copies"]),
-        (&json!(4_000_000_000_u64), &json!(true))
+        (&json!(40_000_000_000_001_u64), &json!(true))
     );
     let uuid = restored["uuid"].as_str().expect("a UUID");
     let into = calls.json(&[&restore[..], &[argument(&second), "--into", uuid]].concat());
@@ -237,7 +237,7 @@ fn data_directories(calls: &mut Calls) {
     calls.fails(&there, 4, "refused", &["is there already"]);
 
     let recover = ["recover", "--data", argument(&data)];
-    let look = [&recover[..], &["--dry-run", "--incarnation", "4000000000"]].concat();
+    let look = [&recover[..], &["--dry-run", "--incarnation", "40000000000001"]].concat();
     let told = calls.json(&look);
     assert_eq!(
         (&told["done"], &told["stay"]),
@@ -256,6 +256,8 @@ fn data_directories(calls: &mut Calls) {
         argument(&copy),
         "--into",
         uuid,
+        "--keep",
+        "node-1",
         "--yes-i-accept-data-loss",
     ];
     assert_eq!(calls.json(&follow)["uuid"], json!(uuid));
