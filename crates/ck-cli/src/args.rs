@@ -14,14 +14,14 @@ const HELP_WIDTH: usize = 100;
 /// Partitions of a keyspace, who holds them, and the cluster that keeps track of it.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
-/// 2 usage, 3 unreachable or timed out, 4 refused.
+/// 2 usage, 3 unreachable or timed out, 4 refused, 5 undecided (`ck check` alone).
 #[derive(Debug, Parser)]
 #[command(name = "ck", version, max_term_width = HELP_WIDTH)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Example, a cluster of three nodes on this machine:\n  ck dev")]
 pub(crate) struct Cli {
     /// Print one JSON document instead of text; failures become JSON too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -73,6 +73,7 @@ pub(crate) enum Command {
 
 /// How to reach the cluster.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reaching the cluster")]
 pub(crate) struct Connection {
     /// Addresses of any nodes, separated by commas; the first that answers is asked.
     #[arg(

@@ -84,7 +84,7 @@ impl Failure {
         if let Some(problem) = problem {
             let (field, value) = (&problem.field, &problem.value);
             return json!({ "error": {
-                "code": problem.code, "message": problem.detail, "field": field, "value": value,
+                "code": problem.code, "message": by_command(&problem.detail), "field": field, "value": value,
             } });
         }
         let code = match self {
@@ -126,6 +126,10 @@ impl From<Refusal> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        // What was written is what is wrong: a name, a number, settings that contradict each other.
+        if error.problem().is_some_and(|problem| problem.status == 400) {
+            return Self::Usage(error.into());
+        }
         match error.exit_code() {
             3 => Self::Unreachable(error.into()),
             4 => Self::Refused(error.into()),
@@ -145,7 +149,27 @@ fn told(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    by_command(&text)
+}
+
+/// What servers name by its route, and `ck` by a command.
+const COMMANDS: [(&str, &str); 7] = [
+    ("GET /v1/plans/", "ck plan "),
+    ("POST /v1/plans", "`ck plan`"),
+    ("GET /v1/history", "`ck history`"),
+    ("GET /v1/nodes", "`ck nodes`"),
+    ("GET /v1/cluster", "`ck status`"),
+    ("POST /v1/partitions", "`ck create`"),
+    ("GET /v1/custom", "`ck custom list`"),
+];
+
+/// A remedy as the reader of a command line would type it.
+fn by_command(text: &str) -> String {
+    COMMANDS
+        .iter()
+        .fold(text.to_owned(), |text, (route, command)| {
+            text.replace(route, command)
+        })
 }
 
 /// Says what went wrong on standard error, and gives the exit code.

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => commands::restore::run(&args, output),
         Command::Recover(args) => commands::recover::run(&args, output),
         Command::Migrate(args) => commands::migrate::run(&args, output),
-        Command::Completions(args) => commands::completions::run(&args),
+        Command::Completions(args) => commands::completions::run(&args, output),
     };
     exit::report(done, cli.json)
 }

@@ -176,7 +176,7 @@ fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let file = file.display();
-            let remedy = "move it away, or name another directory";
+            let remedy = "move it away, name another directory, or renew a node's with --renew";
             Err(Failure::Refused(anyhow::anyhow!(
                 "{file} is there already; {remedy}"
             )))

@@ -1,12 +1,12 @@
 //! `ck completions`: what a shell needs to complete commands and flags.
 
-use std::io::{self, Write};
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use crate::args::Cli;
-use crate::exit::{Done, Failure};
+use crate::exit::Done;
+use crate::output::Output;
 
 /// Print a script that lets a shell complete commands, flags and their values.
 #[derive(Debug, Args)]
@@ -20,13 +20,22 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    shell: String,
+    script: &'a str,
+}
+
 /// Prints the script.
-pub(crate) fn run(args: &CompletionsArgs) -> Done {
+pub(crate) fn run(args: &CompletionsArgs, output: Output) -> Done {
     // Written to memory first: the generator panics where a pipe is closed.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ck", &mut script);
-    let mut out = io::stdout().lock();
-    out.write_all(&script)
-        .and_then(|()| out.flush())
-        .map_err(Failure::from)
+    let script = String::from_utf8_lossy(&script);
+    let shown = Shown {
+        shell: args.shell.to_string(),
+        script: &script,
+    };
+    output.show(&shown, |out| out.write_all(script.as_bytes()))
 }

@@ -180,7 +180,12 @@ fn list(args: &ListArgs, output: Output) -> Done {
                 figure(entry.version),
             ]);
         }
-        write_table(out, &rows)
+        write_table(out, &rows)?;
+        writeln!(
+            out,
+            "{}",
+            count(list.entries.len() as u64, "value", "values")
+        )
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod dev;
 pub(crate) mod drain;
 pub(crate) mod key;
 pub(crate) mod migrate;
+mod moves;
 pub(crate) mod nodes;
 mod online;
 pub(crate) mod own;

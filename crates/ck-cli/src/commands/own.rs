@@ -1,5 +1,7 @@
 //! `ck owned` and `ck promote`.
 
+use std::collections::BTreeMap;
+
 use ck_api::PromoteRequest;
 use ck_client::Client;
 use clap::Args;
@@ -9,7 +11,7 @@ use comfy_table::Cell;
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::Done;
-use crate::output::{Output, count, figure, table, write_table};
+use crate::output::{Output, count, figure, partition_number, runs, table, write_table};
 
 /// Show what the node that answers may act on as primary at this instant.
 ///
@@ -37,9 +39,14 @@ pub(crate) fn owned(args: &OwnedArgs, output: Output) -> Done {
             return Ok(());
         }
         writeln!(out)?;
-        let mut rows = table(["partition", "epoch"]);
+        let mut by_epoch: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for one in &owned.owned {
-            rows.add_row(vec![Cell::new(&one.id), figure(one.epoch)]);
+            let number = partition_number(&one.id);
+            by_epoch.entry(one.epoch).or_default().extend(number);
+        }
+        let mut rows = table(["epoch", "partitions"]);
+        for (epoch, numbers) in by_epoch {
+            rows.add_row(vec![figure(epoch), Cell::new(runs(numbers, usize::MAX))]);
         }
         write_table(out, &rows)
     })

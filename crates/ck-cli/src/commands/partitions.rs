@@ -1,5 +1,6 @@
 //! `ck partitions`, `ck partition`, `ck stats`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use ck_api::{Balance, PartitionAnswer, PartitionList};
@@ -56,10 +57,19 @@ pub(super) fn write_list(out: &mut dyn Write, list: &PartitionList) -> io::Resul
     }
     write_table(out, &table)?;
     let shown = count(list.count, "partition", "partitions");
+    let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+    for partition in &list.partitions {
+        *states.entry(partition.state.as_str()).or_default() += 1;
+    }
+    let states = states
+        .iter()
+        .map(|(state, count)| format!(", {count} {state}"));
     writeln!(
         out,
-        "{shown}, version {}.{}",
-        list.incarnation, list.version
+        "{shown}, version {}.{}{}",
+        list.incarnation,
+        list.version,
+        states.collect::<String>()
     )
 }
 

@@ -2,18 +2,15 @@
 
 use std::io::{self, Write};
 
-use ck_api::{Move, RebalanceAnswer};
+use ck_api::RebalanceAnswer;
 use ck_client::Client;
 use clap::Args;
-use comfy_table::Cell;
 
+use super::moves::{self, Change};
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::Done;
-use crate::output::{Output, count, table, write_table};
-
-/// Rows shown; `--json` shows those the server lists.
-pub(super) const MOVES_SHOWN: usize = 64;
+use crate::output::{Output, count};
 
 /// Create the partitions, once; when they exist, nothing changes.
 ///
@@ -102,44 +99,10 @@ fn write_plan(out: &mut dyn Write, plan: &RebalanceAnswer) -> io::Result<()> {
             "degraded: there are fewer nodes or failure domains than asked for"
         )?;
     }
-    if plan.moves.is_empty() {
-        return Ok(());
-    }
-    writeln!(out)?;
-    let mut rows = table(["partition", "copy to", "drop from", "primary"]);
-    for change in plan.moves.iter().take(MOVES_SHOWN) {
-        rows.add_row(move_cells(change));
-    }
-    write_table(out, &rows)?;
-    let left_out = plan.moves.len().saturating_sub(MOVES_SHOWN) as u64 + plan.moves_left_out;
-    if left_out > 0 {
-        writeln!(out, "… and {left_out} more; --json prints up to 1,000")?;
-    }
-    Ok(())
-}
-
-/// One changed partition: what it is, where copies go, and its primary.
-pub(super) fn move_cells(change: &Move) -> Vec<Cell> {
-    let dash = |text: &str| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    let primary = if change.old_primary == change.new_primary {
-        dash(&change.new_primary)
-    } else {
-        format!(
-            "{} → {}",
-            dash(&change.old_primary),
-            dash(&change.new_primary)
-        )
-    };
-    vec![
-        Cell::new(&change.partition),
-        Cell::new(dash(&change.copy_to.join(", "))),
-        Cell::new(dash(&change.drop_from.join(", "))),
-        Cell::new(primary),
-    ]
+    let changes = plan.moves.iter().map(|moved| Change {
+        moved,
+        round: None,
+        why: &[],
+    });
+    moves::write(out, changes, plan.moves_left_out)
 }

@@ -6,14 +6,16 @@ use ck_api::Plan;
 use ck_client::Client;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use comfy_table::Cell;
 
+use super::moves::{self, Change};
 use super::online::{operate, with_client};
-use super::plan::{MOVES_SHOWN, move_cells};
 use super::waiting::{Waiting, waits_for};
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
-use crate::output::{Output, count, figure, table, write_table};
+use crate::output::{Output, count, partition_number, runs, write_item};
+
+/// Runs of lost partitions that are named; `--json` names all.
+const LOST_RUNS: usize = 8;
 
 /// Show what a plan over the nodes of now would move, when, why and at what cost.
 ///
@@ -135,38 +137,29 @@ pub(super) fn write_plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         "version  {}.{}, trigger {}",
         plan.incarnation, plan.base, plan.trigger
     )?;
-    writeln!(
+    let copies = count(plan.copies_moved, "copy", "copies");
+    let primaries = count(
+        plan.primaries_changed,
+        "primary changes",
+        "primaries change",
+    );
+    let bound = plan.lower_bound;
+    let cost = format!("{copies} to move ({least}; lower bound {bound}), {primaries}");
+    write_item(out, "cost     ", &cost)?;
+    let transfers = count(plan.transfers_per_node, "transfer", "transfers");
+    let (rounds, why) = (plan.rounds, &plan.rounds_bound);
+    write_item(
         out,
-        "cost     {} to move ({least}; lower bound {}), {}",
-        count(plan.copies_moved, "copy", "copies"),
-        plan.lower_bound,
-        count(
-            plan.primaries_changed,
-            "primary changes",
-            "primaries change"
-        ),
-    )?;
-    writeln!(
-        out,
-        "rounds   {} at {} at once a node: {}",
-        plan.rounds,
-        count(plan.transfers_per_node, "transfer", "transfers"),
-        plan.rounds_bound
+        "rounds   ",
+        &format!("{rounds} at {transfers} at once a node: {why}"),
     )?;
     if let Some(progress) = &plan.progress {
-        let colon = if progress.transfers.is_empty() {
-            ""
-        } else {
-            "; "
-        };
-        writeln!(
-            out,
-            "done     {} of {}, begun by {}{colon}{}",
-            progress.done,
-            count(progress.total, "partition", "partitions"),
-            progress.actor,
-            waits_for(&progress.transfers)
-        )?;
+        let moves = waits_for(&progress.transfers);
+        let colon = if moves.is_empty() { "" } else { "; " };
+        let (done, actor) = (progress.done, &progress.actor);
+        let total = count(progress.total, "partition", "partitions");
+        let told = format!("{done} of {total}, begun by {actor}{colon}{moves}");
+        write_item(out, "done     ", &told)?;
     }
     if plan.degraded {
         writeln!(
@@ -175,36 +168,17 @@ pub(super) fn write_plan(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         )?;
     }
     if !plan.partitions_lost.is_empty() {
-        let lost = plan.partitions_lost.join(", ");
-        writeln!(out, "lost     no copy can be read of {lost}")?;
+        let lost = &plan.partitions_lost;
+        let numbers = runs(lost.iter().filter_map(|id| partition_number(id)), LOST_RUNS);
+        let lost = count(lost.len() as u64, "partition", "partitions");
+        writeln!(out, "lost     no copy can be read of {lost}: {numbers}")?;
     }
-    if plan.moves.is_empty() {
-        return Ok(());
-    }
-    write_moves(out, plan)
-}
-
-fn write_moves(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
-    writeln!(out)?;
-    let mut rows = table([
-        "partition",
-        "copy to",
-        "drop from",
-        "primary",
-        "round",
-        "why",
-    ]);
-    for one in plan.moves.iter().take(MOVES_SHOWN) {
-        let mut cells = move_cells(&one.change);
-        cells.push(figure(one.round));
-        cells.push(Cell::new(one.why.join("\n")));
-        rows.add_row(cells);
-    }
-    write_table(out, &rows)?;
-    let left_out = plan.moves.len().saturating_sub(MOVES_SHOWN) as u64 + plan.moves_left_out;
-    if left_out > 0 {
-        writeln!(out, "… and {left_out} more; --json prints up to 1,000")?;
-    }
+    let changes = plan.moves.iter().map(|one| Change {
+        moved: &one.change,
+        round: Some(one.round),
+        why: &one.why,
+    });
+    moves::write(out, changes, plan.moves_left_out)?;
     if plan.status == "preview" {
         writeln!(out)?;
         writeln!(out, "`ck apply {}` carries it out", plan.id)?;

@@ -1,6 +1,7 @@
 //! `ck may-stop`, `ck explain`, `ck why-not`, `ck history`.
 
 use std::io::{self, Write};
+use std::time::SystemTime;
 
 use ck_api::{Explanation, MayStop};
 use ck_client::Client;
@@ -11,9 +12,11 @@ use comfy_table::Cell;
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::{Done, Failure};
-use crate::output::{Output, count, figure, state, table, write_item, write_table};
+use crate::output::{
+    Output, ago, count, figure, partition_number, runs, state, table, write_item, write_table,
+};
 
-/// Partitions named at most.
+/// Runs of partitions named at most.
 const NAMED_MAX: usize = 8;
 
 /// Tell whether a node may be stopped now: exit code 0 when it may, 4 when not.
@@ -49,17 +52,13 @@ fn write_may_stop(out: &mut dyn Write, answer: &MayStop) -> io::Result<()> {
     }
     let blocking = &answer.blocking_partitions;
     if !blocking.is_empty() {
-        let named: Vec<&str> = blocking
-            .iter()
-            .take(NAMED_MAX)
-            .map(String::as_str)
-            .collect();
-        let more = (blocking.len() - named.len()) as u64 + answer.blocking_left_out;
-        let more = match more {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        writeln!(out, "blocked by {}{more}", named.join(", "))?;
+        let named = runs(
+            blocking.iter().filter_map(|id| partition_number(id)),
+            NAMED_MAX,
+        );
+        let all = blocking.len() as u64 + answer.blocking_left_out;
+        let what = format!("by {}: {named}", count(all, "partition", "partitions"));
+        write_item(out, "blocked ", &what)?;
     }
     Ok(())
 }
@@ -180,11 +179,21 @@ pub(crate) fn history(args: &HistoryArgs, output: Output) -> Done {
         client.history(from, to, args.limit).await
     })?;
     output.show(&history, |out| {
-        let mut rows = table(["version", "at", "by", "command", "what"]);
+        let now = SystemTime::now();
+        let mut rows = table(["version", "at (utc)", "ago", "by", "command", "what"]);
         for entry in &history.entries {
             rows.add_row(vec![
                 figure(entry.version),
-                Cell::new(&entry.at),
+                // To the second; the rest is in the JSON.
+                Cell::new(
+                    entry
+                        .at
+                        .split('.')
+                        .next()
+                        .unwrap_or_default()
+                        .replace('T', " "),
+                ),
+                figure(ago(entry.at_ms, now)),
                 Cell::new(&entry.actor),
                 Cell::new(&entry.kind),
                 Cell::new(&entry.summary),

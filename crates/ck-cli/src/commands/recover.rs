@@ -139,11 +139,11 @@ fn follow(args: &RecoverArgs, survivor: Survivor, cluster: ClusterId, output: Ou
     }
     output.show(&told, |out| {
         let what = if told.done { "awaits" } else { "would await" };
-        writeln!(
-            out,
-            "{} {what} the log of {} {cluster}; its own, up to entry {}, is given up",
-            told.node, told.cluster, told.last_log_index
-        )
+        let (node, name, last) = (&told.node, &told.cluster, told.last_log_index);
+        let told = format!(
+            "{node} {what} the log of {name} {cluster}; its own, up to entry {last}, is given up"
+        );
+        write_item(out, "", &told)
     })
 }
 
@@ -194,18 +194,15 @@ fn named(partitions: &[String]) -> String {
 
 /// What would be kept, and what may be lost.
 fn write(out: &mut dyn Write, told: &Recovered) -> io::Result<()> {
-    writeln!(
-        out,
-        "{} of {} {}, incarnation {}: its log ends with entry {} of term {} (entry {} is known to be committed), version {}",
-        told.node,
-        told.cluster,
-        told.uuid_before,
-        told.incarnation_before,
-        told.last_log_index,
-        told.last_log_term,
-        told.commit_index,
-        told.version
-    )?;
+    let who = format!(
+        "{} of {} {}, incarnation {}:",
+        told.node, told.cluster, told.uuid_before, told.incarnation_before
+    );
+    let log = format!(
+        "its log ends with entry {} of term {} (entry {} is known to be committed), version {}",
+        told.last_log_index, told.last_log_term, told.commit_index, told.version
+    );
+    write_item(out, "", &format!("{who} {log}"))?;
     let item = |out: &mut dyn Write, text: &str| write_item(out, "- ", text);
     item(out, &format!("stay: {}", told.stay.join(", ")))?;
     if !told.gone.is_empty() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::recover::runtime;
 use crate::exit::{Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, write_item};
 
 /// Make the data directory of a node from a backup, offline: a cluster begins anew with it.
 ///
@@ -96,10 +96,9 @@ pub(crate) fn run(args: &RestoreArgs, output: Output) -> Done {
                     restored.cluster
                 )?;
                 if !restored.trusts_copies {
-                    writeln!(
-                        out,
-                        "no partition is served until `ck promote ID NODE --accept-data-loss` has said which copy counts"
-                    )?;
+                    let why = "no partition is served until `ck promote ID NODE \
+                               --accept-data-loss` has said which copy counts";
+                    write_item(out, "", why)?;
                 }
                 writeln!(out, "on each other node, before it is started:")?;
                 writeln!(

@@ -1,10 +1,13 @@
 //! `ck status`: the cluster at a glance, and what is wrong with it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
+use std::time::Duration;
 
-use ck_api::{ClusterAnswer, HandlerCall, HealthDetailed, PartitionStats};
-use ck_client::{Client, ClientError, Readiness};
+use ck_api::{
+    ClusterAnswer, HandlerCall, HealthDetailed, PartitionStats, PlanUnderWay, TransferList,
+};
+use ck_client::{Client, Readiness};
 use clap::Args;
 use serde::Serialize;
 
@@ -12,10 +15,13 @@ use super::nodes::node_table;
 use super::online::with_client;
 use crate::args::Connection;
 use crate::exit::Done;
-use crate::output::{Output, write_item, write_table};
+use crate::output::{Output, count, partition_number, runs, write_item, write_table};
 
 /// Failures shown; `--json` has up to 100.
 const FAILING_SHOWN: usize = 3;
+
+/// Nodes, and runs of partitions, that are named in a sentence.
+const NAMED_MAX: usize = 8;
 
 /// Show the cluster at a glance: leader, nodes, partitions, and what is amiss.
 #[derive(Debug, Args)]
@@ -49,6 +55,8 @@ struct Status<'a> {
     braked: bool,
     /// Whether the plan under way is held back by an operator.
     paused: bool,
+    /// The plan under way; null when there is none.
+    plan: Option<&'a PlanUnderWay>,
     /// How many nodes have each status.
     nodes: BTreeMap<&'a str, u64>,
     /// How many partitions have each state.
@@ -57,7 +65,7 @@ struct Status<'a> {
 
 /// Shows the cluster at a glance.
 pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
-    let (cluster, stats, readiness, health, held) =
+    let (cluster, stats, readiness, health, transfers) =
         with_client(&args.connection, async |client: Client| {
             let cluster = client.cluster().await?;
             Ok((
@@ -65,30 +73,18 @@ pub(crate) fn run(args: &StatusArgs, output: Output) -> Done {
                 client.partition_stats().await?,
                 client.ready().await?,
                 client.health_detailed().await?,
-                held_back(&client).await?,
+                client.transfers().await?,
             ))
         })?;
-    let status = status(&cluster, &readiness, &health, held);
+    let status = status(&cluster, &readiness, &health, &transfers);
     output.show(&status, |out| write(out, &status, &cluster, &stats))
-}
-
-/// What holds moves back: the brake, and an operator who paused the plan under way.
-async fn held_back(client: &Client) -> Result<(bool, bool), ClientError> {
-    let braked = client.transfers().await?.braked;
-    let paused = match client.plan("current").await {
-        Ok(plan) => plan.status == "paused",
-        // There is none, or none can be told now; whether the node is ready says the rest.
-        Err(ClientError::Problem(_)) => false,
-        Err(error) => return Err(error),
-    };
-    Ok((braked, paused))
 }
 
 fn status<'a>(
     answer: &'a ClusterAnswer,
     readiness: &'a Readiness,
     health: &'a HealthDetailed,
-    (braked, paused): (bool, bool),
+    transfers: &'a TransferList,
 ) -> Status<'a> {
     let mut nodes = BTreeMap::new();
     for node in &answer.cluster.nodes {
@@ -115,8 +111,9 @@ fn status<'a>(
             .iter()
             .filter(|call| call.failures > 0)
             .collect(),
-        braked,
-        paused,
+        braked: transfers.braked,
+        paused: transfers.plan.as_ref().is_some_and(|plan| plan.paused),
+        plan: transfers.plan.as_ref(),
         nodes,
         partitions,
     }
@@ -127,7 +124,7 @@ fn write(
     status: &Status<'_>,
     answer: &ClusterAnswer,
     stats: &PartitionStats,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let leader = if status.leader.is_empty() {
         "none at present"
     } else {
@@ -150,25 +147,53 @@ fn write(
     for reason in status.reasons {
         write_item(out, "            ", reason)?;
     }
+    write_trouble(out, status, answer)?;
+    writeln!(out)?;
+    write_table(out, &node_table(&answer.cluster.nodes, stats))
+}
+
+/// What is amiss and what to do about it, a paragraph each; nothing where all is well.
+fn write_trouble(
+    out: &mut dyn Write,
+    status: &Status<'_>,
+    answer: &ClusterAnswer,
+) -> io::Result<()> {
+    if let Some(down) = down(answer) {
+        write_item(out, "down        ", &down)?;
+    }
+    for (state, label, why, next) in [
+        (
+            "unavailable",
+            "unavailable ",
+            "have no live copy with every write",
+            "start the nodes that `ck explain ID` names",
+        ),
+        (
+            "degraded",
+            "degraded    ",
+            "lack a copy, or have one that is down or behind",
+            "`ck explain ID` says which",
+        ),
+    ] {
+        if let Some(which) = in_state(answer, state) {
+            write_item(out, label, &format!("{which} {why}; {next}"))?;
+        }
+    }
     if status.braked {
         let why = "many nodes were lost at once: promotions go on, nothing is moved; \
                    `ck resume --brake` releases it";
         write_item(out, "brake       ", why)?;
     }
-    if status.paused {
-        write_item(
-            out,
-            "plan        ",
-            "paused by an operator; `ck resume` lets it go on",
-        )?;
-    }
-    let unavailable = status.partitions.get("unavailable");
-    if let Some(number) = unavailable.filter(|number| **number > 0) {
-        let why = format!(
-            "{number} without a live copy that has everything; `ck partitions --state unavailable`, \
-             then `ck explain` one"
-        );
-        write_item(out, "unavailable ", &why)?;
+    if let Some(plan) = status.plan {
+        let next = if plan.paused {
+            "paused by an operator; `ck resume` lets it go on"
+        } else {
+            "`ck plan current` shows it"
+        };
+        let (done, trigger, actor) = (plan.done, &plan.trigger, &plan.actor);
+        let total = count(plan.total, "partition", "partitions");
+        let what = format!("{trigger}, by {actor}: {done} of {total} done; {next}");
+        write_item(out, "plan        ", &what)?;
     }
     for call in status.failing.iter().take(FAILING_SHOWN) {
         let what = format!(
@@ -177,8 +202,49 @@ fn write(
         );
         write_item(out, "failing     ", &what)?;
     }
-    writeln!(out)?;
-    write_table(out, &node_table(&answer.cluster.nodes, stats))
+    Ok(())
+}
+
+/// The nodes that are down, and what becomes of what they hold.
+fn down(answer: &ClusterAnswer) -> Option<String> {
+    let nodes = answer.cluster.nodes.iter();
+    let down: Vec<&str> = nodes
+        .filter(|node| node.status == "down")
+        .map(|node| node.id.as_str())
+        .collect();
+    let first = *down.first()?;
+    let mut named = down
+        .iter()
+        .take(NAMED_MAX)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if down.len() > NAMED_MAX {
+        named = format!("{named} and {} more", down.len() - NAMED_MAX);
+    }
+    let grace = Duration::from_millis(answer.cluster.config.rejoin_grace_ms);
+    Some(format!(
+        "{named}; start again what is to come back, `ck remove {first}` is for what never will. \
+         What is away for {grace:?} has its copies made elsewhere, where others can hold them"
+    ))
+}
+
+/// How many partitions are in a state, and which.
+fn in_state(answer: &ClusterAnswer, state: &str) -> Option<String> {
+    let partitions = answer.cluster.partition_map.partitions.iter();
+    let mut numbers: Vec<u32> = partitions
+        .filter(|(_, partition)| partition.state == state)
+        .filter_map(|(id, _)| partition_number(id))
+        .collect();
+    numbers.sort_unstable();
+    match numbers.as_slice() {
+        [] => None,
+        [only] => Some(format!("1 partition ({only})")),
+        many => {
+            let which = runs(many.iter().copied(), NAMED_MAX);
+            Some(format!("{} partitions ({which})", many.len()))
+        }
+    }
 }
 
 fn tally(counts: &BTreeMap<&str, u64>, none: &str) -> String {

@@ -110,11 +110,13 @@ pub(super) fn waits_for(transfers: &[ck_api::Transfer]) -> String {
     let Some(first) = transfers.first() else {
         return String::new();
     };
+    if first.waits_for == "grace" {
+        return format!("{}: the old copy stays for some seconds", first.partition);
+    }
     let node = match first.waits_for.as_str() {
         "release" | "lease" => first.from.as_deref().unwrap_or("a node"),
         "operator" => "an operator",
         "brake" => "the brake",
-        "grace" => "the grace period",
         _ => &first.to,
     };
     let copied = match (first.done, first.total) {

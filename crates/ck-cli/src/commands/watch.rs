@@ -15,7 +15,7 @@ use super::online::operate;
 use crate::args::{Connection, duration};
 use crate::exit::{Done, Failure, warn};
 use crate::follow::Follower;
-use crate::output::{Output, count};
+use crate::output::{Output, count, runs};
 
 /// How long no server may answer before it is given up.
 const AWAY_MAX: Duration = Duration::from_secs(600);
@@ -204,7 +204,7 @@ impl Names {
                 ));
             }
             rows => {
-                let runs = runs(rows.iter().map(|row| row.partition));
+                let runs = runs(rows.iter().map(|row| row.partition), NAMED_MAX);
                 parts.push(format!("{} partitions: {runs}", rows.len()));
             }
         }
@@ -229,29 +229,6 @@ impl Names {
         }
         parts.join("; ")
     }
-}
-
-/// `0-7, 9`, at most so many.
-fn runs(numbers: impl Iterator<Item = u32>) -> String {
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if number.checked_sub(1) == Some(*last) => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let named = runs.iter().take(NAMED_MAX).map(|(first, last)| {
-        if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        }
-    });
-    let mut text = named.collect::<Vec<_>>().join(", ");
-    if runs.len() > NAMED_MAX {
-        text.push_str(", …");
-    }
-    text
 }
 
 #[cfg(test)]

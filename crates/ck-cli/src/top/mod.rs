@@ -32,8 +32,8 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Show nodes, partitions, moves and events on a full screen, as they change.
 ///
-/// It only looks. Tab goes from panel to panel, the arrows move in one, return shows what a node holds,
-/// q ends it. It follows the next server when one goes away.
+/// It only looks. Tab goes from panel to panel, the arrows move in one, n goes to the next partition that is
+/// not stable, return shows what a node holds, q ends it. It follows the next server when one goes away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

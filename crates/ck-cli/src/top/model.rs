@@ -12,6 +12,9 @@ use super::feed::{Asked, Input};
 /// Happenings that are kept.
 const HAPPENINGS_MAX: usize = 200;
 
+/// States of partitions, in the order in which somebody has to know of them.
+const WORST_FIRST: [&str; 4] = ["unavailable", "degraded", "moving", "stable"];
+
 /// A part of the screen that arrows move in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Panel {
@@ -161,6 +164,7 @@ impl Model {
                 self.only = chosen.filter(|_| self.only != chosen);
             }
             KeyCode::Esc => self.only = None,
+            KeyCode::Char('n') => self.go_to_trouble(),
             _ => {}
         }
         true
@@ -221,12 +225,29 @@ impl Model {
         held
     }
 
-    /// How many partitions are in each state.
-    pub(super) fn by_state(&self) -> BTreeMap<&str, u64> {
-        let mut states = BTreeMap::new();
-        for row in self.table.iter().flat_map(|table| &table.rows) {
-            *states.entry(row.state.as_str()).or_default() += 1;
+    /// The partitions in each state there is, by number; the worst state first.
+    pub(super) fn by_state(&self) -> Vec<(&str, Vec<u32>)> {
+        let mut states: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let rows = self.table.iter().flat_map(|table| &table.rows);
+        for (number, row) in (0..).zip(rows) {
+            states.entry(row.state.as_str()).or_default().push(number);
         }
+        let mut states: Vec<_> = states.into_iter().collect();
+        let rank = |state: &str| WORST_FIRST.iter().position(|one| *one == state);
+        states.sort_by_key(|(state, _)| rank(state).unwrap_or(WORST_FIRST.len()));
         states
+    }
+
+    /// Puts the cursor on the next partition that is not stable, if one is not.
+    fn go_to_trouble(&mut self) {
+        let rows = self.table.as_ref().map_or(&[][..], |table| &table.rows);
+        let here = self.cursor(Panel::Partitions);
+        let in_trouble = |at: &usize| rows[*at].state != "stable";
+        let behind = (here + 1..rows.len()).find(in_trouble);
+        let next = behind.or_else(|| (0..rows.len().min(here + 1)).find(in_trouble));
+        if let Some(next) = next {
+            self.panel = Panel::Partitions;
+            self.cursors[Panel::Partitions.at()] = next;
+        }
     }
 }

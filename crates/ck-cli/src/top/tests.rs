@@ -246,6 +246,33 @@ fn a_cursor_stays_within_what_there_is() {
 }
 
 #[test]
+fn what_is_amiss_among_thousands_is_found() {
+    let mut model = model();
+    let mut many = table();
+    let row = many.rows[0].clone();
+    many.rows = vec![row; 4_096];
+    many.rows[3_001].state = "unavailable".into();
+    many.rows[17].state = "degraded".into();
+    model.take(told(WatchEvent::Table(many)));
+    let shown = picture(&mut model, 100, 26);
+    for part in [
+        "× unavailable: 3001",
+        "□ degraded: 17",
+        "1 unavailable",
+        ", 0 to ",
+    ] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+    press(&mut model, &[KeyCode::Char('n')]);
+    assert!(picture(&mut model, 100, 26).contains("partition-17 degraded"));
+    press(&mut model, &[KeyCode::Char('n')]);
+    let shown = picture(&mut model, 100, 26);
+    assert!(shown.contains("partition-3001 unavailable"), "{shown}");
+    press(&mut model, &[KeyCode::Char('n')]);
+    assert!(picture(&mut model, 100, 26).contains("partition-17 degraded"));
+}
+
+#[test]
 fn a_picture_that_is_cut_off_says_for_how_long() {
     let (mut model, since) = (model(), Instant::now());
     model.take(Input::Cut(since, "no server answers".into()));

@@ -1,39 +1,25 @@
-//! Every command against a live cluster, as text and as JSON.
+//! Every command and every flag there is, run against real processes. One that no call here runs fails
+//! a test, so one that is added has to be run here too.
+
+mod calls;
+mod nodes;
+mod offline;
+mod online;
+mod operations;
+mod tree;
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{Cluster, ports, run, run_with};
+use crate::support::{BOUND, Cluster, Terminal, ck, ports, run, wait_for};
 
-/// Runs a command against the cluster; its JSON.
-#[track_caller]
-fn json(cluster: &Cluster, args: &[&str]) -> Value {
-    let server = cluster.addresses();
-    let output = run(&[args, &["--server", &server, "--json"]].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "ck {args:?}: {said}");
-    assert!(output.stderr.is_empty(), "ck {args:?}: {said}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!(
-            "ck {args:?}: {error}: {}",
-            String::from_utf8_lossy(&output.stdout)
-        )
-    })
-}
-
-/// Runs a command against the cluster; its text, which fits a pager.
-#[track_caller]
-fn text(cluster: &Cluster, args: &[&str]) -> String {
-    let server = cluster.addresses();
-    let output = run(&[args, &["--server", &server]].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "ck {args:?}: {said}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains('\u{1b}'), "colour in a pipe: {text}");
-    assert!(
-        text.lines().all(|line| line.chars().count() <= 100),
-        "too wide: {text}"
-    );
-    text
+#[test]
+fn every_command_is_run_by_one_of_the_tests() {
+    let groups = [online::COMMANDS, offline::COMMANDS, nodes::COMMANDS];
+    let run: BTreeSet<&str> = groups.concat().into_iter().collect();
+    let there: BTreeSet<&str> = tree::tree().keys().map(String::as_str).collect();
+    assert_eq!(there, run);
 }
 
 /// Runs a command that is refused; its exit code and error.
@@ -44,138 +30,6 @@ fn refused(cluster: &Cluster, args: &[&str]) -> (i32, Value) {
     assert!(output.stdout.is_empty(), "ck {args:?}");
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     (output.status.code().unwrap(), error["error"].clone())
-}
-
-#[test]
-fn every_command_looks_at_a_live_cluster() {
-    let cluster = Cluster::ready(3, &["--service", "kv=127.0.0.1:7"]);
-    let status = json(&cluster, &["status"]);
-    assert_eq!(status["nodes"]["active"], 3);
-    assert_eq!(status["partitions"]["stable"], 64);
-    assert_eq!(status["ready"], true);
-    let shown = text(&cluster, &["status"]);
-    assert!(
-        shown.contains("64: 64 stable") && shown.contains("leader"),
-        "{shown}"
-    );
-
-    let nodes = json(&cluster, &["nodes"]);
-    assert_eq!(nodes["total"], 3);
-    assert!(text(&cluster, &["nodes"]).contains("kv=127.0.0.1:7"));
-
-    let partitions = json(&cluster, &["partitions"]);
-    assert_eq!(partitions["count"], 64);
-    let of_one = json(
-        &cluster,
-        &["partitions", "--node", "node-2", "--state", "stable"],
-    );
-    assert_eq!(of_one["count"], 64);
-    assert_eq!(
-        json(&cluster, &["partitions", "--state", "unavailable"])["count"],
-        0
-    );
-    assert!(text(&cluster, &["partitions"]).contains("64 partitions, version"));
-
-    let one = json(&cluster, &["partition", "partition-3"]);
-    assert_eq!(one["id"], "partition-3");
-    assert_eq!(json(&cluster, &["partition", "3"]), one);
-    assert!(text(&cluster, &["partition", "3"]).contains("IN SYNC"));
-
-    let key = json(&cluster, &["key", "user:1001"]);
-    let rows = partitions["partitions"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["id"] == key["id"]).unwrap();
-    assert_eq!(row["primary_node"], key["primary_node"]);
-    assert!(text(&cluster, &["key", "user:1001"]).contains("primary"));
-
-    let stats = json(&cluster, &["stats"]);
-    assert_eq!(stats["total_partitions"], 64);
-    assert!(text(&cluster, &["stats"]).contains("64 partitions: 0 in flight"));
-}
-
-#[test]
-fn partitions_are_created_and_rebalanced_by_command() {
-    let mut cluster = Cluster::of(
-        3,
-        &[
-            "--no-auto-create",
-            "--no-auto-rebalance",
-            "--partitions",
-            "32",
-        ],
-    );
-    cluster.start_all();
-    crate::support::wait_for("three nodes", crate::support::BOUND, || {
-        (cluster.servers[0].try_get("/nodes")?.json()["total"] == 3).then_some(())
-    });
-    let (code, error) = refused(&cluster, &["key", "a"]);
-    assert_eq!((code, &error["code"]), (4, &"no-partitions".into()));
-    let created = json(&cluster, &["create"]);
-    assert_eq!(created["count"], 32);
-    assert!(text(&cluster, &["create"]).contains("existed already"));
-    cluster.wait_until_ready();
-
-    let patched = cluster.servers[0].send("PATCH", "/v1/nodes/node-1", r#"{"state":"draining"}"#);
-    assert_eq!(patched.status, 200, "{}", patched.text());
-    let dry = json(&cluster, &["rebalance", "--dry-run"]);
-    assert_eq!(
-        (&dry["dry_run"], &dry["applied"], &dry["degraded"]),
-        (&true.into(), &false.into(), &true.into())
-    );
-    assert!(text(&cluster, &["rebalance", "--dry-run"]).starts_with("planned only"));
-    let done = json(&cluster, &["rebalance"]);
-    assert_eq!(done["applied"], true);
-    crate::support::wait_for("node-1 leads nothing", crate::support::BOUND, || {
-        let stats = json(&cluster, &["stats"]);
-        (stats["partitions_per_node"]["node-1"] == 0 && stats["in_flight"] == 0).then_some(())
-    });
-    crate::support::wait_for("the plan's end", crate::support::BOUND, || {
-        let left = json(&cluster, &["rebalance", "--dry-run"]);
-        (left["moves"] == serde_json::json!([])).then_some(())
-    });
-    assert!(text(&cluster, &["rebalance"]).starts_with("nothing to change"));
-}
-
-#[test]
-fn values_are_written_listed_and_deleted() {
-    let cluster = Cluster::ready(1, &["--replication-factor", "1"]);
-    let server = cluster.addresses();
-    let stored = json(
-        &cluster,
-        &["custom", "set", "app/greeting", "hello", "--expected", "0"],
-    );
-    let version = stored["version"].as_u64().unwrap();
-    assert_eq!(stored["bytes"], 5);
-    let (code, error) = refused(
-        &cluster,
-        &["custom", "set", "app/greeting", "again", "--expected", "0"],
-    );
-    assert_eq!(code, 4, "{error}");
-    let value = json(&cluster, &["custom", "get", "app/greeting"]);
-    assert_eq!(
-        (&value["value"], value["version"].as_u64()),
-        (&"hello".into(), Some(version))
-    );
-    let bytes = [0_u8, 255, 10, 13];
-    let stored = run_with(
-        &["custom", "set", "raw", "--file", "-", "--server", &server],
-        &bytes,
-    );
-    assert_eq!(stored.status.code(), Some(0));
-    let raw = run(&["custom", "get", "raw", "--server", &server]);
-    assert_eq!(raw.stdout, bytes);
-    assert_eq!(
-        json(&cluster, &["custom", "get", "raw"])["value_base64"],
-        "AP8KDQ=="
-    );
-    assert_eq!(json(&cluster, &["custom", "list"])["count"], 2);
-    assert_eq!(
-        json(&cluster, &["custom", "list", "--prefix", "app/"])["count"],
-        1
-    );
-    assert!(text(&cluster, &["custom", "list"]).contains("app/greeting"));
-    json(&cluster, &["custom", "delete", "raw"]);
-    let (code, error) = refused(&cluster, &["custom", "get", "raw"]);
-    assert_eq!((code, &error["code"]), (1, &"custom-unknown".into()));
 }
 
 #[test]
@@ -211,7 +65,162 @@ fn failures_have_their_exit_codes() {
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!(error["error"]["code"], "usage", "{empty:?}: {error}");
     }
-    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+/// Commands whose flags or values are wrong, and what the refusal names.
+const WRONG: &[(&[&str], &[&str])] = &[
+    (
+        &["partitions", "--state", "sideways"],
+        &["--state", "unavailable"],
+    ),
+    (&["history", "--limit", "0"], &["--limit", "1..=1000"]),
+    (&["watch", "--from", "1.x"], &["--from", "31 or 1.31"]),
+    (&["watch", "--for", "5"], &["--for", "500ms, 10s"]),
+    (
+        &["status", "--timeout", "soon"],
+        &["--timeout", "500ms, 10s"],
+    ),
+    (&["status", "--server", "https://x"], &["--ca"]),
+    (&["set", "spread"], &["NAME=VALUE"]),
+    (&["set", "spraed=2"], &["spraed", "`spread`"]),
+    (&["set", "spread=many"], &["spread", "many"]),
+    (&["set", "spread=1", "spread=2"], &["given twice"]),
+    (
+        &["set", "--node", "node-1", "state=up"],
+        &["up", "`draining`"],
+    ),
+    (&["custom", "set", "a"], &["VALUE"]),
+    (&["custom", "set", "a", "b", "--file", "c"], &["--file"]),
+    (
+        &["custom", "set", "a", "b", "--expected", "many"],
+        &["--expected"],
+    ),
+    (&["resume", "plan-1", "--brake"], &["--brake"]),
+    (&["place"], &["--spec"]),
+    (&["place", "--batch", "--spec", "x"], &["--spec"]),
+    (
+        &["what-if", "--spec", "x", "--fail-above", "101"],
+        &["--fail-above", "0 to 100"],
+    ),
+    (
+        &["what-if", "--spec", "x", "--bytes-per-partition", "2XB"],
+        &["2XB", "512MiB"],
+    ),
+    (
+        &["what-if", "--spec", "x", "--incoming", "0"],
+        &["--incoming"],
+    ),
+    (&["check", "x", "--states", "0"], &["--states"]),
+    (&["cert", "node", "--id", "a", "--out", "x"], &["--host"]),
+    (
+        &["restore", "x", "--id", "a", "--data", "y", "--into", "z"],
+        &["--into", "z"],
+    ),
+    (&["recover", "--data", "x", "--into", "z"], &["--into", "z"]),
+    (
+        &["migrate", "--from", "http://x", "--rename", "a"],
+        &["--rename", "THERE=HERE"],
+    ),
+    (
+        &["migrate", "--from", "http://x", "--look", "--dry-run"],
+        &["--look"],
+    ),
+    (&["completions", "tcsh"], &["tcsh", "zsh"]),
+    (&["dev", "--nodes", "65"], &["--nodes", "1..=64"]),
+    (&["serve", "--id", ""], &["--id"]),
+    (
+        &["serve", "--id", "a", "--http", "nowhere"],
+        &["--http", "nowhere"],
+    ),
+    (
+        &["serve", "--id", "a", "--profile", "slow"],
+        &["--profile", "slow"],
+    ),
+    (
+        &["serve", "--id", "a", "--rejoin-grace", "9"],
+        &["--rejoin-grace", "10s"],
+    ),
+    (
+        &["serve", "--id", "a", "--label", "disk"],
+        &["--label", "disk"],
+    ),
+];
+
+#[test]
+fn a_value_that_is_wrong_is_named_with_what_would_be_right() {
+    for (args, parts) in WRONG.iter().copied() {
+        let output = run(&[args, &["--json"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "ck {args:?}: {said}");
+        assert!(output.stdout.is_empty(), "ck {args:?}");
+        let error: Value = serde_json::from_str(&said).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        for part in parts {
+            assert!(
+                message.contains(part),
+                "ck {args:?}: {part:?} is not in {message}"
+            );
+        }
+        let plain = run(args);
+        assert_eq!(plain.status.code(), Some(2), "ck {args:?}");
+        assert!(plain.stderr.starts_with(b"error: "), "ck {args:?}");
+    }
+}
+
+/// What is shown on a terminal, without its colours; whether there were some.
+fn shown(cluster: &Cluster, args: &[&str], columns: u16, coloured: bool) -> (String, bool) {
+    let mut command = ck();
+    command.args(args).args(["--server", &cluster.addresses()]);
+    command.env("TERM", "xterm-256color");
+    if coloured {
+        command.env_remove("NO_COLOR");
+    }
+    let shown = Terminal::of(command, columns).shown_whole();
+    let mut plain = String::new();
+    let mut pieces = shown.split("\u{1b}[");
+    plain.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        plain.push_str(piece.split_once('m').map_or(piece, |(_, rest)| rest));
+    }
+    (plain.replace('\r', ""), shown.contains('\u{1b}'))
+}
+
+#[test]
+fn a_terminal_gets_what_fits_it_and_colours_unless_it_wants_none() {
+    let mut cluster = Cluster::ready(3, &["--partitions", "256", "--profile", "fast"]);
+    cluster.servers[2].kill();
+    wait_for("node-3 is down", BOUND, || {
+        let (status, _) = shown(&cluster, &["status"], 80, false);
+        status.contains("256 degraded").then_some(())
+    });
+    for columns in [80, 200] {
+        for (args, part) in [
+            (&["status"][..], "`ck remove node-3`"),
+            (&["nodes"], "WEIGHT"),
+            (&["partitions"], "256 partitions, version"),
+            (&["partition", "255"], "IN SYNC"),
+            (&["owned"], "may act on"),
+            (&["explain", "3"], "node-3 is down"),
+            (&["stats"], "256 partitions"),
+            (&["history"], "expire"),
+            (&["plan"], "rounds"),
+            (&["config"], "SETTING"),
+        ] {
+            let (text, _) = shown(&cluster, args, columns, false);
+            let wide = text
+                .lines()
+                .find(|line| line.chars().count() > columns.into());
+            assert_eq!(wide, None, "ck {args:?} at {columns} columns:\n{text}");
+            // Where a line is broken is the terminal's matter.
+            let words: Vec<&str> = text.split_whitespace().collect();
+            assert!(words.join(" ").contains(part), "ck {args:?}: {text}");
+        }
+    }
+    let (_, coloured) = shown(&cluster, &["nodes"], 80, true);
+    assert!(coloured, "a terminal gets colours");
+    let (_, coloured) = shown(&cluster, &["nodes"], 80, false);
+    assert!(!coloured, "NO_COLOR is set");
 }
 
 #[test]

@@ -116,6 +116,9 @@ fn a_node_that_dies_is_reported_and_the_others_go_on() {
     assert!(killed.unwrap().success());
     dev.process.wait_for_text("node-2", BOUND);
     dev.process.wait_for_text("signal: 9", BOUND);
+    // Its data is there, and so is the command that goes on with it.
+    dev.process
+        .wait_for_text("start it again with\n  ck serve --id node-2 --http", BOUND);
     assert!(dev.process.is_running());
     assert_eq!(dev.get(0, "/partitions")["count"], 64);
     assert_eq!(dev.get(2, "/partitions")["count"], 64);

@@ -23,6 +23,7 @@ fn all(cluster: &Cluster) -> Vec<&Server> {
 
 fn ready(nodes: u16) -> Cluster {
     let cluster = Cluster::ready(nodes, &[]);
+    cluster.hurry();
     settle(PARTITIONS, &all(&cluster), BOUND);
     cluster
 }

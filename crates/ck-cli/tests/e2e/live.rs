@@ -6,17 +6,6 @@ use serde_json::Value;
 
 use crate::support::{BOUND, Cluster, Process, Server, Terminal, ck, run, wait_for};
 
-/// Leaves the screen that a full-screen program draws on.
-const LEFT: &str = "\u{1b}[?1049l";
-
-/// Waits for the end of a full-screen program, which must leave the terminal as it was.
-#[track_caller]
-fn wait_for_clean_end(mut terminal: Terminal) {
-    assert_eq!(terminal.wait_for_end(), Some(0), "{}", terminal.shown());
-    assert!(!terminal.is_raw(), "keys are still taken one by one");
-    terminal.wait_for_text(LEFT);
-}
-
 /// The events a `ck watch --json` has printed whole.
 fn events(process: &Process) -> Vec<Value> {
     let printed = process.printed();
@@ -72,7 +61,7 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
         .args(["-s", "TERM", &pid])
         .status();
     assert!(told.expect("kill runs").success());
-    wait_for_clean_end(by_signal);
+    by_signal.wait_for_clean_end();
 
     // Counted from the first scrape on.
     assert_eq!(
@@ -91,7 +80,7 @@ fn a_cluster_is_watched_while_a_node_is_lost() {
     assert!(figure(&cluster.servers[1], "clusterkit_lease_remaining_seconds") > 0.0);
     by_key.wait_for_text("node-down");
     by_key.types("q");
-    wait_for_clean_end(by_key);
+    by_key.wait_for_clean_end();
 
     // What was told twice or left out between the two would not add up.
     let told = events(&json);

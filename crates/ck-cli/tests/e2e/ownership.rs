@@ -169,7 +169,7 @@ fn a_plan_is_looked_at_applied_and_never_applied_twice() {
     done(&cluster, &["uncordon", "node-3"]);
     let shown = text(&cluster, &["plan"]);
     assert!(
-        shown.contains("WHY") && shown.contains("node-3: new"),
+        shown.contains("ROUNDS") && shown.contains("node-3: new"),
         "{shown}"
     );
     let old = done(&cluster, &["plan"]);

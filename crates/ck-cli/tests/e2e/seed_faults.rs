@@ -23,6 +23,7 @@ fn servers(cluster: &Cluster) -> Vec<&Server> {
 
 fn ready(nodes: u16) -> Cluster {
     let cluster = Cluster::ready(nodes, &[]);
+    cluster.hurry();
     settle(PARTITIONS, &servers(&cluster), BOUND);
     cluster
 }

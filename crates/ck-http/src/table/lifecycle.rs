@@ -153,7 +153,14 @@ fn of_node<'e>(
             node,
             healthy: false,
             status,
-        } => ("node-down", node, format!("{node} is down: {status}")),
+        } => {
+            let text = match status.as_str() {
+                "expired" => format!("{node} is down: it was not heard for a lease"),
+                "stopped" => format!("{node} is down: it was stopped"),
+                other => format!("{node} is down: {other}"),
+            };
+            ("node-down", node, text)
+        }
         EventKind::HealthChanged { node, .. } => ("node-up", node, format!("{node} is up")),
         EventKind::Rejoined {
             node, offline_ms, ..

@@ -150,8 +150,15 @@ pub(super) fn still_waiting(nodes: &[Node]) {
     }
 }
 
-/// Says that a node ended by itself, and what it had to say.
-pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String]) {
+/// Says that a node ended by itself, what it had to say, and how it is started again.
+pub(super) fn ended(
+    nodes: &[Node],
+    at: usize,
+    token_file: Option<&Path>,
+    status: &io::Result<ExitStatus>,
+    tail: &[String],
+) {
+    let node = &nodes[at];
     let how = match status {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
@@ -166,6 +173,22 @@ pub(super) fn ended(node: &Node, status: &io::Result<ExitStatus>, tail: &[String
         Some(reason) => say(&format!("  {reason}")),
         None => tail.iter().for_each(|line| say(&format!("  {line}"))),
     }
+    if let Some(other) = nodes.iter().find(|other| other.running) {
+        say(&format!(
+            "start it again with\n  {}",
+            again(node, other, token_file)
+        ));
+    }
+}
+
+/// The command that starts a node again, beside this one.
+fn again(node: &Node, other: &Node, token_file: Option<&Path>) -> String {
+    let (id, http, join, data) = (&node.id, node.http, other.http, node.data.display());
+    let mut command = format!("ck serve --id {id} --http {http} --join {join} --data {data}");
+    if let Some(file) = token_file {
+        command.push_str(&format!(" --token-file {}", file.display()));
+    }
+    command
 }
 
 /// The last line is the reason; what was logged before it stands in for one that is missing.

@@ -208,7 +208,7 @@ async fn serve(
                     failed = Some(banner::early_end(&nodes[at], &status, &tail));
                     break;
                 }
-                what => note(&mut nodes, what),
+                what => note(&mut nodes, args.token_file.as_deref(), what),
             },
             Some(()) = quit.recv() => break,
             _ = interrupts.recv() => break,
@@ -260,11 +260,11 @@ async fn ended(nodes: &mut [Node], news: &mut mpsc::Receiver<News>) {
     }
 }
 
-fn note(nodes: &mut [Node], news: News) {
+fn note(nodes: &mut [Node], token_file: Option<&Path>, news: News) {
     end(nodes, &news);
     match news {
         News::Ready { at } => nodes[at].ready = true,
-        News::Ended { at, status, tail } => banner::ended(&nodes[at], &status, &tail),
+        News::Ended { at, status, tail } => banner::ended(nodes, at, token_file, &status, &tail),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, now: Instant) {
     partitions::draw(frame, model, right);
     moves::draw(frame, model, moves);
     happenings(frame, model, events);
-    let keys = " q quit  tab panel  ←↑↓→ move  return partitions of a node  esc all";
+    let keys = " q quit  tab panel  ←↑↓→ move  n next in trouble  return a node's  esc all";
     frame.render_widget(Paragraph::new(keys).style(dim()), foot);
 }
 
@@ -48,23 +48,25 @@ fn title(model: &Model, now: Instant) -> Line<'static> {
         let style = colour(model, "unavailable").add_modifier(Modifier::BOLD);
         parts.push(Span::styled(text, style));
     }
-    if let Some(table) = &model.table {
-        let (incarnation, version) = (table.incarnation, table.version);
-        parts.push(Span::raw(format!(" {incarnation}.{version} ")));
+    // What is amiss stands where a narrow terminal still has it.
+    for (state, partitions) in model.by_state() {
+        let style = colour(model, state);
+        let count = partitions.len();
+        parts.push(Span::styled(format!(" {count} {state} "), style));
     }
     let leader = match model.asked.leader.as_str() {
         "" => "no leader".to_owned(),
         leader => format!("{leader} leads, term {}", model.asked.term),
     };
     parts.push(Span::raw(format!(" {leader} ")));
-    for (state, count) in model.by_state() {
-        let style = colour(model, state);
-        parts.push(Span::styled(format!(" {count} {state} "), style));
+    match &model.table {
+        None => parts.push(Span::raw(" waiting for the table")),
+        Some(table) => {
+            let (incarnation, version) = (table.incarnation, table.version);
+            parts.push(Span::raw(format!(" {incarnation}.{version} ")));
+            parts.push(Span::styled(format!(" {} ", model.server), dim()));
+        }
     }
-    parts.push(match &model.table {
-        None => Span::raw(" waiting for the table"),
-        Some(_) => Span::styled(format!(" {} ", model.server), dim()),
-    });
     Line::from(parts)
 }
 

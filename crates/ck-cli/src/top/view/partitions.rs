@@ -10,18 +10,17 @@ use ck_api::TableRow;
 
 use super::super::model::{Model, Panel};
 use super::{colour, dim, panel};
+use crate::output::runs;
+
+/// Runs of partitions in trouble that are named.
+const NAMED_MAX: usize = 5;
 
 /// Lines below the cells that tell of the one at the cursor.
 const DETAIL_LINES: u16 = 2;
 
 /// Draws the partitions.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, area: Rect) {
-    let title = match model.only {
-        Some(member) => format!("partitions of {}", model.name(member)),
-        None => "partitions".to_owned(),
-    };
-    let block = panel(model, Panel::Partitions, &title);
-    let inner = block.inner(area);
+    let inner = panel(model, Panel::Partitions, "").inner(area);
     model.cells_in_line = usize::from(inner.width).max(1);
     let across = model.cells_in_line;
     let down = usize::from(inner.height.saturating_sub(DETAIL_LINES)).max(1);
@@ -29,6 +28,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, area: Rect) {
     let cursor = model.cursor(Panel::Partitions);
     // As far down as the cursor needs.
     let first = (cursor / across + 1).saturating_sub(down);
+    // Most of a large cluster does not fit, and that is said.
+    let part = if rows.len() > across * down {
+        let last = rows.len().min((first + down) * across);
+        format!(", {} to {} of {}", first * across, last - 1, rows.len())
+    } else {
+        String::new()
+    };
+    let of = match model.only {
+        Some(member) => format!(" of {}", model.name(member)),
+        None => String::new(),
+    };
+    let block = panel(model, Panel::Partitions, &format!("partitions{of}{part}"));
     let shown = rows.chunks(across).enumerate().skip(first).take(down);
     let mut lines: Vec<Line<'_>> = shown
         .map(|(line, rows)| {
@@ -46,13 +57,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, area: Rect) {
 }
 
 fn cell(model: &Model, row: &TableRow, here: bool) -> Span<'static> {
-    let sign = match row.state.as_str() {
-        "stable" => "■",
-        "moving" => "»",
-        "degraded" => "□",
-        "unavailable" => "×",
-        _ => "?",
-    };
+    let sign = sign(&row.state);
     let (sign, style) = match model.only {
         Some(member) if row.primary == Some(member) => {
             (sign, colour(model, &row.state).add_modifier(Modifier::BOLD))
@@ -69,6 +74,16 @@ fn cell(model: &Model, row: &TableRow, here: bool) -> Span<'static> {
     Span::styled(sign, style)
 }
 
+fn sign(state: &str) -> &'static str {
+    match state {
+        "stable" => "■",
+        "moving" => "»",
+        "degraded" => "□",
+        "unavailable" => "×",
+        _ => "?",
+    }
+}
+
 /// The partition at the cursor in words, or what the signs mean.
 fn detail(model: &Model) -> Vec<Line<'static>> {
     let at_cursor = model
@@ -80,7 +95,15 @@ fn detail(model: &Model) -> Vec<Line<'static>> {
             (_, Some(_)) => ["■ primary  o copy", "· not here"],
             (_, None) => ["■ stable    » moving", "□ degraded  × unavailable"],
         };
-        return signs.map(|line| Line::styled(line, dim())).to_vec();
+        let mut lines = signs.map(|line| Line::styled(line, dim())).to_vec();
+        let amiss = model.by_state().into_iter();
+        let amiss = amiss.filter(|(state, _)| matches!(*state, "unavailable" | "degraded"));
+        for (at, (state, which)) in amiss.enumerate() {
+            let which = format!("{} {state}: {}", sign(state), runs(which, NAMED_MAX));
+            // The last line first: the one above it has the signs of what is well.
+            lines[1 - at % 2] = Line::styled(which, colour(model, state));
+        }
+        return lines;
     };
     let acts = row
         .primary

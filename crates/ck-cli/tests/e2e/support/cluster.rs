@@ -186,6 +186,13 @@ impl Cluster {
         cluster
     }
 
+    /// From now on a join is followed by its rebalance at once, not after five seconds of quiet.
+    #[track_caller]
+    pub(crate) fn hurry(&self) {
+        let reply = self.servers[0].send("PATCH", "/v1/config", r#"{"settle_ms":100}"#);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
     pub(crate) fn start_all(&mut self) {
         self.servers.iter_mut().for_each(Server::start);
     }

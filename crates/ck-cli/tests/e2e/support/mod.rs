@@ -21,6 +21,8 @@ pub(crate) use cluster::{BOUND, Cluster, Server};
 #[cfg(target_os = "linux")]
 pub(crate) use compiled::{compiled, preloaded};
 pub(crate) use http::{Reply, answer, request, send};
-pub(crate) use process::{Process, argument, ck, ck_by, is_alive, json, run, run_with, said};
+pub(crate) use process::{
+    Process, argument, ck, ck_by, is_alive, json, output_of, run, run_with, said,
+};
 pub(crate) use terminal::Terminal;
 pub(crate) use wait::wait_for;

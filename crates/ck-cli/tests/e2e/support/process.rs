@@ -39,8 +39,15 @@ const COMMAND_BOUND: Duration = Duration::from_secs(60);
 /// Runs `ck` to its end with `input` on standard input.
 #[track_caller]
 pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Output {
-    let mut child = ck()
-        .args(args)
+    let mut command = ck();
+    command.args(args);
+    output_of(command, input)
+}
+
+/// Runs a command to its end with `input` on standard input.
+#[track_caller]
+pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -61,7 +68,7 @@ pub(crate) fn run_with(args: &[&str], input: &[u8]) -> Output {
             child.kill().expect("it can be killed");
             child.wait().expect("it can be waited for");
             let said = String::from_utf8_lossy(&stderr.join().expect("it is read")).into_owned();
-            panic!("ck {args:?} did not end within {COMMAND_BOUND:?}: {said}");
+            panic!("{command:?} did not end within {COMMAND_BOUND:?}: {said}");
         }
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
@@ -23,20 +23,24 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `ck` with arguments.
     pub(crate) fn start(args: &[&str]) -> Self {
+        let mut command = ck();
+        command.args(args);
+        Self::of(command, 110)
+    }
+
+    /// Starts a command on a terminal so many columns wide.
+    pub(crate) fn of(mut command: Command, columns: u16) -> Self {
         let size = Winsize {
             ws_row: 30,
-            ws_col: 110,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
         let pty = openpty(&size, None).expect("a terminal");
         let end = || Stdio::from(pty.slave.try_clone().expect("it is open"));
-        let child = ck()
-            .args(args)
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
+        // It holds the terminal's other end as well.
+        drop(command);
         let shown = Arc::new(Mutex::new(String::new()));
         let mut screen = File::from(pty.master.try_clone().expect("it is open"));
         let drawn = Arc::clone(&shown);
@@ -85,6 +89,28 @@ impl Terminal {
             self.child.try_wait().expect("it can be asked")
         });
         status.code()
+    }
+
+    /// Waits for the end of a full-screen program, which must leave the terminal as it was.
+    #[track_caller]
+    pub(crate) fn wait_for_clean_end(mut self) {
+        assert_eq!(self.wait_for_end(), Some(0), "{}", self.shown());
+        assert!(!self.is_raw(), "keys are still taken one by one");
+        // Leaves the screen that a full-screen program draws on.
+        self.wait_for_text("\u{1b}[?1049l");
+    }
+
+    /// All that a command shows which ends by itself.
+    #[track_caller]
+    pub(crate) fn shown_whole(mut self) -> String {
+        assert_eq!(self.wait_for_end(), Some(0), "{}", self.shown());
+        // Another thread reads it: a mark of our own comes behind all of it.
+        let mark = "\u{1}";
+        File::from(self.end.try_clone().expect("it is open"))
+            .write_all(mark.as_bytes())
+            .expect("it can be written");
+        self.wait_for_text(mark);
+        self.shown().replace(mark, "")
     }
 
     /// Whether keys are taken one by one, without an echo.

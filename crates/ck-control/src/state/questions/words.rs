@@ -71,7 +71,10 @@ pub(super) fn waits(
         WaitsFor::Release => write!(f, "waits for {source} to give the role up"),
         WaitsFor::Lease => write!(f, "waits for the lease of {source} to run out"),
         WaitsFor::Activation => write!(f, "waits for {target} to serve"),
-        WaitsFor::Grace => write!(f, "waits for the grace period of {source}"),
+        WaitsFor::Grace => write!(
+            f,
+            "the old copy at {source} stays for some seconds, for callers that still ask there"
+        ),
     }
 }
 
