@@ -32,6 +32,12 @@ const SETTINGS: &str = "--cluster orders --name First --partitions 6 --replicati
     --allow-host orders.internal --service kv=127.0.0.1:7 --label disk=ssd --no-auto-create \
     --no-auto-rebalance --application volatile --insecure --log-format json";
 
+/// Limits of HTTP callers, wide enough to be in nobody's way; `limits` shows what each refuses.
+const LIMITS: &str = "--http-connections-max 64 --http-requests-max 32 --http-watchers-max 16 \
+    --http-header-bytes-max 16384 --http-header-count-max 32 --http-body-bytes-max 524288 \
+    --http-header-timeout 20s --http-body-timeout 20s --http-idle-timeout 20s --http-write-timeout 20s \
+    --http-write-bytes-per-second-min 1024";
+
 /// A node with all settings at once tells of each.
 fn settings(calls: &mut Calls, directory: &Path) {
     let file = |name: &str| argument(&directory.join(name)).to_owned();
@@ -61,7 +67,11 @@ fn settings(calls: &mut Calls, directory: &Path) {
         ("--config", file("node.toml")),
     ];
     let mut args = vec!["serve", "--json", "--id", "one"];
-    args.extend(SETTINGS.split_whitespace());
+    args.extend(
+        [SETTINGS, LIMITS]
+            .iter()
+            .flat_map(|text| text.split_whitespace()),
+    );
     args.extend(
         beside
             .iter()
