@@ -13,7 +13,6 @@ use crate::control;
 use crate::execute;
 use crate::forming::{self, FOUNDER, FormingError};
 use crate::operation::{Operation, OperationError, Outcome};
-use crate::relay;
 use crate::shared::{OPERATIONS_MAX, Phase, Shared};
 use crate::upkeep::{Upkeep, reconcile};
 
@@ -296,13 +295,20 @@ async fn says_removed(node: &Arc<Shared>, now: &SubstrateStatus, asked: &mut Ins
         .iter()
         .find(|member| Some(member.number) == now.leader && turn % 2 == 0)
         .or_else(|| others.get(turn % others.len().max(1)));
-    let whom = match whom {
-        Some(whom) => Some(relay::address_of(whom)),
-        // Who awaits the log of a new incarnation knows of nobody, but may have been told of some.
-        None => join_target(node, turn).await,
+    // That node may be another member by now, and can tell all the same.
+    let known =
+        whom.map(|whom| Address::anyone(whom.peer_address.clone()).named(whom.node.clone()));
+    if let Some(known) = known
+        && let Ok(reply) = forming::hello(node, &known).await
+    {
+        return reply.removed;
+    }
+    // Who awaits the log of a new incarnation knows of nobody, and of those that are known none may be left
+    // where it was; others may have been named.
+    let Some(named) = join_target(node, turn).await else {
+        return false;
     };
-    let Some(whom) = whom else { return false };
-    forming::hello(node, &whom)
+    forming::hello(node, &named)
         .await
         .is_ok_and(|reply| reply.removed)
 }

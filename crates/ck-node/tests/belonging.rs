@@ -3,7 +3,7 @@
 mod support;
 
 use ck_node::{Handle, Phase, StartError};
-use support::{World, eventually, three_voters};
+use support::{World, eventually, remove_when_empty, three_voters};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_disk_is_refused_until_the_node_is_removed() {
@@ -186,6 +186,46 @@ async fn a_node_removed_while_it_was_cut_off_finds_out_and_changes_nothing_more(
     assert!(ended.failure.unwrap().contains("removed from the cluster"));
     assert!(changed.is_err(), "{changed:?}");
     assert!(handles[0].custom("from").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_node_finds_out_though_all_that_it_knew_were_replaced() {
+    let world = World::new(29);
+    let few = |number, initial| {
+        let mut config = world.config(number, initial);
+        config.choices.partitions = Some(4);
+        config
+    };
+    let mut handles = Vec::new();
+    for number in 1..=3 {
+        handles.push(world.start(number, few(number, 3)).await.unwrap());
+    }
+    three_voters(&handles).await;
+    handles.pop().unwrap().stop().await;
+    remove_when_empty(&handles[0], "node-3").await;
+    let newcomer = world.start(4, few(4, 1)).await.unwrap();
+    eventually("it is a member", || newcomer.status().session.is_some()).await;
+    let mut news = Vec::new();
+    for (at, former) in handles.into_iter().enumerate() {
+        let number = at + 1;
+        remove_when_empty(&newcomer, &format!("node-{number}")).await;
+        former.terminated().await;
+        drop(former);
+        let data = world.data(number);
+        eventually("its data can be wiped", || {
+            std::fs::remove_dir_all(&data).is_ok()
+        })
+        .await;
+        let mut again = few(number, 0);
+        again.join = vec![support::address(4)];
+        let again = world.restart(number, again).await;
+        eventually("it is a new member", || again.status().session.is_some()).await;
+        news.push(again);
+    }
+    let back = world.restart(3, few(3, 1)).await;
+    let ended = tokio::time::timeout(support::PATIENCE, back.terminated());
+    let failure = ended.await.expect("it finds out").failure.unwrap();
+    assert!(failure.contains("removed from the cluster"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use ck_transport::{MemoryNetwork, Transport};
 use tempfile::TempDir;
 
 /// Longest a test waits for anything. Never reached unless something is wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     pub(crate) network: Arc<MemoryNetwork>,

@@ -16,7 +16,8 @@ use super::{ABOUT, COUNTS, DATA, MARKS};
 pub struct Mark {
     /// Which order it is, at most 255 bytes. Members are counted for each.
     pub group: Bytes,
-    /// Its place there. One record a place.
+    /// Its place there. One record a place, as the last one written: a copy that is being filled may meet
+    /// an older one of which it has not been told that it has gone.
     pub member: Bytes,
 }
 
@@ -63,7 +64,11 @@ impl<'txn> Marking<'txn> {
         after: &BTreeSet<Mark>,
     ) -> Result<(), redb::Error> {
         for mark in before.difference(after) {
-            if self.marks.remove(&*mark_key(partition, mark))?.is_some() {
+            let place = mark_key(partition, mark);
+            // Another record may stand there by now.
+            let is_its = matches!(self.marks.get(&*place)?, Some(stands) if stands.value() == key);
+            if is_its {
+                self.marks.remove(&*place)?;
                 self.count(partition, &mark.group, false)?;
             }
         }

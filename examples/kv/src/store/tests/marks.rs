@@ -93,6 +93,29 @@ async fn a_record_stands_where_its_value_says_and_nowhere_else() {
     );
 }
 
+/// All records in one place.
+const ONE_PLACE: MarkedBy = MarkedBy {
+    version: 3,
+    marks: |_, _| {
+        let (group, member) = (Bytes::from_static(b"one"), Bytes::from_static(b"place"));
+        vec![Mark { group, member }]
+    },
+};
+
+#[tokio::test]
+async fn a_record_that_goes_leaves_another_one_in_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_marked(directory.path(), Some(ONE_PLACE));
+    let records = vec![put(1, 1, "old", "v"), put(1, 2, "new", "w")];
+    receive(&store, 1, Stamp::ZERO, records).await.unwrap();
+    let gone = vec![delete(1, 3, "old")];
+    receive(&store, 1, stamp(1, 2), gone).await.unwrap();
+    let found = store.marked(P, b"one", b"", 99, 9).unwrap();
+    let keys: Vec<&[u8]> = found.iter().map(|(_, entry, _)| &*entry.key).collect();
+    assert_eq!(keys, [b"new"]);
+    assert_eq!(counts(&store), BTreeMap::from([("one".to_owned(), 1)]));
+}
+
 #[tokio::test]
 async fn marks_of_another_kind_are_made_anew_when_a_store_is_opened() {
     let directory = tempfile::tempdir().unwrap();
