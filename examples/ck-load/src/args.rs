@@ -99,13 +99,19 @@ pub(crate) struct TortureArgs {
     /// How long after healing all copies have to be alike.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     settle: Duration,
-    /// Let no node come back more than once within two minutes: those that do are damped, and their
-    /// copies stay behind for two minutes more than `--settle` says.
+    /// Let no node come back more than once within two minutes: those that do are damped, and given no
+    /// new copies for as long.
     #[arg(long)]
     gentle: bool,
     /// Pass a run only if a problem of this kind is found, as of a service with a fault planted.
     #[arg(long, value_name = "KIND")]
     pub(crate) expect: Option<String>,
+    /// Fail unless so many percent of all operations ran during a change of primary.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    pub(crate) overlap_min: f64,
+    /// Fail unless so many writes were acknowledged in all runs together.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) acknowledged_min: u64,
     /// Keep histories, logs, plots and data of all runs here, not only of failed ones.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,

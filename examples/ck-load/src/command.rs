@@ -167,7 +167,7 @@ fn torture(args: &TortureArgs) -> Result<(), Box<dyn Error>> {
         writeln!(std::io::stdout(), "{sum}")?;
     }
     match failed {
-        0 => Ok(()),
+        0 => Ok(sum.reaches(args.overlap_min, args.acknowledged_min)?),
         failed => Err(format!("{failed} of {} runs failed", args.runs).into()),
     }
 }

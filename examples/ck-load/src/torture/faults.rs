@@ -20,7 +20,7 @@ const AWAY_MAX: usize = 2;
 const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// A node that registers for the third time within two minutes is damped until it has stayed for as
-/// long: its copies are not brought up to date meanwhile.
+/// long: it is given no new copies meanwhile, while those that it has are brought up to date.
 const DAMPED: Duration = Duration::from_secs(125);
 
 /// Between two looks of the operator.
@@ -160,21 +160,14 @@ impl Faults {
     }
 
     /// Whether a node came back so often lately.
-    fn came_back(&self, at: usize, times: usize) -> bool {
-        let recent = self.comebacks[at].iter().filter(|at| at.elapsed() < DAMPED);
-        recent.count() >= times
-    }
-
-    /// For how long copies may stay behind, since a node is damped.
-    pub(super) fn damped(&self) -> Duration {
-        let any = (0..self.nodes.len()).any(|at| self.came_back(at, 2));
-        if any { DAMPED } else { Duration::ZERO }
+    fn came_back(&self, at: usize) -> bool {
+        self.comebacks[at].iter().any(|at| at.elapsed() < DAMPED)
     }
 
     /// One node that is up, and may go and come back once more.
     fn victim(&mut self) -> Option<usize> {
         let up = |at: &usize| {
-            let may = !self.gentle || !self.came_back(*at, 1);
+            let may = !self.gentle || !self.came_back(*at);
             matches!(self.states[*at], State::Up) && may
         };
         let up: Vec<usize> = (0..self.nodes.len()).filter(up).collect();

@@ -76,7 +76,7 @@ pub struct Torture {
     /// How long after healing all copies have to be alike.
     pub settle: Duration,
     /// Whether no node comes back more than once within two minutes. One that does is damped: it is given
-    /// nothing for two minutes, and its copies stay behind for as long, beyond `settle`.
+    /// no new copies for two minutes.
     pub gentle: bool,
     /// What faults and operations are drawn from.
     pub seed: u64,
@@ -264,8 +264,7 @@ impl Torture {
         let running: Vec<&Node> = faults.running();
         settle::until_ready(&running, READY_MAX).await?;
         let healed = begin.elapsed();
-        let within = self.settle + faults.damped();
-        let (equal, unequal) = settle::until_equal(&running, within).await;
+        let (equal, unequal) = settle::until_equal(&running, self.settle).await;
         self.read_all(setting).await?;
         let settled = Settled {
             healed,

@@ -120,6 +120,28 @@ impl Sum {
         self.changes += verdict.changes;
         self.overlapping += verdict.overlapping;
     }
+
+    /// Whether so many percent of the operations met a change of primary, and so many writes were
+    /// acknowledged: with fewer, that nothing was wrong shows little.
+    ///
+    /// # Errors
+    /// A sentence that names both figures.
+    pub fn reaches(&self, overlap_min: f64, acknowledged_min: u64) -> Result<(), String> {
+        let share = share(self.overlapping, self.operations);
+        if share < overlap_min {
+            return Err(format!(
+                "only {share:.2} % of the operations ran during a change of primary, {overlap_min} % are \
+                 asked for; raise --rate"
+            ));
+        }
+        if self.acknowledged < acknowledged_min {
+            return Err(format!(
+                "only {} writes were acknowledged, {acknowledged_min} are asked for; make more --runs",
+                self.acknowledged
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Sum {
@@ -181,5 +203,28 @@ impl fmt::Display for Verdict {
             write!(f, "\n  {wrong}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_met_too_little_are_told_so() {
+        let sum = Sum {
+            operations: 1_000,
+            overlapping: 10,
+            acknowledged: 400,
+            ..Sum::default()
+        };
+        assert_eq!(sum.reaches(1.0, 400), Ok(()));
+        let met = sum.reaches(1.1, 400).unwrap_err();
+        assert!(
+            met.contains("only 1.00 %") && met.contains("1.1 %"),
+            "{met}"
+        );
+        let written = sum.reaches(1.0, 401).unwrap_err();
+        assert!(written.contains("only 400 writes"), "{written}");
     }
 }

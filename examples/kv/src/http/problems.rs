@@ -74,7 +74,11 @@ pub(crate) fn of(node: &Handle, error: &KvError, fence: Option<FencingToken>) ->
         KvError::Busy { .. } => later(plain(Code::Busy), 100),
         KvError::Unconfirmed { .. } => later(plain(Code::Moving), 100),
         KvError::Unknown { .. } => plain(Code::OutcomeUnknown),
-        KvError::NoCopy { .. } => own("no-copy", 404, "The node has no copy", detail.clone()),
+        // The key may well be there: 404 would say that it is not.
+        KvError::NoCopy { .. } => {
+            let problem = own("no-copy", 503, "The node has no copy", detail.clone());
+            later(problem, 500)
+        }
         KvError::Store(crate::store::StoreError::Closed { .. }) => plain(Code::OutcomeUnknown),
         KvError::Store(_) => {
             tracing::error!(%error, "the store cannot be used");

@@ -1,10 +1,29 @@
-//! The one command of the README.
+//! The one command of the README, and the session after it, as somebody types them.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{BOUND, Place, ports, request, wait_for};
+
+const README: &str = include_str!("../../README.md");
+
+/// What the README shows next, at the ports of this test.
+fn session(base: u16) {
+    let block = README.split("```sh\n").nth(2).expect("a session");
+    let mut lines = block.split("```").next().expect("an end of it").to_owned();
+    for at in 0..3 {
+        let shown = format!(":{}", 8_080 + at);
+        assert!(lines.contains(&shown), "{lines}");
+        lines = lines.replace(&shown, &format!(":{}", base + at));
+    }
+    // A refusal is an answer to curl, unless it is told otherwise.
+    let lines = lines.replace("curl ", "curl -sS --fail ");
+    let shell = Command::new("sh").args(["-ec", &lines]).output().unwrap();
+    let said = String::from_utf8_lossy(&shell.stderr);
+    assert!(shell.status.success(), "{lines}: {said}");
+    assert_eq!(shell.stdout, b"hello");
+}
 
 #[test]
 fn one_command_starts_three_nodes_and_stops_them() {
@@ -26,8 +45,9 @@ fn one_command_starts_three_nodes_and_stops_them() {
         let put = request(node(0), "PUT", "/kv/greeting", &[], b"hello", bound);
         put.ok().filter(|reply| reply.status == 204)
     });
+    session(base);
     let found = request(node(2), "GET", "/kv/greeting", &[], b"", bound).unwrap();
-    assert_eq!(found.body, b"hello");
+    assert_eq!(found.body, b"bye");
     let pid = child.id().to_string();
     let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
     assert!(sent.unwrap().success());
