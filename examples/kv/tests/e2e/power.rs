@@ -1,41 +1,62 @@
-//! Power loss on every node at once: a preloaded library drops what was not synced.
+//! Power loss on every node at once, and a disk that fails: a preloaded library drops what was not
+//! synced.
 
-use crate::support::{Cluster, Node, Writers, preloaded};
+use std::path::{Path, PathBuf};
 
-fn cluster() -> Cluster {
+use crate::support::{BOUND, Cluster, Node, Writers, preloaded, wait_for};
+
+/// Three nodes, each on a disk that forgets what was not synced of a part of its data directory.
+fn cluster(part: impl Fn(&Path) -> PathBuf) -> Cluster {
     let mut cluster = Cluster::of(3, 0, &["--partitions", "4"]);
-    let library = preloaded(cluster.directory(), "power_loss")
-        .display()
-        .to_string();
+    let library = preloaded(cluster.directory(), "power_loss");
     for node in &mut cluster.nodes {
-        let data = node.data.display().to_string();
-        node.environment = vec![
-            ("LD_PRELOAD".to_owned(), library.clone()),
-            ("CK_SHIM_DIR".to_owned(), data),
+        let all = [
+            ("LD_PRELOAD", library.clone()),
+            ("CK_SHIM_DIR", part(&node.data)),
+            ("CK_SHIM_FAIL_FSYNC_WHILE", failing(node)),
         ];
+        let all = all
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.display().to_string()));
+        node.environment.extend(all);
     }
-    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.start_all();
     cluster.wait_until_serving();
     cluster
 }
 
-#[test]
-fn what_was_acknowledged_is_there_after_the_power_was_cut_everywhere() {
-    let mut cluster = cluster();
+/// The store alone: the cluster's own log is on a disk that neither fails nor forgets.
+fn store(data: &Path) -> PathBuf {
+    data.join("kv")
+}
+
+/// While this file is there, every sync fails.
+fn failing(node: &Node) -> PathBuf {
+    node.data.with_extension("fails")
+}
+
+/// Cuts the power everywhere while clients write. Returns what was acknowledged and is not there.
+fn lost_in_a_power_cut(cluster: &mut Cluster) -> Vec<String> {
     let writers = Writers::start(&cluster.addresses(), 4);
     writers.wait_for_more(100);
     cluster.nodes.iter_mut().for_each(Node::kill);
     let written = writers.stop();
-    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.start_all();
     cluster.wait_until_serving();
-    written.is_kept_by(&cluster);
+    written.lost_by(cluster)
 }
 
 #[test]
+fn what_was_acknowledged_is_there_after_the_power_was_cut_everywhere() {
+    let mut cluster = cluster(Path::to_owned);
+    assert_eq!(lost_in_a_power_cut(&mut cluster), [""; 0]);
+}
+
+/// All forget, so that no other copy makes up for it.
+#[test]
 fn without_a_sync_the_same_check_fails() {
-    let mut cluster = cluster();
-    // All forget, so that no other copy makes up for it. The cluster itself may not come back: its
-    // own log is as lost.
+    let mut cluster = cluster(store);
+    // From here on: a store that was never on the disk would not even be opened again.
     for node in &mut cluster.nodes {
         node.kill();
         let ignored = ("CK_SHIM_IGNORE_FSYNC".to_owned(), "1".to_owned());
@@ -43,44 +64,49 @@ fn without_a_sync_the_same_check_fails() {
     }
     cluster.start_all();
     cluster.wait_until_serving();
-    let writers = Writers::start(&cluster.addresses(), 2);
-    writers.wait_for_more(50);
-    let file = |node: &Node| std::fs::read(node.data.join("kv/store.redb")).unwrap();
-    let synced: Vec<_> = cluster.nodes.iter().map(file).collect();
-    let before = writers.acknowledged();
-    writers.wait_for_more(50);
-    assert!(writers.acknowledged() > before);
-    cluster.nodes.iter_mut().for_each(Node::kill);
-    writers.stop();
-    // Nothing of it has reached a disk: the check above would find none of it.
-    let now: Vec<_> = cluster.nodes.iter().map(file).collect();
-    assert!(synced == now, "something was written without a sync");
+    let lost = lost_in_a_power_cut(&mut cluster);
+    assert!(
+        !lost.is_empty(),
+        "without a sync everything was still there: the check proves nothing"
+    );
 }
 
 /// What a disk holds after a failed sync is unknown, so the process that saw it does not go on.
 #[test]
 fn a_failed_sync_ends_the_process_and_the_others_go_on() {
-    let mut cluster = cluster();
+    let mut cluster = cluster(store);
+    assert_eq!(cluster.nodes[0].put("/kv/a", b"1").status, 204);
     let (_, at) = cluster.primary_of("a");
-    let failing = cluster.directory().join("fails");
-    let mut nodes = std::mem::take(&mut cluster.nodes);
-    nodes[at].kill();
-    let named = failing.display().to_string();
-    nodes[at]
-        .environment
-        .push(("CK_SHIM_FAIL_FSYNC_WHILE".to_owned(), named));
-    nodes[at].start();
-    cluster.nodes = nodes;
-    cluster.wait_until_serving();
-    assert_eq!(cluster.nodes[(at + 1) % 3].put("/kv/a", b"1").status, 204);
-    std::fs::write(&failing, b"").unwrap();
     let writers = Writers::start(&[cluster.nodes[(at + 1) % 3].http], 2);
-    let code = cluster.nodes[at].ended();
-    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    writers.wait_for_more(20);
+    let failing = failing(&cluster.nodes[at]);
+    std::fs::write(&failing, b"").unwrap();
+    let answer = cluster.nodes[at].ask("PUT", "/kv/a", b"2");
+    assert!(
+        answer.as_ref().is_none_or(|reply| reply.status >= 500),
+        "acknowledged without a sync: {answer:?}"
+    );
+    wait_for("the failed write is told", BOUND, || {
+        (failures(&cluster.nodes[at]) > 0).then_some(())
+    });
+    // The disk works again: nothing but what it has seen already ends the process.
+    std::fs::remove_file(&failing).unwrap();
+    // The cluster's own log ends the process with the same code, but its disk is in order.
+    assert_eq!(cluster.nodes[at].ended(), Some(70));
+    assert_eq!(failures(&cluster.nodes[at]), 1);
     writers.wait_for_more(20);
     let written = writers.stop();
-    std::fs::remove_file(&failing).unwrap();
     cluster.nodes[at].start();
     cluster.wait_until_serving();
     written.is_kept_by(&cluster);
+    let found = cluster.nodes[at].get("/kv/a").text();
+    assert!(["1", "2"].contains(&&*found), "{found}");
+    assert_eq!(failures(&cluster.nodes[at]), 1);
+}
+
+/// How many failed writes to its store a node has told of.
+fn failures(node: &Node) -> usize {
+    let printed = node.printed();
+    let told = |line: &&str| line.contains("a write failed") && line.contains("kv/store.redb");
+    printed.lines().filter(told).count()
 }

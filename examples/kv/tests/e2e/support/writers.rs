@@ -127,6 +127,13 @@ impl Written {
     /// Every key has its acknowledged value, or a later one whose outcome was open.
     #[track_caller]
     pub(crate) fn is_kept_by(&self, cluster: &Cluster) {
+        let lost = self.lost_by(cluster);
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
+    }
+
+    /// What every key that has none of those values has instead.
+    #[track_caller]
+    pub(crate) fn lost_by(&self, cluster: &Cluster) -> Vec<String> {
         assert!(
             self.acknowledged > 0,
             "nothing was acknowledged: {:?}",
@@ -137,6 +144,7 @@ impl Written {
             .iter()
             .filter(|node| node.child.is_some())
             .collect();
+        let mut lost = Vec::new();
         for (at, (key, values)) in self.keys.iter().enumerate() {
             let node = running[at % running.len()];
             let reply = wait_for(&format!("{key} can be read"), BOUND, || {
@@ -144,11 +152,12 @@ impl Written {
                 [200, 404].contains(&reply.status).then_some(reply)
             });
             let found = (reply.status == 200).then(|| reply.text());
-            let fits = values.contains(&found);
-            assert!(
-                fits,
-                "{key} is {found:?}, and was acknowledged as {values:?}"
-            );
+            if !values.contains(&found) {
+                lost.push(format!(
+                    "{key} is {found:?}, and was acknowledged as {values:?}"
+                ));
+            }
         }
+        lost
     }
 }
