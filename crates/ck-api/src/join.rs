@@ -68,7 +68,7 @@ pub struct JoinNode {
     #[serde(default)]
     pub status: String,
     /// Services: name to address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::once::texts")]
     pub services: BTreeMap<String, String>,
 }
 

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod custom;
 pub mod health;
 pub mod join;
+mod once;
 pub mod operate;
 pub mod ownership;
 pub mod partition;

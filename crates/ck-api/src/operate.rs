@@ -102,10 +102,18 @@ pub struct NodePatch {
     )]
     pub domain: Option<Option<String>>,
     /// Services: name to address; replaces all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::once::texts_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub services: Option<BTreeMap<String, String>>,
     /// Labels; replaces all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::once::texts_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub labels: Option<BTreeMap<String, String>>,
     /// What may be put on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -143,6 +143,7 @@ fn wrong(path: &str, error: &serde_json::Error) -> Refused {
         .unwrap_or_default();
     let parent = path
         .strip_suffix(name)
+        .filter(|parent| parent.is_empty() || parent.ends_with('.'))
         .map_or(path, |parent| parent.trim_end_matches('.'));
     let field = match (parent, name) {
         ("." | "", name) => name.to_owned(),

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Limits;
+use crate::frames::{Frames, Unclear};
 use crate::routes::Routes;
 use crate::surface::Surface;
 
@@ -56,6 +57,10 @@ struct Activity {
     taken: AtomicU64,
     /// Whether an answer had to wait since this was looked at last.
     waited: AtomicBool,
+    /// Heads that have arrived and leave no doubt where their requests end.
+    clear: AtomicU64,
+    /// Requests that hyper has handed over.
+    requests: AtomicU64,
 }
 
 impl Activity {
@@ -65,6 +70,8 @@ impl Activity {
             word: AtomicU64::new(Phase::Head as u64),
             taken: AtomicU64::new(0),
             waited: AtomicBool::new(false),
+            clear: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +94,13 @@ impl Activity {
 
     fn word(&self) -> u64 {
         self.word.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request; whether it is clear where it and all before it end.
+    fn is_next_clear(&self) -> bool {
+        let before = self.requests.load(Ordering::Relaxed);
+        self.requests.store(before + 1, Ordering::Relaxed);
+        before < self.clear.load(Ordering::Relaxed)
     }
 
     fn taken(&self) -> u64 {
@@ -177,12 +191,16 @@ pub(crate) async fn serve<S>(
     let activity = Arc::new(Activity::new());
     let io = TokioIo::new(Watched {
         stream,
+        frames: Frames::default(),
         activity: Arc::clone(&activity),
     });
     let noted = Arc::clone(&activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
         if caller != Caller::NotAsked {
             request.extensions_mut().insert(caller.clone());
+        }
+        if !noted.is_next_clear() {
+            request.extensions_mut().insert(Unclear);
         }
         let (surface, noted) = (surface.clone(), Arc::clone(&noted));
         let routes = routes.clone();
@@ -224,9 +242,10 @@ pub(crate) async fn serve<S>(
     }
 }
 
-/// A stream that notes when bytes begin to arrive and when they cannot leave.
+/// A stream that notes when bytes begin to arrive, where requests end, and when answers cannot leave.
 struct Watched<S> {
     stream: S,
+    frames: Frames,
     activity: Arc<Activity>,
 }
 
@@ -258,6 +277,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
+            let clear = self.frames.read(&buffer.filled()[before..]);
+            self.activity.clear.store(clear, Ordering::Relaxed);
             self.activity.change(Phase::Idle, Phase::Head);
         }
         read

@@ -9,6 +9,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version};
 
 use crate::config::Limits;
+use crate::frames::Unclear;
 use crate::reply::{Refused, Reply};
 
 /// How a browser says from where a request comes that names no origin.
@@ -43,17 +44,25 @@ pub(crate) fn size(head: &Parts, limits: &Limits) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Refuses a body that is coded in transit otherwise than in chunks: taken as it came, its bytes would
-/// be other ones than were meant. Whatever follows on that connection is not read.
+/// Refuses a body whose end is said in two ways, and one that is coded in transit otherwise than in
+/// chunks: taken as it came, its bytes would be other ones than were meant. Whatever follows on that
+/// connection is not read.
 pub(crate) fn framing(head: &Parts) -> Option<Reply> {
     let mut given = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = given.next()?;
-    if given.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+    let coding = given.next();
+    let is_plain = given.next().is_none()
+        && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let problem = if !is_plain {
+        let detail =
+            "a body is read whole or in chunks; send `Transfer-Encoding: chunked`, once, or none";
+        Problem::new(Code::BadRequest, detail).with_field("transfer-encoding")
+    } else if head.extensions.get::<Unclear>().is_some() {
+        let detail = "where this request, or one before it on the connection, ends is said in two \
+                      ways; send one `Content-Length`, or one `Transfer-Encoding: chunked`";
+        Problem::new(Code::BadRequest, detail).with_field("content-length")
+    } else {
         return None;
-    }
-    let detail =
-        "a body is read whole or in chunks; send `Transfer-Encoding: chunked`, once, or none";
-    let problem = Problem::new(Code::BadRequest, detail).with_field("transfer-encoding");
+    };
     let mut reply = Refused::from(problem).reply();
     let close = HeaderValue::from_static("close");
     reply.headers_mut().insert(CONNECTION, close);

@@ -26,6 +26,7 @@ mod counters;
 mod failovers;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod frames;
 mod guard;
 mod handlers;
 mod moving;

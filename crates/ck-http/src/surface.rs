@@ -37,7 +37,8 @@ pub(crate) const PAST_MAX: usize = 2;
 /// All routes over one backend. Cheap to clone; clones share counters and caches.
 ///
 /// A [`Server`](crate::Server) serves it by itself. A service that has an HTTP server of its own
-/// mounts it there with [`Surface::handle`], or beside its own routes with [`Surface::serves`].
+/// mounts it there with [`Surface::handle`], or beside its own routes with [`Surface::serves`]; time
+/// on its connections, and a request that says in two ways where it ends, are then its own to watch.
 ///
 /// ```
 /// use ck_http::{Reply, Surface};
@@ -190,11 +191,11 @@ impl Surface {
         let limits = &core.config.limits;
         let _slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
         let (head, body) = request.into_parts();
-        guard::size(&head, limits)?;
-        guard::host(&head, core.config.hosts.as_deref())?;
         if let Some(reply) = guard::framing(&head) {
             return Ok(reply);
         }
+        guard::size(&head, limits)?;
+        guard::host(&head, core.config.hosts.as_deref())?;
         // What such a method asks for changes nothing, or is the application's own fault.
         let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let acts = if is_look { Role::Read } else { Role::Operate };
@@ -241,11 +242,11 @@ impl Surface {
         let limits = &core.config.limits;
         let slot = Slot::take(&core.counters.in_flight, limits.requests_max)?;
         let (head, body) = request.into_parts();
-        guard::size(&head, limits)?;
-        guard::host(&head, core.config.hosts.as_deref())?;
         if let Some(reply) = guard::framing(&head) {
             return Ok(reply);
         }
+        guard::size(&head, limits)?;
+        guard::host(&head, core.config.hosts.as_deref())?;
         if let Some(reply) = ui::answer(&head) {
             *way = Way::Ui;
             return Ok(reply);

@@ -49,6 +49,30 @@ async fn an_unknown_or_repeated_field_is_named() {
         assert_eq!(got.code(), "invalid-body");
         assert_eq!(got.json()["field"], field);
     }
+    for (method, path, body, field) in [
+        (
+            "PATCH",
+            "/v1/nodes/node-2",
+            r#"{"labels":{"a":"1","b":"2","a":"1"}}"#,
+            "labels.a",
+        ),
+        (
+            "PATCH",
+            "/v1/nodes/node-2",
+            r#"{"services":{"s":"1","\u0073":"2"}}"#,
+            "services.s",
+        ),
+        (
+            "POST",
+            "/v1/join",
+            r#"{"node":{"id":"a","ip":"h:1","services":{"kv":"1","kv":"2"}}}"#,
+            "node.services.kv",
+        ),
+    ] {
+        let got = live.json(method, path, body).await;
+        assert_eq!((got.status, got.code().as_str()), (400, "invalid-body"));
+        assert_eq!(got.json()["field"], field, "{body}");
+    }
 }
 
 #[tokio::test]

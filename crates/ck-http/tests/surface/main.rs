@@ -3,6 +3,7 @@
 mod application;
 mod bad_input;
 mod client;
+mod depth;
 mod events;
 mod figures;
 mod fixtures;
