@@ -7,8 +7,11 @@ import { Cluster } from "./cluster.mjs";
 let browser;
 let cluster;
 let view;
+/** What had happened before the page was opened, newest first. */
+let happened;
 before(async () => {
   [browser, cluster] = await Promise.all([launch(), Cluster.start({ nodes: 3, partitions: 16 })]);
+  happened = (await cluster.get("/v1/history?limit=200")).entries.reverse();
   view = await open(browser, cluster.origin);
 });
 after(async () => {
@@ -56,6 +59,10 @@ async function differences() {
       const shown = await row.locator(`[data-figure="${name}"]`).innerText();
       if (shown !== text(value)) wrong.push(`${name} of ${node.id}: shown ${shown}, is ${value}`);
     }
+    const { copies_permille, primaries_permille } = stats.shares[node.id];
+    const due = [copies_permille, primaries_permille].map((one) => ` / ${(one / 1000).toFixed(1).replace(/\.0$/, "")}`).join();
+    const shares = (await row.locator(".number > i").allTextContents()).join();
+    if (shares !== due) wrong.push(`shares of ${node.id}: shown ${shares}, are ${due}`);
     const status = await row.locator("svg.status").getAttribute("aria-label");
     if (status !== node.status) wrong.push(`status of ${node.id}: shown ${status}, is ${node.status}`);
   }
@@ -68,6 +75,15 @@ const agrees = (when) => until(`the figures ${when}`, differences, (wrong) => wr
 async function row(id, name) {
   return Number((await view.page.locator(`[data-node="${id}"] [data-figure="${name}"]`).innerText()).replace(/,/g, ""));
 }
+
+test("events are the history's, with their reasons", async () => {
+  // Of what came later the stream may have told in other words.
+  const told = happened.slice(0, 10).map((entry) => [String(entry.version), `${entry.summary || entry.kind} ${entry.kind}${entry.actor && ` by ${entry.actor}`}`]);
+  assert.ok(happened.some((entry) => entry.summary !== ""));
+  const rows = () => view.page.locator(".events li").evaluateAll((all) => all.map((one) => [one.querySelector(".version").textContent, one.querySelector(".what").textContent]));
+  const known = async () => (await rows()).filter(([version]) => Number(version) <= happened[0].version).slice(0, told.length);
+  await until("the events", known, (shown) => JSON.stringify(shown) === JSON.stringify(told), 10_000);
+});
 
 test("every figure is the API's, before and after a kill -9, without a reload", async () => {
   const { page } = view;
@@ -114,9 +130,20 @@ test("a plan is previewed with its cost, applied with a token, and followed to i
   await cluster.send("PATCH", "/v1/config", { auto_rebalance: true, settle_ms: 100 });
 });
 
-test("a node is drained after it was confirmed", async () => {
+test("a node is cordoned, uncordoned and drained after it was confirmed", async () => {
   const { page } = view;
+  const status = async () => (await cluster.get("/v1/nodes")).nodes.find((node) => node.id === "node-4").status;
   await page.locator('[data-node="node-4"] .node-row').click();
+  await page.getByRole("button", { name: "Cordon…", exact: true }).click();
+  assert.equal(await status(), "active", "nothing was asked for");
+  await page.getByRole("button", { name: "Cordon the node" }).click();
+  await page.waitForSelector('[data-node="node-4"] .word.is-cordoned');
+  assert.equal(await status(), "cordoned");
+  await page.getByRole("button", { name: "Uncordon…" }).click();
+  assert.equal(await status(), "cordoned", "nothing was asked for");
+  await page.getByRole("button", { name: "Uncordon the node" }).click();
+  await page.waitForSelector('[data-node="node-4"] .word', { state: "detached" });
+  assert.equal(await status(), "active");
   await page.getByRole("button", { name: "Drain…" }).click();
   await page.getByRole("button", { name: "Drain the node" }).click();
   await page.waitForSelector('[data-node="node-4"] .word.is-draining');

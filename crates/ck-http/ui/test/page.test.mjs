@@ -22,6 +22,13 @@ async function served(t, options, look = {}) {
   return { fixture, origin, ...view };
 }
 
+/** What axe finds wrong with the page as it is. */
+async function faults(page) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  return violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} (${node.any.map((any) => any.message).join()})`).slice(0, 3).join(", ")}`);
+}
+
 for (const [name, options] of [
   ["3 nodes with 16 partitions", { nodes: 3, partitions: 16 }],
   ["100 nodes with 4,096 partitions, some in every state", { nodes: 100, partitions: 4096, domains: 5, busy: true }],
@@ -37,6 +44,7 @@ for (const [name, options] of [
         // What is painted follows a frame after the window.
         const fits = () => page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
         await until(`fits ${width} pixels, ${scheme}`, fits, ([wide, shown]) => shown === width && wide <= shown, 5_000);
+        assert.deepEqual(await faults(page), [], `${width} pixels, ${scheme}`);
       }
     }
     const states = {};
@@ -51,13 +59,7 @@ for (const [name, options] of [
 test("nothing is too faint, nameless or out of place for those who see or hear it otherwise", async (t) => {
   const view = await served(t, { nodes: 7, partitions: 256, domains: 3, busy: true });
   const { page } = view;
-  const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-  const check = async (what) => {
-    if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-    const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} (${node.any.map((any) => any.message).join()})`).slice(0, 3).join(", ")}`);
-    assert.deepEqual(found, [], what);
-  };
+  const check = async (what) => assert.deepEqual(await faults(page), [], what);
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, scheme);
@@ -68,6 +70,10 @@ test("nothing is too faint, nameless or out of place for those who see or hear i
     await page.getByLabel("Key to look up").fill("user:1001");
     await page.waitForSelector(".route li");
     await check(`with what can be opened, ${scheme}`);
+    await page.setViewportSize({ width: 400, height: 900 });
+    await until("the narrow page", () => page.evaluate(() => document.documentElement.clientWidth), (wide) => wide <= 400);
+    await check(`with what can be opened, ${scheme}, 400 pixels`);
+    await page.setViewportSize({ width: 1280, height: 900 });
     await page.getByLabel("Key to look up").fill("");
     await page.getByRole("button", { name: "Preview a plan…" }).click();
     await page.waitForSelector(".plan-moves td");
@@ -155,7 +161,7 @@ test("everything is reached by keys alone", async (t) => {
   view.clean();
 });
 
-test("a node is drained only after it was confirmed, and with the token that was entered", async (t) => {
+test("a node is drained, cordoned and uncordoned only after it was confirmed, and with the token that was entered", async (t) => {
   const view = await served(t, { nodes: 3, partitions: 16, token: "s3cret" });
   const { page, fixture } = view;
   const status = () => fixture.members[1].status;
@@ -172,6 +178,22 @@ test("a node is drained only after it was confirmed, and with the token that was
   await page.getByRole("button", { name: "Use this token" }).click();
   await until("the drain", () => status(), (now) => now === "draining");
   await page.waitForSelector('[data-node="node-2"] .word.is-draining');
+  await page.getByRole("button", { name: "Uncordon…" }).click();
+  await page.getByRole("button", { name: "Leave it" }).click();
+  await page.waitForSelector("dialog", { state: "detached" });
+  assert.equal(status(), "draining", "nothing was asked for");
+  await page.getByRole("button", { name: "Uncordon…" }).click();
+  await page.getByRole("button", { name: "Uncordon the node" }).click();
+  await page.waitForSelector('[data-node="node-2"] .word', { state: "detached" });
+  assert.equal(status(), "active");
+  await page.getByRole("button", { name: "Cordon…", exact: true }).click();
+  await page.getByRole("button", { name: "Leave it" }).click();
+  await page.waitForSelector("dialog", { state: "detached" });
+  assert.equal(status(), "active", "nothing was asked for");
+  await page.getByRole("button", { name: "Cordon…", exact: true }).click();
+  await page.getByRole("button", { name: "Cordon the node" }).click();
+  await page.waitForSelector('[data-node="node-2"] .word.is-cordoned');
+  assert.equal(status(), "cordoned");
   const kept = await page.evaluate(() => [JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage }), document.cookie, document.documentElement.outerHTML]);
   assert.ok(!kept.join().includes("s3cret"), "the token is in memory alone");
   view.clean(/status of 401/);
