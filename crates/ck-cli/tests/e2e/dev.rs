@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::support::Terminal;
 use crate::support::{BOUND, Process, ck, is_alive, ports, request, run, wait_for};
 
 /// A cluster of `ck dev`, ready.
@@ -93,6 +95,37 @@ fn one_command_runs_three_processes_that_agree() {
         !Path::new(&directory).exists(),
         "{directory} was left behind"
     );
+}
+
+/// Process ids and the directory of the data, as told to a person.
+#[cfg(target_os = "linux")]
+fn told(shown: &str) -> (Vec<u32>, &str) {
+    let pids = shown.split("  pid ").skip(1);
+    let pids = pids.map(|rest| rest.split_whitespace().next().unwrap().parse().unwrap());
+    let directory = shown.split("data in ").nth(1).unwrap();
+    (pids.collect(), directory.split(',').next().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_on_its_terminal_stops_it_and_its_nodes() {
+    for (key, nodes) in [("q", "2"), ("\u{3}", "1")] {
+        let base = ports::block(2).to_string();
+        let line = ["dev", "--nodes", nodes, "--http-base", &base];
+        let mut dev = Terminal::in_front(&line);
+        dev.wait_for_text("press q or Ctrl-C to stop");
+        let shown = dev.shown();
+        let (pids, directory) = told(&shown);
+        assert_eq!(pids.len().to_string(), nodes, "{shown}");
+        assert!(pids.iter().all(|pid| is_alive(*pid)) && Path::new(directory).is_dir());
+        // Other keys are taken and left, without a trace on the screen.
+        dev.types(&format!("x\n{key}"));
+        assert_eq!(dev.wait_for_end(), Some(0), "{key:?}: {}", dev.shown());
+        assert!(!dev.is_raw(), "keys are still taken one by one");
+        assert_gone(&pids);
+        assert!(!Path::new(directory).exists(), "{directory} was left");
+        assert!(!dev.shown()[shown.len()..].contains('x'), "{}", dev.shown());
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod recover;
 mod routes;
 mod security;
 mod seed_faults;
+mod stopping;
 mod store;
 mod support;
 mod what_if;

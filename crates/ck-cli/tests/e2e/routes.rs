@@ -2,6 +2,7 @@
 //! fails the test, so one that is added has to be called here too.
 
 mod calls;
+mod dashboard;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -46,6 +47,7 @@ fn every_route_is_called() {
     watched(&mut calls);
     planned(&mut calls, &application);
     nodes(&mut calls);
+    cluster.servers.iter().for_each(dashboard::handed_out);
     let missing: Vec<String> = ck_http::routes()
         .map(|route| (route.method.to_string(), route.path))
         .filter(|route| !calls.called.contains(route))

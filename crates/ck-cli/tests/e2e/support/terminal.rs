@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
+#[cfg(target_os = "linux")]
+use super::ck_by;
 use super::{BOUND, ck, wait_for};
 
 /// A terminal, and a program on it.
@@ -24,6 +26,16 @@ impl Terminal {
     /// Starts `ck` with arguments.
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = ck();
+        command.args(args);
+        Self::of(command, 110)
+    }
+
+    /// Starts `ck` with arguments as the job in front of a terminal, whose keys it gets and whose
+    /// Ctrl-C.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn in_front(args: &[&str]) -> Self {
+        // Becomes the command, so the process is that of `ck`.
+        let mut command = ck_by(&["setsid", "--ctty"]);
         command.args(args);
         Self::of(command, 110)
     }
