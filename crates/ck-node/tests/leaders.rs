@@ -5,6 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use ck_control::{ConfigChange, MemberChange, Profile};
+use ck_node::OperationError;
 use support::owners::{cut_off, leader_of};
 use support::{World, eventually, three_voters};
 
@@ -146,8 +147,15 @@ async fn who_lags_hears_a_leader_that_joined_meanwhile() {
     heal(&world, 3, 4);
     heal(&world, 3, 5);
     eventually("it knows of both", || third.state().members().len() == 5).await;
-    third
-        .set_custom("still", b"committing".to_vec(), None)
-        .await
-        .unwrap();
+    // Who leads may change once more meanwhile, so that an outcome is not known; then it is said again.
+    let committed = async {
+        while let Err(error) = third
+            .set_custom("still", b"committing".to_vec(), None)
+            .await
+        {
+            assert!(matches!(error, OperationError::Unknown { .. }), "{error}");
+        }
+    };
+    let committed = tokio::time::timeout(support::PATIENCE, committed);
+    committed.await.expect("it commits");
 }
