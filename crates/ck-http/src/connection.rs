@@ -96,11 +96,9 @@ impl Activity {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Counts a request; whether it is clear where it and all before it end.
-    fn is_next_clear(&self) -> bool {
-        let before = self.requests.load(Ordering::Relaxed);
-        self.requests.store(before + 1, Ordering::Relaxed);
-        before < self.clear.load(Ordering::Relaxed)
+    /// Counts a request. Answers whether it is clear where it and all before it end.
+    fn count_request(&self) -> bool {
+        self.requests.fetch_add(1, Ordering::Relaxed) < self.clear.load(Ordering::Relaxed)
     }
 
     fn taken(&self) -> u64 {
@@ -199,7 +197,7 @@ pub(crate) async fn serve<S>(
         if caller != Caller::NotAsked {
             request.extensions_mut().insert(caller.clone());
         }
-        if !noted.is_next_clear() {
+        if !noted.count_request() {
             request.extensions_mut().insert(Unclear);
         }
         let (surface, noted) = (surface.clone(), Arc::clone(&noted));

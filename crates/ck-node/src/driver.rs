@@ -289,26 +289,23 @@ async fn says_removed(node: &Arc<Shared>, now: &SubstrateStatus, asked: &mut Ins
         .members()
         .filter(|member| Some(member.number) != node.member())
         .collect();
-    // The leader knows best; without one, each of the others in turn.
+    // Every other time the leader, who knows best, and else each of the others in turn. Those that are known
+    // may all have been replaced, and who awaits the log of a new incarnation knows of nobody: then those
+    // that were named to join through.
     let turn = usize::try_from(node.started.elapsed().as_secs() / ASK_EVERY.as_secs()).unwrap_or(0);
-    let whom = others
-        .iter()
-        .find(|member| Some(member.number) == now.leader && turn % 2 == 0)
-        .or_else(|| others.get(turn % others.len().max(1)));
-    // That node may be another member by now, and can tell all the same.
-    let known =
-        whom.map(|whom| Address::anyone(whom.peer_address.clone()).named(whom.node.clone()));
-    if let Some(known) = known
-        && let Ok(reply) = forming::hello(node, &known).await
-    {
-        return reply.removed;
-    }
-    // Who awaits the log of a new incarnation knows of nobody, and of those that are known none may be left
-    // where it was; others may have been named.
-    let Some(named) = join_target(node, turn).await else {
-        return false;
+    let (round, asks_leader) = (turn / 2, turn % 2 == 0);
+    let whom = if asks_leader {
+        others.iter().find(|one| Some(one.number) == now.leader)
+    } else {
+        others.get(round % others.len().max(1))
     };
-    forming::hello(node, &named)
+    let whom = match whom {
+        // That node may be another member by now, and can tell all the same.
+        Some(whom) => Some(Address::anyone(whom.peer_address.clone()).named(whom.node.clone())),
+        None => join_target(node, round).await,
+    };
+    let Some(whom) = whom else { return false };
+    forming::hello(node, &whom)
         .await
         .is_ok_and(|reply| reply.removed)
 }

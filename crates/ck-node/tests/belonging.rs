@@ -11,11 +11,7 @@ async fn a_wiped_disk_is_refused_until_the_node_is_removed() {
     let mut handles = world.cluster(4).await;
     let number = 4;
     handles.pop().unwrap().stop().await;
-    let data = world.data(number);
-    eventually("its data can be wiped", || {
-        std::fs::remove_dir_all(&data).is_ok()
-    })
-    .await;
+    world.wipe(number).await;
     let wiped = world.start(number, world.config(number, 3)).await.unwrap();
     let ended = wiped.terminated().await;
     let failure = ended.failure.unwrap();
@@ -25,7 +21,7 @@ async fn a_wiped_disk_is_refused_until_the_node_is_removed() {
         handles[0].partitions_of("node-4").is_empty() && handles[0].nodes().len() == 3
     })
     .await;
-    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::remove_dir_all(world.data(number)).unwrap();
     let back = world.restart(number, world.config(number, 3)).await;
     eventually("it is a new member", || {
         back.member().is_some_and(|member| member.0 == 5)
@@ -143,11 +139,7 @@ async fn a_wiped_node_that_formed_a_cluster_of_its_own_ends_when_its_peers_find_
     let victim = handles.iter().position(|handle| !leads(handle)).unwrap();
     let number = victim + 1;
     handles.remove(victim).stop().await;
-    let data = world.data(number);
-    eventually("its data can be wiped", || {
-        std::fs::remove_dir_all(&data).is_ok()
-    })
-    .await;
+    world.wipe(number).await;
     let mut alone = world.config(number, 0);
     alone.choices.auto_create = Some(false);
     let wiped = world.start(number, alone).await.unwrap();
@@ -211,11 +203,7 @@ async fn a_removed_node_finds_out_though_all_that_it_knew_were_replaced() {
         remove_when_empty(&newcomer, &format!("node-{number}")).await;
         former.terminated().await;
         drop(former);
-        let data = world.data(number);
-        eventually("its data can be wiped", || {
-            std::fs::remove_dir_all(&data).is_ok()
-        })
-        .await;
+        world.wipe(number).await;
         let mut again = few(number, 0);
         again.join = vec![support::address(4)];
         let again = world.restart(number, again).await;

@@ -90,7 +90,7 @@ async fn a_body_of_two_lengths_is_found_behind_other_requests_and_in_pieces() {
         stream.set_nodelay(true).unwrap();
         for bytes in request.as_bytes().chunks(piece) {
             stream.write_all(bytes).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
         let answer = read_to_end(&mut stream).await;
         let text = String::from_utf8_lossy(&answer);

@@ -79,6 +79,15 @@ impl World {
         handles
     }
 
+    /// Empties the data directory of a node that ends or has ended.
+    pub(crate) async fn wipe(&self, number: usize) {
+        let data = self.data(number);
+        eventually("its data can be wiped", || {
+            std::fs::remove_dir_all(&data).is_ok()
+        })
+        .await;
+    }
+
     /// Starts a node over data that another handle may be letting go of at this moment.
     pub(crate) async fn restart(&self, number: usize, config: Config) -> Handle {
         let started = tokio::time::Instant::now();

@@ -65,8 +65,8 @@ pub(super) struct Faults {
     looks: Instant,
     /// Whether nodes come back only as often as they may without being damped.
     gentle: bool,
-    /// When each came back.
-    comebacks: Vec<Vec<Instant>>,
+    /// When each came back last.
+    comebacks: Vec<Option<Instant>>,
     pub(super) events: Vec<Event>,
 }
 
@@ -76,7 +76,7 @@ impl Faults {
         let state = |at| if at < up { State::Up } else { State::Absent };
         Self {
             states: (0..nodes.len()).map(state).collect(),
-            comebacks: vec![Vec::new(); nodes.len()],
+            comebacks: vec![None; nodes.len()],
             nodes,
             drained: Vec::new(),
             random: Random::new(torture.seed, 11),
@@ -159,9 +159,9 @@ impl Faults {
         self.states.len() - self.states.iter().filter(up).count()
     }
 
-    /// Whether a node came back so often lately.
+    /// Whether a node came back lately.
     fn came_back(&self, at: usize) -> bool {
-        self.comebacks[at].iter().any(|at| at.elapsed() < DAMPED)
+        self.comebacks[at].is_some_and(|at| at.elapsed() < DAMPED)
     }
 
     /// One node that is up, and may go and come back once more.
@@ -309,7 +309,7 @@ impl Faults {
                 State::Paused(due) if *due <= now => {
                     self.nodes[at].resume();
                     self.states[at] = State::Up;
-                    self.comebacks[at].push(now);
+                    self.comebacks[at] = Some(now);
                     self.say(format!("resume {id}"));
                 }
                 State::Stopping(most, pause) => {
@@ -352,7 +352,7 @@ impl Faults {
     fn start(&mut self, at: usize) -> Result<(), TortureError> {
         self.nodes[at].start()?;
         self.states[at] = State::Up;
-        self.comebacks[at].push(Instant::now());
+        self.comebacks[at] = Some(Instant::now());
         let id = self.nodes[at].id.clone();
         self.say(format!("start {id}"));
         Ok(())
